@@ -1,0 +1,6 @@
+//! `lvq`: a compute engine for prototype-based machine learning.
+
+pub mod error;
+pub mod parts;
+
+pub use error::{Error, Result};

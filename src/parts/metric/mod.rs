@@ -1,0 +1,150 @@
+//! Metrics: how far a sample is from a prototype, and what a change of that distance means for the tensors.
+//!
+//! A metric works on a *block* of rows. [`Metric::forward`] fills the block's distances `D` (`b x p`, row-major);
+//! the cooperation and objective turn `D` into `G = dL/dD`, either dense (`b x p`) or as a few [`Pair`]s a
+//! row; [`Metric::backward_dense`] or [`Metric::backward_pairs`] adds the block's share of the gradient to
+//! [`Sums`], plain buffers that the backend adds up over blocks in a fixed order; [`Metric::finish`] turns the
+//! total into gradients once a step. X is read once, and nothing of size `n x p` exists.
+//!
+//! Rows and prototypes arrive *centred*: one fixed vector (the column means of the training data) is
+//! subtracted from both. Every metric here depends on `x - w` alone, so this changes nothing but the rounding of
+//! the expanded forms.
+
+pub mod chebyshev;
+pub mod euclidean;
+pub mod local_omega;
+pub mod lp;
+pub mod manhattan;
+pub mod omega;
+pub mod relevance;
+pub mod squared_euclidean;
+pub mod tangent;
+
+use super::real::Real;
+
+/// One entry of a sparse `G`: row of the block, prototype, `dL/dD`.
+#[derive(Clone, Copy, Debug, PartialEq)]
+pub struct Pair<T> {
+    /// Row within the block.
+    pub row: u32,
+    /// Prototype.
+    pub prototype: u32,
+    /// `dL/dD` of the pair.
+    pub g: T,
+}
+
+/// Rounding of the operands of distance products, for mixed precision: identity, f16 or bf16.
+///
+/// The products themselves are exact in f32, so rounding the operands is all that the storage format does.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub enum Operand {
+    /// Keep as they are.
+    #[default]
+    Full,
+    /// Round to IEEE half precision.
+    F16,
+    /// Round to bfloat16.
+    Bf16,
+}
+
+impl Operand {
+    /// Rounds the values in place.
+    pub fn round<T: Real>(self, values: &mut [T]) {
+        match self {
+            Operand::Full => {}
+            Operand::F16 => {
+                for v in values {
+                    *v = T::of(half::f16::from_f64(v.f64()).to_f64());
+                }
+            }
+            Operand::Bf16 => {
+                for v in values {
+                    *v = T::of(half::bf16::from_f64(v.f64()).to_f64());
+                }
+            }
+        }
+    }
+}
+
+/// Working memory of one thread for one block, reused from block to block.
+///
+/// Which buffer holds what is the metric's business; buffers grow on first use and stay.
+#[derive(Debug, Default)]
+pub struct Scratch<T> {
+    /// What the forward keeps for the backward of the same block (projections, differences).
+    pub kept: Vec<T>,
+    /// Squared norms of the block's rows, or of their projections.
+    pub norms: Vec<T>,
+    /// Anything short-lived.
+    pub work: Vec<T>,
+    /// Anything short-lived, a second one.
+    pub more: Vec<T>,
+    /// Pairs sorted by prototype, for metrics that work prototype by prototype.
+    pub order: Vec<u32>,
+}
+
+/// Buffers of a gradient's sums; their lengths are given by [`Metric::sums`].
+pub type Sums<T> = Vec<Vec<T>>;
+
+/// A metric made ready for one set of tensors: whatever depends on the tensors alone (projected prototypes,
+/// squared norms, softmax of relevances) is computed when it is built, once a step.
+///
+/// `x` is always the block's centred rows, `b x d`, row-major.
+pub trait Metric<T: Real>: Send + Sync {
+    /// Fills `d` (`b x p`) with distances, by matrix products where the metric has them. Values are >= 0.
+    fn forward(&self, x: &[T], d: &mut [T], scratch: &mut Scratch<T>);
+
+    /// The distance of row `row` of the block to prototype `prototype`, by differences: what winners are
+    /// recomputed with. Called after [`Metric::forward`] on the same block and scratch.
+    fn exact(&self, x: &[T], row: usize, prototype: usize, scratch: &mut Scratch<T>) -> T;
+
+    /// Lengths of the buffers that the backward fills.
+    fn sums(&self) -> Vec<usize>;
+
+    /// Adds the block's share for a sparse `G`. `pairs` are sorted by row; a row may have any number.
+    fn backward_pairs(
+        &self,
+        x: &[T],
+        pairs: &[Pair<T>],
+        scratch: &mut Scratch<T>,
+        sums: &mut Sums<T>,
+    );
+
+    /// Adds the block's share for a dense `G` (`b x p`). `d` is the block's distances as [`Metric::forward`] gave them.
+    fn backward_dense(
+        &self,
+        x: &[T],
+        d: &[T],
+        g: &[T],
+        scratch: &mut Scratch<T>,
+        sums: &mut Sums<T>,
+    );
+
+    /// The gradients from the total of the sums: one `(tensor name, values)` for each tensor that learns.
+    fn finish(&self, sums: &Sums<T>) -> Vec<(&'static str, Vec<T>)>;
+
+    /// What `transform` gives for a block: the projection of the rows and its width, if the metric has one
+    /// (omega: `x Omega`); none: the distances are the transform.
+    fn project(&self, x: &[T]) -> Option<(Vec<T>, usize)> {
+        let _ = x;
+        None
+    }
+}
+
+/// What a metric is built from.
+#[derive(Clone, Copy)]
+pub struct Inputs<'a, T: Real> {
+    /// Number of features.
+    pub d: usize,
+    /// Centred prototypes, `p x d`.
+    pub prototypes: &'a [T],
+    /// The metric's own tensor, as stored: omega `d x l`, omegas `p x d x l` (or `p x d x s`), relevances `d` (logits);
+    /// empty if it has none.
+    pub own: &'a [T],
+    /// Whether the prototypes learn (a frozen tensor's gradient is not computed).
+    pub learn_prototypes: bool,
+    /// Whether the metric's own tensor learns.
+    pub learn_own: bool,
+    /// Rounding of operands (rows arrive rounded already).
+    pub operand: Operand,
+}
