@@ -1,0 +1,51 @@
+//! AdaBelief: Adam whose second moment measures how far the gradient is from its running mean.
+//!
+//! `m <- b1 m + (1-b1) g`, `q <- b2 q + (1-b2) (g - m)^2 + eps_root` (the new `m`; `eps_root` stays in `q`),
+//! `u = -h m/(1-b1^t) / (sqrt(q/(1-b2^t)) + eps)`.
+//!
+//! Zhuang et al., "AdaBelief optimizer: adapting stepsizes by the belief in observed gradients",
+//! NeurIPS 2020.
+
+use super::options::{DECAY, NOT_NEGATIVE, Options};
+use super::rule::{Rule, Slots, Step, sweep};
+use crate::error::Result;
+use crate::parts::real::Real;
+
+/// `adabelief`.
+#[derive(Debug)]
+pub(super) struct AdaBelief {
+    b1: f64,
+    b2: f64,
+    eps: f64,
+    eps_root: f64,
+}
+
+impl AdaBelief {
+    pub fn adabelief(o: &mut Options) -> Result<Self> {
+        Ok(AdaBelief {
+            b1: o.number("b1", 0.9, DECAY)?,
+            b2: o.number("b2", 0.999, DECAY)?,
+            eps: o.number("eps", 1e-16, NOT_NEGATIVE)?,
+            eps_root: o.number("eps_root", 1e-16, NOT_NEGATIVE)?,
+        })
+    }
+}
+
+impl<T: Real> Rule<T> for AdaBelief {
+    fn slots(&self, shape: &[usize], _lr: f64) -> Slots<T> {
+        Slots::new(shape, &[("m", 0.0), ("q", 0.0)])
+    }
+
+    fn update(&self, step: &mut Step, slots: &mut Slots<T>, theta: &mut [T], g: &[T]) {
+        let (from_m, from_q) = (T::of(step.unbias(self.b1)), T::of(step.unbias(self.b2)));
+        let (b1, c1) = (T::of(self.b1), T::of(1.0 - self.b1));
+        let (b2, c2) = (T::of(self.b2), T::of(1.0 - self.b2));
+        let (eps, eps_root) = (T::of(self.eps), T::of(self.eps_root));
+        let h = T::of(step.h);
+        sweep(theta, g, slots.data(), |_, g, [m, q]| {
+            let m = b1 * m + c1 * g;
+            let q = b2 * q + c2 * (g - m) * (g - m) + eps_root;
+            (-h * from_m * m / ((from_q * q).sqrt() + eps), [m, q])
+        });
+    }
+}

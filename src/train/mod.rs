@@ -1,0 +1,3 @@
+//! Training: what turns gradients into a fitted model.
+
+pub mod schedule;
