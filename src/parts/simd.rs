@@ -4,6 +4,10 @@
 //! instructions of whatever width the machine has; `pulp` picks the version when the program starts.
 //! Because the grouping is fixed and no product is fused with a sum, the result of a reduction is the
 //! same on every instruction set.
+//!
+//! A loop is compiled for an instruction set only if it is *inlined* into the function that `pulp` compiles for
+//! it. Closures offer no way to force that (and the compiler does leave them out of line, as plain SSE2 code), so
+//! such loops are written as functions inside [`vectorized!`](crate::vectorized), and what they call is `#[inline(always)]`.
 
 use super::real::Real;
 use pulp::Arch;
@@ -11,53 +15,213 @@ use pulp::Arch;
 /// Values that are summed side by side.
 pub const LANES: usize = 16;
 
-/// Runs `f` compiled for the best instruction set of this machine.
+/// Runs `f` compiled for the best instruction set of this machine, if the compiler inlines it: see
+/// [`vectorized!`](crate::vectorized), which makes sure of it.
 #[inline(always)]
 pub fn dispatch<R>(f: impl FnOnce() -> R) -> R {
     Arch::new().dispatch(f)
 }
 
-/// `sum of term(a, b)` over two slices of equal length, in a fixed order.
+/// Defines functions, generic over one [`Real`] (and possibly one other type), whose bodies are compiled for every
+/// instruction set.
+///
+/// ```
+/// lvq::vectorized! {
+///     /// `y += x`.
+///     fn add<T>(y: &mut [T], x: &[T]) {
+///         for (y, x) in y.iter_mut().zip(x) {
+///             *y += *x;
+///         }
+///     }
+/// }
+/// let mut y = [1.0, 2.0];
+/// add(&mut y, &[10.0, 20.0]);
+/// assert_eq!(y, [11.0, 22.0]);
+/// ```
+///
+/// Lifetimes in the arguments' types are left out, the arguments mention every type parameter, and a result borrows
+/// nothing. Closures inside a body may stay out of line (and so scalar), unless they are passed to something small.
+#[macro_export]
+macro_rules! vectorized {
+    () => {};
+    ($(#[$meta:meta])* $vis:vis fn $name:ident<$t:ident $(, $k:ident: $bound:path)?>($($arg:ident: $ty:ty),* $(,)?) $body:block $($rest:tt)*) => {
+        $crate::vectorized! {
+            $(#[$meta])* $vis fn $name<$t $(, $k: $bound)?>($($arg: $ty),*) -> () $body $($rest)*
+        }
+    };
+    ($(#[$meta:meta])* $vis:vis fn $name:ident<$t:ident $(, $k:ident: $bound:path)?>($($arg:ident: $ty:ty),* $(,)?) -> $ret:ty $body:block $($rest:tt)*) => {
+        $(#[$meta])*
+        $vis fn $name<$t: $crate::parts::real::Real $(, $k: $bound)?>($($arg: $ty),*) -> $ret {
+            struct Task<A>(A);
+            impl<$t: $crate::parts::real::Real $(, $k: $bound)?> $crate::parts::simd::Vectorize
+                for Task<($($ty,)*)>
+            {
+                type Output = $ret;
+                #[inline(always)]
+                fn call(self) -> $ret {
+                    let ($($arg,)*) = self.0;
+                    $body
+                }
+            }
+            $crate::parts::simd::run(Task(($($arg,)*)))
+        }
+        $crate::vectorized! { $($rest)* }
+    };
+}
+
+#[doc(hidden)]
+pub use pulp::NullaryFnOnce as Vectorize;
+
+#[doc(hidden)]
 #[inline(always)]
-fn reduce<T: Real>(a: &[T], b: &[T], term: impl Fn(T, T) -> T) -> T {
-    let mut sum = [T::zero(); LANES];
+pub fn run<V: Vectorize>(task: V) -> V::Output {
+    Arch::new().dispatch(task)
+}
+
+/// `sum of term(a, b)` over two slices (`b` at least as long as `a`), in a fixed order.
+#[inline(always)]
+pub fn reduce<T: Real>(a: &[T], b: &[T], term: impl Fn(T, T) -> T) -> T {
+    fold(a, b, |sum, x, y| sum + term(x, y), |a, b| a + b)
+}
+
+/// Folds `step` over two slices in [`LANES`] independent lanes that start at zero, then joins the lanes in a fixed order.
+///
+/// Every index into the lanes is a constant, so that they stay in registers: the tail is taken in pieces of 8, 4 and 1.
+#[inline(always)]
+fn fold<T: Real>(a: &[T], b: &[T], step: impl Fn(T, T, T) -> T, join: impl Fn(T, T) -> T) -> T {
+    let mut lane = [T::zero(); LANES];
     let (ca, ra) = a.as_chunks::<LANES>();
     let (cb, rb) = b[..a.len()].as_chunks::<LANES>();
     for (x, y) in ca.iter().zip(cb) {
         for l in 0..LANES {
-            sum[l] += term(x[l], y[l]);
+            lane[l] = step(lane[l], x[l], y[l]);
         }
     }
-    for (l, (x, y)) in ra.iter().zip(rb).enumerate() {
-        sum[l] += term(*x, *y);
+    let (ca, ra) = ra.as_chunks::<8>();
+    let (cb, rb) = rb.as_chunks::<8>();
+    if let (Some(x), Some(y)) = (ca.first(), cb.first()) {
+        for l in 0..8 {
+            lane[l] = step(lane[l], x[l], y[l]);
+        }
     }
-    let mut width = LANES / 2;
-    while width > 0 {
+    let (ca, ra) = ra.as_chunks::<4>();
+    let (cb, rb) = rb.as_chunks::<4>();
+    if let (Some(x), Some(y)) = (ca.first(), cb.first()) {
+        for l in 0..4 {
+            lane[8 + l] = step(lane[8 + l], x[l], y[l]);
+        }
+    }
+    for l in 0..3 {
+        if let (Some(x), Some(y)) = (ra.get(l), rb.get(l)) {
+            lane[12 + l] = step(lane[12 + l], *x, *y);
+        }
+    }
+    for width in [8, 4, 2, 1] {
         for l in 0..width {
-            let other = sum[l + width];
-            sum[l] += other;
+            lane[l] = join(lane[l], lane[l + width]);
         }
-        width /= 2;
     }
-    sum[0]
+    lane[0]
 }
 
-/// `sum_a x_a y_a`; to be called inside [`dispatch`].
+/// `sum_a x_a y_a`; to be called inside a vectorized function.
 #[inline(always)]
 pub fn dot<T: Real>(x: &[T], y: &[T]) -> T {
     reduce(x, y, |a, b| a * b)
 }
 
-/// `sum_a (x_a - y_a)^2`; to be called inside [`dispatch`].
+/// `sum_a (x_a - y_a)^2`; to be called inside a vectorized function.
 #[inline(always)]
 pub fn squared_difference<T: Real>(x: &[T], y: &[T]) -> T {
     reduce(x, y, |a, b| (a - b) * (a - b))
 }
 
-/// `y += alpha x`; to be called inside [`dispatch`].
+/// `sum_a |x_a - y_a|`; to be called inside a vectorized function.
+#[inline(always)]
+pub fn absolute_difference<T: Real>(x: &[T], y: &[T]) -> T {
+    reduce(x, y, |a, b| absolute(a - b))
+}
+
+/// `max_a |x_a - y_a|`, 0 over nothing; to be called inside a vectorized function.
+#[inline(always)]
+pub fn largest_difference<T: Real>(x: &[T], y: &[T]) -> T {
+    let larger = |a: T, b: T| if b > a { b } else { a };
+    fold(x, y, |m, a, b| larger(m, absolute(a - b)), larger)
+}
+
+/// `sum_a s_a (x_a - y_a)^2`; to be called inside a vectorized function.
+#[inline(always)]
+pub fn weighted_squared_difference<T: Real>(s: &[T], x: &[T], y: &[T]) -> T {
+    let mut lane = [T::zero(); LANES];
+    let (cs, rs) = s.as_chunks::<LANES>();
+    let (cx, rx) = x[..s.len()].as_chunks::<LANES>();
+    let (cy, ry) = y[..s.len()].as_chunks::<LANES>();
+    for ((s, x), y) in cs.iter().zip(cx).zip(cy) {
+        for l in 0..LANES {
+            let e = x[l] - y[l];
+            lane[l] += s[l] * e * e;
+        }
+    }
+    for width in [8, 4, 2, 1] {
+        for l in 0..width {
+            let other = lane[l + width];
+            lane[l] += other;
+        }
+    }
+    let mut sum = lane[0];
+    for ((s, x), y) in rs.iter().zip(rx).zip(ry) {
+        let e = *x - *y;
+        sum += *s * e * e;
+    }
+    sum
+}
+
+/// `|x|`; a function because two of the traits behind [`Real`] have an `abs`.
+#[inline(always)]
+pub fn absolute<T: Real>(x: T) -> T {
+    num_traits::Float::abs(x)
+}
+
+/// `y += alpha x`; to be called inside a vectorized function.
 #[inline(always)]
 pub fn axpy<T: Real>(y: &mut [T], alpha: T, x: &[T]) {
     for (y, x) in y.iter_mut().zip(x) {
         *y += alpha * *x;
+    }
+}
+
+crate::vectorized! {
+    /// `sum_a x_a y_a`.
+    pub fn inner<T>(x: &[T], y: &[T]) -> T {
+        dot(x, y)
+    }
+
+    /// `sum_a (x_a - y_a)^2`.
+    pub fn squared_distance<T>(x: &[T], y: &[T]) -> T {
+        squared_difference(x, y)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// Every tail length, against the plain loop: integers, so that sums are exact in any order.
+    #[test]
+    fn reductions_of_every_length() {
+        for n in 0..70usize {
+            let x: Vec<f64> = (0..n).map(|i| ((i * 7) % 11) as f64 - 5.0).collect();
+            let y: Vec<f64> = (0..n).map(|i| ((i * 5) % 13) as f64 - 6.0).collect();
+            let s: Vec<f64> = (0..n).map(|i| (i % 3) as f64).collect();
+            let e: Vec<f64> = x.iter().zip(&y).map(|(a, b)| a - b).collect();
+            assert_eq!(inner(&x, &y), x.iter().zip(&y).map(|(a, b)| a * b).sum::<f64>());
+            assert_eq!(squared_distance(&x, &y), e.iter().map(|e| e * e).sum::<f64>());
+            assert_eq!(absolute_difference(&x, &y), e.iter().map(|e| e.abs()).sum::<f64>());
+            assert_eq!(largest_difference(&x, &y), e.iter().fold(0.0, |m, e| e.abs().max(m)));
+            assert_eq!(
+                weighted_squared_difference(&s, &x, &y),
+                s.iter().zip(&e).map(|(s, e)| s * e * e).sum::<f64>()
+            );
+        }
     }
 }

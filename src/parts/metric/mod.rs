@@ -10,7 +10,12 @@
 //! subtracted from both. Every metric here depends on `x - w` alone, so this changes nothing but the rounding of
 //! the expanded forms.
 
+mod bank;
+mod block;
+#[cfg(test)]
+mod check;
 pub mod chebyshev;
+pub mod direct;
 pub mod euclidean;
 pub mod local_omega;
 pub mod lp;

@@ -1,0 +1,120 @@
+//! What the metrics share: loops over the rows of a block.
+
+use super::Pair;
+use crate::parts::linalg::{Mat, gemm};
+use crate::parts::real::Real;
+use crate::parts::simd::dot;
+use crate::vectorized;
+
+/// The first `len` values of a buffer that only ever grows. What they hold is whatever was there before.
+pub fn grow<T: Real>(buffer: &mut Vec<T>, len: usize) -> &mut [T] {
+    if buffer.len() < len {
+        buffer.resize(len, T::zero());
+    }
+    &mut buffer[..len]
+}
+
+vectorized! {
+    /// `|x_i|^2` of every row of `width` values.
+    pub fn squared_norms<T>(x: &[T], width: usize, norms: &mut [T]) {
+        for (row, norm) in x.chunks_exact(width).zip(norms) {
+            *norm = dot(row, row);
+        }
+    }
+
+    /// `D_ij <- max(0, D_ij + r_i + c_j)`.
+    pub fn add_norms<T>(dist: &mut [T], rows: &[T], columns: &[T]) {
+        for (dist, r) in dist.chunks_exact_mut(columns.len()).zip(rows) {
+            for (d, c) in dist.iter_mut().zip(columns) {
+                let v = *d + (*r + *c);
+                // The expansion of a square may come out below zero by rounding. (A NaN stays one.)
+                *d = if v < T::zero() { T::zero() } else { v };
+            }
+        }
+    }
+
+    /// `s_j += sum_i G_ij`.
+    pub fn add_column_sums<T>(g: &[T], sums: &mut [T]) {
+        for row in g.chunks_exact(sums.len()) {
+            for (s, g) in sums.iter_mut().zip(row) {
+                *s += *g;
+            }
+        }
+    }
+
+    /// `y_j += s_j x_j` for every row of `width` values.
+    pub fn add_scaled_rows<T>(y: &mut [T], s: &[T], x: &[T], width: usize) {
+        for ((y, x), s) in y.chunks_exact_mut(width).zip(x.chunks_exact(width)).zip(s) {
+            for (y, x) in y.iter_mut().zip(x) {
+                *y += *s * *x;
+            }
+        }
+    }
+}
+
+/// `D = max(0, |x|^2 + |w|^2 - 2 x w^T)` for rows of `width` values: one product and one pass. `norms` receives `|x|^2`.
+pub fn squared_expansion<T: Real>(
+    x: &[T],
+    w: &[T],
+    w_norms: &[T],
+    width: usize,
+    dist: &mut [T],
+    norms: &mut Vec<T>,
+) {
+    let (b, p) = (x.len() / width, w_norms.len());
+    let norms = grow(norms, b);
+    squared_norms(x, width, norms);
+    gemm(dist, false, T::of(-2.0), Mat::new(x, b, width), Mat::new(w, p, width).t());
+    add_norms(dist, norms, w_norms);
+}
+
+/// Sorts the pairs by prototype, keeping their order within one (a counting sort). The first list holds `p + 1`
+/// limits: the pairs of prototype `j` are `indices[limits[j]..limits[j + 1]]`.
+pub fn buckets<'a, T: Real>(
+    pairs: &[Pair<T>],
+    p: usize,
+    order: &'a mut Vec<u32>,
+) -> (&'a [u32], &'a [u32]) {
+    order.clear();
+    order.resize(p + 1 + pairs.len(), 0);
+    let (limits, indices) = order.split_at_mut(p + 1);
+    for pair in pairs {
+        limits[pair.prototype as usize + 1] += 1;
+    }
+    // Slot j + 1: first the start of bucket j, then, one pair after the other, its end.
+    let mut start = 0;
+    for slot in &mut limits[1..] {
+        let count = *slot;
+        *slot = start;
+        start += count;
+    }
+    for (i, pair) in pairs.iter().enumerate() {
+        let slot = &mut limits[pair.prototype as usize + 1];
+        indices[*slot as usize] = i as u32;
+        *slot += 1;
+    }
+    (limits, indices)
+}
+
+/// `v sgn(e)`, with `sgn(0)` taken as +1.
+#[inline(always)]
+pub fn with_sign<T: Real>(v: T, e: T) -> T {
+    if e >= T::zero() { v } else { -v }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn buckets_keep_the_order_within_a_prototype() {
+        let pair = |row, prototype| Pair { row, prototype, g: 1.0f64 };
+        let pairs = [pair(0, 2), pair(0, 0), pair(1, 2), pair(2, 2), pair(3, 0)];
+        let mut order = vec![7; 3];
+        let (limits, indices) = buckets(&pairs, 4, &mut order);
+        assert_eq!(limits, [0, 2, 2, 5, 5]);
+        assert_eq!(indices, [1, 4, 0, 2, 3]);
+        let (limits, indices) = buckets::<f64>(&[], 1, &mut order);
+        assert_eq!((limits, indices), (&[0, 0][..], &[][..]));
+    }
+}

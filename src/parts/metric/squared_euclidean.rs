@@ -1,0 +1,124 @@
+//! The squared Euclidean distance, `D_ij = sum_a (x_ia - w_ja)^2`.
+//!
+//! Forward: `D = |x|^2 + |w|^2 - 2 x.w`, clamped at 0 (one product).
+//!
+//! Backward: `dD_ij/dw_j = 2 (w_j - x_i)`, so with `g_j = sum_i G_ij` and `H = G^T X`
+//!
+//! ```text
+//! dW = 2 (diag(g) W - H)
+//! ```
+//!
+//! The clamp is ignored: it acts where `x_i = w_j` up to rounding, and there the gradient is zero anyway.
+
+use super::block::{add_column_sums, squared_expansion, squared_norms};
+use super::{Inputs, Metric, Pair, Scratch, Sums};
+use crate::parts::linalg::{Mat, gemm};
+use crate::parts::real::Real;
+use crate::parts::simd::{axpy, squared_distance};
+use crate::vectorized;
+
+/// See the [module](self).
+pub struct SquaredEuclidean<T: Real> {
+    d: usize,
+    w: Vec<T>,
+    norms: Vec<T>,
+    learn: bool,
+}
+
+impl<T: Real> SquaredEuclidean<T> {
+    /// Copies the prototypes (rounded as the operands are) and takes their norms.
+    pub fn new(inputs: Inputs<'_, T>) -> Self {
+        let mut w = inputs.prototypes.to_vec();
+        inputs.operand.round(&mut w);
+        let mut norms = vec![T::zero(); w.len() / inputs.d];
+        squared_norms(&w, inputs.d, &mut norms);
+        SquaredEuclidean { d: inputs.d, w, norms, learn: inputs.learn_prototypes }
+    }
+}
+
+vectorized! {
+    /// `H_j += g x_i` and `g_j += g` for every pair.
+    fn scatter<T>(x: &[T], d: usize, pairs: &[Pair<T>], h: &mut [T], gs: &mut [T]) {
+        for pair in pairs {
+            let (i, j) = (pair.row as usize, pair.prototype as usize);
+            axpy(&mut h[j * d..][..d], pair.g, &x[i * d..][..d]);
+            gs[j] += pair.g;
+        }
+    }
+}
+
+impl<T: Real> Metric<T> for SquaredEuclidean<T> {
+    fn forward(&self, x: &[T], dist: &mut [T], scratch: &mut Scratch<T>) {
+        squared_expansion(x, &self.w, &self.norms, self.d, dist, &mut scratch.norms);
+    }
+
+    fn exact(&self, x: &[T], row: usize, prototype: usize, _: &mut Scratch<T>) -> T {
+        let d = self.d;
+        squared_distance(&x[row * d..][..d], &self.w[prototype * d..][..d])
+    }
+
+    /// `H` (`p x d`) and `g` (`p`).
+    fn sums(&self) -> Vec<usize> {
+        if self.learn { vec![self.w.len(), self.norms.len()] } else { vec![] }
+    }
+
+    fn backward_pairs(&self, x: &[T], pairs: &[Pair<T>], _: &mut Scratch<T>, sums: &mut Sums<T>) {
+        if let [h, gs] = &mut sums[..] {
+            scatter(x, self.d, pairs, h, gs);
+        }
+    }
+
+    fn backward_dense(&self, x: &[T], _: &[T], g: &[T], _: &mut Scratch<T>, sums: &mut Sums<T>) {
+        if let [h, gs] = &mut sums[..] {
+            let (b, p) = (x.len() / self.d, gs.len());
+            gemm(h, true, T::one(), Mat::new(g, b, p).t(), Mat::new(x, b, self.d));
+            add_column_sums(g, gs);
+        }
+    }
+
+    fn finish(&self, sums: &Sums<T>) -> Vec<(&'static str, Vec<T>)> {
+        let [h, gs] = &sums[..] else { return vec![] };
+        let two = T::of(2.0);
+        let dw = self.w.iter().zip(h).enumerate();
+        vec![("prototypes", dw.map(|(i, (w, h))| two * (gs[i / self.d] * *w - *h)).collect())]
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::super::check::{self, Subject};
+    use super::*;
+
+    pub struct Plain;
+
+    impl Subject for Plain {
+        fn build<T: Real>(&self, inputs: Inputs<'_, T>) -> Box<dyn Metric<T>> {
+            Box::new(SquaredEuclidean::new(inputs))
+        }
+        fn distance(&self, x: &[f64], w: &[f64], _: &[f64]) -> f64 {
+            x.iter().zip(w).map(|(x, w)| (x - w) * (x - w)).sum()
+        }
+        fn gradient(&self, x: &[f64], w: &[f64], _: &[f64]) -> (Vec<f64>, Vec<f64>) {
+            (x.iter().zip(w).map(|(x, w)| 2.0 * (w - x)).collect(), vec![])
+        }
+    }
+
+    #[test]
+    fn all_checks() {
+        check::all(&Plain);
+    }
+
+    #[test]
+    fn worked_example() {
+        let distances = [0.37, 0.5, 2.72, 0.82, 0.65, 0.97, 1.45, 5.12, 1.7, 3.65, 4.66, 0.8];
+        check::example_distances(&Plain, &[], &distances);
+        let dw = [-0.11303095, 0.38167758, -0.03696083, -0.29568663, 0.12608595, -0.34402477];
+        check::example_gradients(&Plain, &[], -0.3797832556, &dw, &[]);
+    }
+
+    #[test]
+    fn zero_distance_has_no_gradient() {
+        let (d, dw) = check::at_zero_distance(&Plain, &[]);
+        assert_eq!((d, dw), (0.0, vec![0.0; 3]));
+    }
+}
