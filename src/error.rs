@@ -73,6 +73,10 @@ pub enum Error {
         reason: String,
     },
 
+    /// Something failed after the work had begun: the disk filled up, a device was lost.
+    #[error("{0}")]
+    Running(String),
+
     /// A tensor, gradient or loss turned NaN or infinite in training.
     #[error("training stopped at iteration {iteration}: {what} is not finite{hint}")]
     Diverged {
@@ -82,6 +86,8 @@ pub enum Error {
         what: String,
         /// First offending row, advice; empty or starting with `; `.
         hint: String,
+        /// The model with the last finite tensors.
+        last: Option<Box<crate::model::Fitted>>,
     },
 }
 

@@ -1,1 +1,5 @@
-fn main(){}
+//! The command `lvq`.
+
+fn main() -> std::process::ExitCode {
+    lvq::cli::main()
+}

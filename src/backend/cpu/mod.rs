@@ -1,0 +1,66 @@
+//! The CPU: the complete backend, and the reference for all others.
+//!
+//! One pass over the data. Rows are cut into blocks that fit the cache, blocks into chunks; a chunk is one task. How
+//! rows are cut depends on the sizes of the problem alone, chunk sums are added in the order of the rows, and so the result
+//! has the same bits for any number of threads.
+
+mod block;
+mod predictor;
+mod rule;
+mod session;
+
+use crate::backend::{Backend, DeviceInfo, Predictor, Problem, Question, Session, device};
+use crate::error::{Error, Result};
+use crate::parts::composition::Precision;
+use std::sync::Arc;
+
+/// The CPU of this machine.
+#[derive(Clone, Default)]
+pub struct Cpu {
+    pool: Option<Arc<rayon::ThreadPool>>,
+}
+
+impl Cpu {
+    /// With so many threads; none: one per core.
+    pub fn with_threads(threads: Option<usize>) -> Result<Self> {
+        let Some(threads) = threads else { return Ok(Cpu::default()) };
+        if threads == 0 {
+            return Err(Error::parameter("threads", "must be at least 1, got 0"));
+        }
+        let pool = rayon::ThreadPoolBuilder::new()
+            .num_threads(threads)
+            .build()
+            .map_err(|e| Error::Device { device: "cpu".into(), reason: e.to_string() })?;
+        Ok(Cpu { pool: Some(Arc::new(pool)) })
+    }
+}
+
+impl Backend for Cpu {
+    fn info(&self) -> DeviceInfo {
+        device::cpu()
+    }
+
+    fn session<'a>(&self, problem: Problem<'a>) -> Result<Box<dyn Session + 'a>> {
+        let pool = self.pool.clone();
+        Ok(match problem.precision {
+            Precision::F64 => Box::new(session::CpuSession::<f64>::new(problem, pool)?),
+            _ => Box::new(session::CpuSession::<f32>::new(problem, pool)?),
+        })
+    }
+
+    fn predictor(&self, question: Question<'_>) -> Result<Box<dyn Predictor>> {
+        let pool = self.pool.clone();
+        Ok(match question.precision {
+            Precision::F64 => Box::new(predictor::CpuPredictor::<f64>::new(&question, pool)),
+            _ => Box::new(predictor::CpuPredictor::<f32>::new(&question, pool)),
+        })
+    }
+}
+
+/// Runs `f` on the pool, or on the global one.
+fn on_pool<R: Send>(pool: &Option<Arc<rayon::ThreadPool>>, f: impl FnOnce() -> R + Send) -> R {
+    match pool {
+        Some(pool) => pool.install(f),
+        None => f(),
+    }
+}

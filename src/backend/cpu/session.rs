@@ -1,0 +1,464 @@
+//! A training problem on the CPU.
+
+use super::block::{BlockRows, Partial, Plan, Ready, Workspace};
+use super::{on_pool, rule};
+use crate::backend::{Problem, Rows, Samples, Session, Set, Slot};
+use crate::error::Result;
+use crate::parts::constraint;
+use crate::parts::optimizer::Optimizer;
+use crate::parts::real::Real;
+use crate::parts::tensor::{Tensor, Tensors};
+use rayon::prelude::*;
+use std::sync::Arc;
+
+/// Bytes that the partial sums of one wave of chunks may take.
+const PARTIAL_BYTES: usize = 64 << 20;
+/// Chunks of a pass at most: the parallelism there can be.
+const CHUNKS: usize = 256;
+
+pub(super) struct CpuSession<'a, T: Real> {
+    plan: Plan<T>,
+    training: Samples<'a>,
+    validation: Option<Samples<'a>>,
+    row_weights: Option<Vec<f64>>,
+    learn: Vec<String>,
+    train: Vec<String>,
+    /// All tensors of each slot; those that do not learn are the same in all.
+    slots: [Tensors<T>; Slot::COUNT],
+    gradient: Tensors<T>,
+    accumulated: Option<Tensors<T>>,
+    optimizer: Option<Optimizer<T>>,
+    pool: Option<Arc<rayon::ThreadPool>>,
+}
+
+impl<'a, T: Real> CpuSession<'a, T> {
+    pub fn new(problem: Problem<'a>, pool: Option<Arc<rayon::ThreadPool>>) -> Result<Self> {
+        let tensors: Tensors<T> = problem.tensors.cast();
+        let only = |names: &[String]| Tensors {
+            list: tensors.list.iter().filter(|t| names.contains(&t.name)).cloned().collect(),
+        };
+        let plan = Plan::new(
+            problem.composition,
+            problem.training.features.columns(),
+            problem.classes,
+            problem.prototype_labels,
+            problem.centre,
+            problem.precision,
+            problem.tensors,
+        );
+        let optimizer = problem
+            .optimizer
+            .map(|(spec, lr)| Optimizer::new(spec, lr, &only(problem.train)));
+        Ok(CpuSession {
+            plan,
+            training: problem.training,
+            validation: problem.validation,
+            row_weights: problem.row_weights,
+            learn: problem.learn.to_vec(),
+            train: problem.train.to_vec(),
+            gradient: only(problem.learn).zeros_like(),
+            slots: std::array::from_fn(|_| tensors.clone()),
+            accumulated: None,
+            optimizer,
+            pool,
+        })
+    }
+
+    fn samples(&self, set: Set) -> Samples<'a> {
+        match set {
+            Set::Training => self.training,
+            Set::Validation => self.validation.expect("the problem has validation data"),
+        }
+    }
+
+    /// One pass over rows. `visit` gets each block's row losses if there is no gradient to be made.
+    fn pass(
+        &self,
+        tensors: &Tensors<T>,
+        rows: Rows<'_>,
+        scale: T,
+        gradient: bool,
+    ) -> (f64, Vec<(&'static str, Vec<T>)>) {
+        let samples = self.samples(rows.set);
+        let n = rows.indices.map_or(samples.features.rows(), <[u32]>::len);
+        let learn = |name: &str| gradient && self.learn.iter().any(|l| l == name);
+        let ready = self.plan.ready(tensors, &learn);
+        let chunks = Chunks::new(n, self.plan.rows, partial_len(&self.plan, &ready));
+        let inverse = 1.0 / n as f64;
+        let weight = |k: usize| -> f64 {
+            match (rows.weights, &self.row_weights, rows.set) {
+                (Some(w), _, _) => w[k],
+                (None, Some(w), Set::Training) => w[rows.indices.map_or(k, |r| r[k] as usize)],
+                _ => 1.0,
+            }
+        };
+        let task = |ws: &mut Workspace<T>, chunk: usize| -> Partial<T> {
+            let mut partial = self.plan.partial(&ready);
+            let mut factors = Vec::with_capacity(self.plan.rows);
+            for (start, end) in chunks.blocks(chunk) {
+                factors.clear();
+                factors.extend((start..end).map(|k| T::of(weight(k) * inverse)));
+                let block = BlockRows {
+                    features: samples.features,
+                    codes: samples.codes,
+                    indices: rows.indices,
+                    start,
+                    end,
+                };
+                if gradient {
+                    self.plan.step(&ready, block, Some(&factors), scale, ws, &mut partial);
+                } else {
+                    self.plan.step(&ready, block, None, scale, ws, &mut partial);
+                    for (loss, k) in ws.losses.iter().zip(start..end) {
+                        partial.loss += loss.f64() * weight(k) * inverse;
+                    }
+                }
+            }
+            partial
+        };
+        let total = on_pool(&self.pool, || chunks.sum(task));
+        let Some(total) = total else { return (0.0, Vec::new()) };
+        if !gradient {
+            return (total.loss, Vec::new());
+        }
+        let mut gradients = ready.metric.finish(&total.metric);
+        if learn("reasonings") && !total.reasonings.is_empty() {
+            gradients.push(("reasonings", total.reasonings));
+        }
+        if scale != T::one() {
+            for (_, values) in &mut gradients {
+                values.iter_mut().for_each(|v| *v /= scale);
+            }
+        }
+        (total.loss, gradients)
+    }
+
+    /// Row losses at the parameters of a slot, in the order of the rows.
+    fn losses(&self, tensors: &Tensors<T>, rows: Rows<'_>) -> Vec<f64> {
+        let samples = self.samples(rows.set);
+        let n = rows.indices.map_or(samples.features.rows(), <[u32]>::len);
+        let ready = self.plan.ready(tensors, &|_| false);
+        let mut losses = vec![0.0; n];
+        let size = self.plan.rows;
+        on_pool(&self.pool, || {
+            losses.par_chunks_mut(size).enumerate().for_each_init(
+                Workspace::default,
+                |ws, (i, out)| {
+                    let mut partial = self.plan.partial(&ready);
+                    let block = BlockRows {
+                        features: samples.features,
+                        codes: samples.codes,
+                        indices: rows.indices,
+                        start: i * size,
+                        end: i * size + out.len(),
+                    };
+                    self.plan.step(&ready, block, None, T::one(), ws, &mut partial);
+                    for (o, l) in out.iter_mut().zip(&ws.losses) {
+                        *o = l.f64();
+                    }
+                },
+            );
+        });
+        losses
+    }
+
+    fn set_gradient(&mut self, gradients: Vec<(&'static str, Vec<T>)>) {
+        for (name, values) in gradients {
+            if let Some(t) = self.gradient.get_mut(name) {
+                t.data = values;
+            }
+        }
+    }
+}
+
+/// Values of one chunk's sums.
+fn partial_len<T: Real>(plan: &Plan<T>, ready: &Ready<T>) -> usize {
+    ready.metric.sums().iter().sum::<usize>() + plan.p * plan.classes * 2
+}
+
+/// How `n` rows are cut into chunks of whole blocks. Depends on sizes only.
+pub(super) struct Chunks {
+    n: usize,
+    block: usize,
+    blocks_per_chunk: usize,
+    chunks: usize,
+    wave: usize,
+}
+
+impl Chunks {
+    pub fn new(n: usize, block: usize, partial_len: usize) -> Self {
+        let blocks = n.div_ceil(block);
+        // A chunk's sums must cost less than its rows: several blocks each, and not too many chunks.
+        let chunks = (blocks / 4).clamp(1, CHUNKS);
+        let blocks_per_chunk = blocks.div_ceil(chunks).max(1);
+        let wave = (PARTIAL_BYTES / (8 * partial_len.max(1))).max(1);
+        Chunks { n, block, blocks_per_chunk, chunks: blocks.div_ceil(blocks_per_chunk), wave }
+    }
+
+    /// The blocks of a chunk as ranges of rows.
+    pub fn blocks(&self, chunk: usize) -> impl Iterator<Item = (usize, usize)> + use<> {
+        let (n, block) = (self.n, self.block);
+        let first = chunk * self.blocks_per_chunk;
+        (first..first + self.blocks_per_chunk)
+            .map(move |i| (i * block, ((i + 1) * block).min(n)))
+            .take_while(|(start, end)| start < end)
+    }
+
+    /// Runs all chunks and adds their sums in the order of the chunks.
+    ///
+    /// Chunks run in waves of a few per thread, so that only a wave's sums exist at a time.
+    pub fn sum<T: Real>(
+        &self,
+        task: impl Fn(&mut Workspace<T>, usize) -> Partial<T> + Sync,
+    ) -> Option<Partial<T>> {
+        let wave = (4 * rayon::current_num_threads()).min(self.wave).max(1);
+        let mut total: Option<Partial<T>> = None;
+        let mut next = 0;
+        while next < self.chunks {
+            let end = (next + wave).min(self.chunks);
+            let parts: Vec<Partial<T>> = if end - next == 1 {
+                vec![task(&mut Workspace::default(), next)]
+            } else {
+                (next..end)
+                    .into_par_iter()
+                    .map_init(Workspace::default, |ws, chunk| task(ws, chunk))
+                    .collect()
+            };
+            for part in parts {
+                match &mut total {
+                    None => total = Some(part),
+                    Some(total) => add(total, &part),
+                }
+            }
+            next = end;
+        }
+        total
+    }
+}
+
+fn add<T: Real>(total: &mut Partial<T>, part: &Partial<T>) {
+    for (a, b) in total.metric.iter_mut().zip(&part.metric) {
+        a.iter_mut().zip(b).for_each(|(a, b)| *a += *b);
+    }
+    total.reasonings.iter_mut().zip(&part.reasonings).for_each(|(a, b)| *a += *b);
+    total.loss += part.loss;
+}
+
+impl<T: Real> Session for CpuSession<'_, T> {
+    fn loss(&mut self, slot: Slot, rows: Rows<'_>) -> Result<f64> {
+        let tensors = &self.slots[slot as usize];
+        if self.plan.composition.objective.is_rule() {
+            let samples = self.samples(rows.set);
+            let weights = match rows.set {
+                Set::Training => self.row_weights.as_deref(),
+                Set::Validation => None,
+            };
+            return Ok(on_pool(&self.pool, || rule::loss(&self.plan, tensors, samples, weights)));
+        }
+        Ok(self.pass(tensors, rows, T::one(), false).0)
+    }
+
+    fn row_losses(&mut self, rows: Rows<'_>) -> Result<Vec<f64>> {
+        let tensors = &self.slots[Slot::Current as usize];
+        if self.plan.composition.objective.is_rule() {
+            let samples = self.samples(rows.set);
+            return Ok(on_pool(&self.pool, || rule::row_losses(&self.plan, tensors, samples)));
+        }
+        Ok(self.losses(tensors, rows))
+    }
+
+    fn row_gradient_norms(&mut self, rows: Rows<'_>) -> Result<Vec<f64>> {
+        let samples = self.samples(rows.set);
+        let n = rows.indices.map_or(samples.features.rows(), <[u32]>::len);
+        let tensors = &self.slots[Slot::Current as usize];
+        let learn = |name: &str| self.train.iter().any(|l| l == name);
+        let ready = self.plan.ready(tensors, &learn);
+        // One row at a time: the sums of a single row are its own gradient, whatever the metric.
+        let norm = |ws: &mut Workspace<T>, k: usize| {
+            let mut partial = self.plan.partial(&ready);
+            let block = BlockRows {
+                features: samples.features,
+                codes: samples.codes,
+                indices: rows.indices,
+                start: k,
+                end: k + 1,
+            };
+            self.plan.step(&ready, block, Some(&[T::one()]), T::one(), ws, &mut partial);
+            let gradients = ready.metric.finish(&partial.metric);
+            let reasonings: &[T] =
+                if learn("reasonings") { &partial.reasonings } else { Default::default() };
+            let all = gradients.iter().flat_map(|(_, v)| v).chain(reasonings);
+            all.map(|v| v.f64() * v.f64()).sum::<f64>().sqrt()
+        };
+        Ok(on_pool(&self.pool, || {
+            (0..n).into_par_iter().map_init(Workspace::default, norm).collect()
+        }))
+    }
+
+    fn gradient(&mut self, rows: Rows<'_>, scale: f64) -> Result<f64> {
+        let (loss, gradients) =
+            self.pass(&self.slots[Slot::Current as usize], rows, T::of(scale), true);
+        self.set_gradient(gradients);
+        Ok(loss)
+    }
+
+    fn rule(&mut self, rows: Rows<'_>, rate: f64) -> Result<f64> {
+        debug_assert!(rows.indices.is_none(), "update rules see all rows");
+        let current = Slot::Current as usize;
+        let (loss, moved) = on_pool(&self.pool, || {
+            rule::step(
+                &self.plan,
+                &self.slots[current],
+                self.training,
+                self.row_weights.as_deref(),
+                rate,
+            )
+        });
+        let name = self.plan.composition.prototypes;
+        self.slots[current].values_mut(name).copy_from_slice(&moved);
+        Ok(loss)
+    }
+
+    fn read_gradient(&self) -> Tensors<f64> {
+        self.gradient.cast()
+    }
+
+    fn write_gradient(&mut self, gradient: &Tensors<f64>) {
+        for t in &gradient.list {
+            self.gradient.insert(Tensor::new(
+                t.name.clone(),
+                &t.shape,
+                t.data.iter().map(|v| T::of(*v)).collect(),
+            ));
+        }
+    }
+
+    fn gradient_not_finite(&self) -> Option<String> {
+        self.gradient.first_not_finite().map(str::to_string)
+    }
+
+    fn not_finite(&self, slot: Slot) -> Option<String> {
+        self.slots[slot as usize].first_not_finite().map(str::to_string)
+    }
+
+    fn accumulate(&mut self, weight: f64) {
+        let mean = self.accumulated.get_or_insert_with(|| self.gradient.zeros_like());
+        let weight = T::of(weight);
+        for (a, g) in mean.list.iter_mut().zip(&self.gradient.list) {
+            for (a, g) in a.data.iter_mut().zip(&g.data) {
+                *a = if weight == T::one() { *g } else { *a + weight * (*g - *a) };
+            }
+        }
+    }
+
+    fn take_accumulated(&mut self) {
+        if let Some(mean) = self.accumulated.take() {
+            self.gradient = mean;
+        }
+    }
+
+    fn accumulated(&self) -> Option<Tensors<f64>> {
+        self.accumulated.as_ref().map(Tensors::cast)
+    }
+
+    fn set_accumulated(&mut self, mean: &Tensors<f64>) {
+        let mut own = self.gradient.zeros_like();
+        for t in &mean.list {
+            if let Some(o) = own.get_mut(&t.name) {
+                o.data = t.data.iter().map(|v| T::of(*v)).collect();
+            }
+        }
+        self.accumulated = Some(own);
+    }
+
+    fn update(
+        &mut self,
+        rate: f64,
+        multiplier: &dyn Fn(&str) -> f64,
+        rows: Rows<'_>,
+        loss: f64,
+    ) -> Result<()> {
+        let Some(mut optimizer) = self.optimizer.take() else { return Ok(()) };
+        let n = rows.indices.map_or(self.samples(rows.set).features.rows(), <[u32]>::len);
+        let only = |all: &Tensors<T>, names: &[String]| Tensors {
+            list: all.list.iter().filter(|t| names.contains(&t.name)).cloned().collect(),
+        };
+        let mut current = std::mem::take(&mut self.slots[Slot::Current as usize]);
+        let gradient = only(&self.gradient, &self.train);
+        let result = if optimizer.needs_objective() {
+            optimizer.line_search_update(&mut current, loss, &gradient, rate, &mut |trial| {
+                let (loss, gradients) = self.pass(trial, rows, T::one(), true);
+                let mut g = gradient.zeros_like();
+                for (name, values) in gradients {
+                    if let Some(t) = g.get_mut(name) {
+                        t.data = values;
+                    }
+                }
+                Ok((loss, g))
+            })
+        } else {
+            optimizer.update(&mut current, &gradient, rate, multiplier, n);
+            Ok(())
+        };
+        self.slots[Slot::Current as usize] = current;
+        self.optimizer = Some(optimizer);
+        self.constrain(Slot::Current);
+        result
+    }
+
+    fn optimizer_state(&self) -> Tensors<f64> {
+        self.optimizer.as_ref().map(Optimizer::state).unwrap_or_default()
+    }
+
+    fn restore_optimizer(&mut self, state: &Tensors<f64>) -> Result<()> {
+        match &mut self.optimizer {
+            Some(optimizer) => optimizer.restore(state),
+            None => Ok(()),
+        }
+    }
+
+    fn blend(&mut self, to: Slot, from: Slot, a: f64) {
+        if to == from {
+            return;
+        }
+        let [to, from] = self
+            .slots
+            .get_disjoint_mut([to as usize, from as usize])
+            .expect("two different slots");
+        let a = T::of(a);
+        for (t, f) in to.list.iter_mut().zip(&from.list) {
+            if !self.learn.contains(&t.name) {
+                continue;
+            }
+            if a == T::one() {
+                t.data.copy_from_slice(&f.data);
+            } else {
+                t.data.iter_mut().zip(&f.data).for_each(|(t, f)| *t += a * (*f - *t));
+            }
+        }
+    }
+
+    fn constrain(&mut self, slot: Slot) {
+        let tensors = &mut self.slots[slot as usize];
+        for c in &self.plan.composition.constraints {
+            for t in &mut tensors.list {
+                if self.learn.contains(&t.name) {
+                    constraint::apply(*c, t);
+                }
+            }
+        }
+    }
+
+    fn read(&self, slot: Slot) -> Tensors<f64> {
+        self.slots[slot as usize].cast()
+    }
+
+    fn write(&mut self, slot: Slot, tensors: &Tensors<f64>) {
+        let own = &mut self.slots[slot as usize];
+        for t in &tensors.list {
+            if let Some(o) = own.get_mut(&t.name) {
+                o.data = t.data.iter().map(|v| T::of(*v)).collect();
+            }
+        }
+    }
+}

@@ -1,0 +1,251 @@
+//! What a device must be able to do, and the devices.
+//!
+//! A [`Backend`] opens a [`Session`] for a training problem or a [`Predictor`] for a fitted model. Data,
+//! parameters, gradient and optimizer state live in the session, on the device, from step to step; the host sees
+//! the loss and what it asks for. Everything that crosses the border is `f64`, which holds every `f32` exactly, so the code
+//! above this line is written once for all precisions and devices.
+
+pub mod cpu;
+pub mod device;
+
+use crate::data::Features;
+use crate::error::{Error, Result};
+use crate::parts::composition::{Composition, Precision};
+use crate::parts::optimizer::OptimizerSpec;
+use crate::parts::tensor::Tensors;
+use ndarray::Array2;
+
+pub use device::{DeviceInfo, DeviceKind, DeviceRequest, devices};
+
+/// Copies of the parameters that a session keeps.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Slot {
+    /// The weights being trained.
+    Current,
+    /// Lookahead's slow weights.
+    Slow,
+    /// The exponential moving average.
+    Average,
+    /// The best so far.
+    Best,
+    /// The weights that would be deployed now.
+    Deployed,
+    /// The weights before the update at hand.
+    Before,
+}
+
+impl Slot {
+    /// Number of slots.
+    pub const COUNT: usize = 6;
+}
+
+/// Rows of which set.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Set {
+    /// The training data.
+    Training,
+    /// The validation data.
+    Validation,
+}
+
+/// Which rows an operation runs over.
+#[derive(Clone, Copy, Debug)]
+pub struct Rows<'a> {
+    /// Training or validation data.
+    pub set: Set,
+    /// The rows in this order; none: all.
+    pub indices: Option<&'a [u32]>,
+    /// A weight for each of these rows, in the same order, in place of the problem's row weights.
+    pub weights: Option<&'a [f64]>,
+}
+
+impl Rows<'_> {
+    /// All training rows.
+    pub const TRAINING: Rows<'static> = Rows { set: Set::Training, indices: None, weights: None };
+    /// All validation rows.
+    pub const VALIDATION: Rows<'static> =
+        Rows { set: Set::Validation, indices: None, weights: None };
+}
+
+/// Features and label codes of one set.
+#[derive(Clone, Copy)]
+pub struct Samples<'a> {
+    /// `n x d`, as the user has them; centred and rounded block by block.
+    pub features: &'a Features,
+    /// Class of each row, `0..classes`.
+    pub codes: &'a [u32],
+}
+
+/// A training problem.
+pub struct Problem<'a> {
+    /// What to train.
+    pub composition: &'a Composition,
+    /// Training data.
+    pub training: Samples<'a>,
+    /// Validation data.
+    pub validation: Option<Samples<'a>>,
+    /// Weight of each training row (mean 1); none: all 1.
+    pub row_weights: Option<Vec<f64>>,
+    /// Number of classes.
+    pub classes: usize,
+    /// Class of each prototype.
+    pub prototype_labels: &'a [u32],
+    /// Subtracted from rows and prototypes before distances are taken.
+    pub centre: &'a [f64],
+    /// All tensors at the start, fixed ones included.
+    pub tensors: &'a Tensors<f64>,
+    /// Names of the tensors whose gradient is computed, and that averages, snapshots and constraints apply to.
+    pub learn: &'a [String],
+    /// Names of those among them that the optimizer updates.
+    pub train: &'a [String],
+    /// Precision of everything on the device.
+    pub precision: Precision,
+    /// Update rule of the tensors that learn; none: loss and gradient only.
+    pub optimizer: Option<(&'a OptimizerSpec, f64)>,
+}
+
+/// A fitted model to be asked.
+pub struct Question<'a> {
+    /// The model.
+    pub composition: &'a Composition,
+    /// Number of classes.
+    pub classes: usize,
+    /// Class of each prototype.
+    pub prototype_labels: &'a [u32],
+    /// As in [`Problem::centre`].
+    pub centre: &'a [f64],
+    /// All tensors.
+    pub tensors: &'a Tensors<f64>,
+    /// Precision.
+    pub precision: Precision,
+}
+
+/// A device that can train and run models.
+pub trait Backend: Send + Sync {
+    /// What it is.
+    fn info(&self) -> DeviceInfo;
+
+    /// Loads a training problem. Fails before any work if the device cannot run it, naming the operation.
+    fn session<'a>(&self, problem: Problem<'a>) -> Result<Box<dyn Session + 'a>>;
+
+    /// Loads a fitted model.
+    fn predictor(&self, question: Question<'_>) -> Result<Box<dyn Predictor>>;
+}
+
+/// A training problem resident on a device.
+pub trait Session {
+    /// Weighted mean loss of the rows at the parameters of `slot`.
+    fn loss(&mut self, slot: Slot, rows: Rows<'_>) -> Result<f64>;
+
+    /// Loss of each row, unweighted, at the current parameters.
+    fn row_losses(&mut self, rows: Rows<'_>) -> Result<Vec<f64>>;
+
+    /// Norm of each row's own gradient (all tensors that learn together) at the current parameters.
+    fn row_gradient_norms(&mut self, rows: Rows<'_>) -> Result<Vec<f64>>;
+
+    /// Loss and gradient of the rows at the current parameters, in one pass; the gradient stays on the device.
+    ///
+    /// Returns the weighted mean loss. `scale` multiplies the `G` operand of the backward products and is divided out
+    /// of the gradient (loss scaling for f16; 1 otherwise).
+    fn gradient(&mut self, rows: Rows<'_>, scale: f64) -> Result<f64>;
+
+    /// One iteration of the models that have an update rule: returns the loss before it. `rate` is the step size.
+    fn rule(&mut self, rows: Rows<'_>, rate: f64) -> Result<f64>;
+
+    /// The gradient, read back.
+    fn read_gradient(&self) -> Tensors<f64>;
+
+    /// Replaces the gradient.
+    fn write_gradient(&mut self, gradient: &Tensors<f64>);
+
+    /// The first tensor whose gradient is not finite.
+    fn gradient_not_finite(&self) -> Option<String>;
+
+    /// The first tensor of a slot that is not finite.
+    fn not_finite(&self, slot: Slot) -> Option<String>;
+
+    /// Running mean of gradients: `a <- a + weight (g - a)`; `weight` 1 starts anew.
+    fn accumulate(&mut self, weight: f64);
+
+    /// The running mean becomes the gradient.
+    fn take_accumulated(&mut self);
+
+    /// The running mean, for a checkpoint.
+    fn accumulated(&self) -> Option<Tensors<f64>>;
+
+    /// Restores the running mean.
+    fn set_accumulated(&mut self, mean: &Tensors<f64>);
+
+    /// Applies the optimizer to the current parameters with rate `rate` (times `multiplier(tensor)`), then the constraints.
+    ///
+    /// `rows` are those of the gradient: the line search of L-BFGS evaluates the loss on them.
+    fn update(
+        &mut self,
+        rate: f64,
+        multiplier: &dyn Fn(&str) -> f64,
+        rows: Rows<'_>,
+        loss: f64,
+    ) -> Result<()>;
+
+    /// State of the optimizer, for a checkpoint.
+    fn optimizer_state(&self) -> Tensors<f64>;
+
+    /// Restores it.
+    fn restore_optimizer(&mut self, state: &Tensors<f64>) -> Result<()>;
+
+    /// `to <- to + a (from - to)` on the tensors that learn; `a = 1` copies exactly.
+    fn blend(&mut self, to: Slot, from: Slot, a: f64);
+
+    /// Applies the constraints to a slot.
+    fn constrain(&mut self, slot: Slot);
+
+    /// All tensors of a slot.
+    fn read(&self, slot: Slot) -> Tensors<f64>;
+
+    /// Replaces all tensors of a slot.
+    fn write(&mut self, slot: Slot, tensors: &Tensors<f64>);
+}
+
+/// A fitted model resident on a device. Rows of the answers are rows of `features`.
+pub trait Predictor {
+    /// Nearest prototype of each row (first on ties).
+    fn winners(&self, features: &Features) -> Result<Vec<u32>>;
+
+    /// Distances to all prototypes, `n x p`.
+    fn distances(&self, features: &Features) -> Result<Array2<f64>>;
+
+    /// Smallest distance to each class, `n x classes`; the largest number where a class has no prototype.
+    fn class_minima(&self, features: &Features) -> Result<Array2<f64>>;
+
+    /// Class scores of the models that reason about components, `n x classes`.
+    fn class_scores(&self, features: &Features) -> Result<Array2<f64>>;
+
+    /// What the model projects rows to: `n x l`; distances if it has no projection.
+    fn transform(&self, features: &Features) -> Result<Array2<f64>>;
+}
+
+/// What `auto` takes, and why.
+pub fn automatic() -> (&'static str, &'static str) {
+    ("cpu", "the one device that trains and runs models in this version")
+}
+
+/// Opens a device. `threads`: on the CPU; none: one a core.
+///
+/// # Errors
+/// The device does not exist, or cannot run models: never a silent change to another device.
+pub fn open(request: DeviceRequest, threads: Option<usize>) -> Result<Box<dyn Backend>> {
+    match request {
+        DeviceRequest::Auto | DeviceRequest::Cpu => Ok(Box::new(cpu::Cpu::with_threads(threads)?)),
+        DeviceRequest::Cuda(_) | DeviceRequest::Vulkan(_) => {
+            let device = request.to_string();
+            let found = devices();
+            let reason = if found.devices.iter().any(|d| d.name == device) {
+                "is there, but computes distances only in this version; models are trained and run on cpu".into()
+            } else {
+                let names: Vec<&str> = found.devices.iter().map(|d| d.name.as_str()).collect();
+                format!("does not exist here; devices: {}", names.join(", "))
+            };
+            Err(Error::Device { device, reason })
+        }
+    }
+}

@@ -1,0 +1,98 @@
+//! What training asks of features: centred rows, how far they reach, and a checksum.
+
+use super::{Dataset, Features};
+use crate::parts::real::Real;
+
+impl Features {
+    /// Row `i` minus a fixed vector, in the precision of `out`. `centre` and `centre_t` are the same vector.
+    ///
+    /// The difference is taken in the wider of the two precisions, so a row far from 0 keeps its digits. Panics if there is
+    /// no such row.
+    pub(crate) fn centred_row_into<T: Real>(
+        &self,
+        i: usize,
+        centre: &[f64],
+        centre_t: &[T],
+        out: &mut [T],
+    ) {
+        match self {
+            // The fast and usual case: single precision throughout.
+            Features::F32(a) if size_of::<T>() == 4 => {
+                let row = a.row(i);
+                for ((o, v), c) in out.iter_mut().zip(row).zip(centre_t) {
+                    *o = T::of(f64::from(*v)) - *c;
+                }
+            }
+            Features::F32(a) => {
+                for ((o, v), c) in out.iter_mut().zip(a.row(i)).zip(centre) {
+                    *o = T::of(f64::from(*v) - c);
+                }
+            }
+            Features::F64(a) => {
+                for ((o, v), c) in out.iter_mut().zip(a.row(i)).zip(centre) {
+                    *o = T::of(*v - c);
+                }
+            }
+        }
+    }
+
+    /// Largest distance of each column from `centre`.
+    pub fn deviations(&self, centre: &[f64]) -> Vec<f64> {
+        let mut largest = vec![0.0f64; centre.len()];
+        let mut row = vec![0.0f64; centre.len()];
+        for i in 0..self.rows() {
+            self.row_into(i, &mut row);
+            for ((l, v), c) in largest.iter_mut().zip(&row).zip(centre) {
+                *l = l.max((v - c).abs());
+            }
+        }
+        largest
+    }
+}
+
+impl Dataset {
+    /// CRC-32 of values, labels and weights, in order: tells whether two data sets are the same.
+    pub fn crc32(&self) -> u32 {
+        let mut crc = crc32fast::Hasher::new();
+        match &self.features {
+            Features::F32(a) => a.iter().for_each(|v| crc.update(&v.to_le_bytes())),
+            Features::F64(a) => a.iter().for_each(|v| crc.update(&v.to_le_bytes())),
+        }
+        if let Some(labels) = &self.labels {
+            labels.codes.iter().for_each(|c| crc.update(&c.to_le_bytes()));
+            labels.classes.iter().for_each(|c| crc.update(c.to_string().as_bytes()));
+        }
+        for w in self.weights.iter().flatten() {
+            crc.update(&w.to_le_bytes());
+        }
+        crc.finalize()
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use ndarray::array;
+
+    #[test]
+    fn rows_far_from_zero_keep_their_digits() {
+        let x = Features::from(array![[10_000.001_f64, 1.0], [10_000.003, 3.0]]);
+        let centre = [10_000.002, 2.0];
+        let mut out = [0.0f32; 2];
+        x.centred_row_into(0, &centre, &centre.map(|c| c as f32), &mut out);
+        assert!((out[0] + 0.001).abs() < 1e-9 && out[1] == -1.0);
+        let dev = x.deviations(&centre);
+        assert!((dev[0] - 0.001).abs() < 1e-9 && dev[1] == 1.0);
+    }
+
+    #[test]
+    fn checksums_tell_data_apart() {
+        let data = |v: f64, l: i64| {
+            let labels = crate::data::Labels::new(&[0i64, l]).unwrap();
+            Dataset::new(Features::from(array![[1.0], [v]]), Some(labels)).unwrap().crc32()
+        };
+        assert_eq!(data(2.0, 1), data(2.0, 1));
+        assert_ne!(data(2.0, 1), data(3.0, 1));
+        assert_ne!(data(2.0, 1), data(2.0, 0));
+    }
+}

@@ -1,0 +1,39 @@
+//! The Gaussian similarity of a squared distance, `S = exp(-D / (2 sigma^2))`; `dL/dD = -S dL/dS / (2 sigma^2)`.
+
+use crate::parts::real::Real;
+
+/// Similarities of distances.
+pub fn similarity<T: Real>(d: &[T], sigma: T, s: &mut [T]) {
+    let scale = -T::one() / (T::of(2.0) * sigma * sigma);
+    for (s, d) in s.iter_mut().zip(d) {
+        *s = num_traits::Float::exp(*d * scale);
+    }
+}
+
+/// `dL/dS` in `g` becomes `dL/dD`.
+pub fn backward<T: Real>(s: &[T], sigma: T, g: &mut [T]) {
+    let scale = -T::one() / (T::of(2.0) * sigma * sigma);
+    for (g, s) in g.iter_mut().zip(s) {
+        *g = *g * *s * scale;
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn slope_by_differences() {
+        for d in [0.0, 0.3, 2.0, 50.0] {
+            let value = |d: f64| {
+                let mut s = [0.0];
+                similarity(&[d], 0.8, &mut s);
+                s[0]
+            };
+            let mut g = [1.0];
+            backward(&[value(d)], 0.8, &mut g);
+            let slope = (value(d + 1e-6) - value(d - 1e-6)) / 2e-6;
+            assert!((g[0] - slope).abs() < 1e-8);
+        }
+    }
+}

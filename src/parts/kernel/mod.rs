@@ -1,0 +1,4 @@
+//! Kernels: what is made of distances before the objective sees them.
+
+pub mod gaussian;
+pub mod similarity;

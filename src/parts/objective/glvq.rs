@@ -1,0 +1,71 @@
+//! The GLVQ ratio (Sato & Yamada 1995).
+//!
+//! `S = d+ + d- + eps`, `mu = (d+ - d-)/S`, `L = f(mu + margin)`,
+//! `dL/dd+ = f' (2 d- + eps)/S^2`, `dL/dd- = -f' (2 d+ + eps)/S^2`.
+//!
+//! The quotient is divided twice by S: S^2 would overflow in f32 from 1.8e19 on.
+
+use super::transfer::Transfer;
+use super::{EPS, PairObjective};
+use crate::parts::real::Real;
+
+/// The GLVQ ratio with its transfer function and margin.
+#[derive(Clone, Debug, PartialEq)]
+pub struct Glvq {
+    /// f
+    pub transfer: Transfer,
+    /// Added before f.
+    pub margin: f64,
+}
+
+impl<T: Real> PairObjective<T> for Glvq {
+    fn pair(&self, d_plus: Option<T>, d_minus: Option<T>) -> (T, T, T) {
+        let eps = T::of(EPS);
+        let value = |mu: T| self.transfer.value_and_derivative(mu + T::of(self.margin));
+        match (d_plus, d_minus) {
+            (Some(p), Some(m)) => {
+                let s = p + m + eps;
+                let (loss, slope) = value((p - m) / s);
+                let two = T::of(2.0);
+                (loss, slope * ((two * m + eps) / s / s), -slope * ((two * p + eps) / s / s))
+            }
+            // No prototype of the class (of another class): mu is at its bound whatever the distance.
+            (None, Some(_)) => (value(T::one()).0, T::zero(), T::zero()),
+            _ => (value(-T::one()).0, T::zero(), T::zero()),
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn gradient_by_differences_and_scale_invariance() {
+        for transfer in [Transfer::Identity, Transfer::SigmoidBeta(10.0), Transfer::SwishBeta(10.0)] {
+            let o = Glvq { transfer, margin: 0.1 };
+            for (p, m) in [(0.37, 2.72), (0.65, 0.97), (5.0, 1.7), (1e-3, 2.0)] {
+                let loss = |p: f64, m: f64| PairObjective::<f64>::pair(&o, Some(p), Some(m)).0;
+                let (_, gp, gm) = o.pair(Some(p), Some(m));
+                let h = 1e-6 * p;
+                let fp = (loss(p + h, m) - loss(p - h, m)) / (2.0 * h);
+                let fm = (loss(p, m + h) - loss(p, m - h)) / (2.0 * h);
+                assert!((gp - fp).abs() < 1e-6 * fp.abs().max(1.0), "{gp} {fp}");
+                assert!((gm - fm).abs() < 1e-6 * fm.abs().max(1.0), "{gm} {fm}");
+                // mu does not change when both distances are scaled.
+                assert!((gp * p + gm * m).abs() < 1e-9);
+            }
+        }
+    }
+
+    #[test]
+    fn missing_sides_are_constants_and_extremes_are_finite() {
+        let o = Glvq { transfer: Transfer::Identity, margin: 0.0 };
+        assert_eq!(o.pair(None, Some(1.0f32)), (1.0, 0.0, 0.0));
+        assert_eq!(o.pair(Some(1.0f32), None), (-1.0, 0.0, 0.0));
+        for (p, m) in [(0.0f32, 0.0), (1e30, 1e30), (1e-30, 1e-30), (3e38, 1.0)] {
+            let (l, a, b) = o.pair(Some(p), Some(m));
+            assert!(l.is_finite() && a.is_finite() && b.is_finite(), "{p} {m}: {l} {a} {b}");
+        }
+    }
+}

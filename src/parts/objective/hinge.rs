@@ -1,0 +1,42 @@
+//! Margin loss on class scores (classification by components).
+//!
+//! `h = max over wrong classes P_c - P_y + margin`, `L = max(0, h)`, `dL/dP = [h > 0] (indicator of the maximisers, shared equally
+//! - indicator of y)`; at `h = 0` the slope is 0.
+
+use crate::parts::real::Real;
+
+/// Loss of one row of class scores, and its gradient into `gradient`.
+pub fn row<T: Real>(scores: &[T], class: usize, margin: T, gradient: &mut [T]) -> T {
+    gradient.fill(T::zero());
+    let wrong = || scores.iter().enumerate().filter(|(c, _)| *c != class);
+    let worst = wrong().map(|(_, s)| *s).fold(T::neg_infinity(), num_traits::Float::max);
+    let h = worst - scores[class] + margin;
+    if h <= T::zero() {
+        return T::zero();
+    }
+    let ties = wrong().filter(|(_, s)| **s == worst).count();
+    let share = T::one() / T::of(ties as f64);
+    for (c, s) in scores.iter().enumerate() {
+        if c != class && *s == worst {
+            gradient[c] = share;
+        }
+    }
+    gradient[class] = -T::one();
+    h
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn values_ties_and_margin() {
+        let mut g = [9.0; 3];
+        assert!((row(&[0.7, 0.5, 0.2], 0, 0.3, &mut g) - 0.1f64).abs() < 1e-15);
+        assert_eq!(g, [-1.0, 1.0, 0.0]);
+        assert_eq!(row(&[0.9, 0.5, 0.2], 0, 0.3, &mut g), 0.0);
+        assert_eq!(g, [0.0; 3]);
+        row(&[0.1, 0.5, 0.5], 0, 0.3, &mut g);
+        assert_eq!(g, [-1.0, 0.5, 0.5]);
+    }
+}

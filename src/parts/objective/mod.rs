@@ -1,0 +1,23 @@
+//! Objectives: what a row costs, and how the cost changes with its distances.
+//!
+//! All functions here work on one row and leave out the factor `weight / n`, which the caller multiplies in.
+
+pub mod cross_entropy;
+pub mod glvq;
+pub mod hinge;
+pub mod lvq1;
+pub mod lvq21;
+pub mod nllr;
+pub mod rslvq;
+pub mod transfer;
+
+use super::real::Real;
+
+/// Guards quotients and logarithms, as in the specification.
+pub const EPS: f64 = 1e-10;
+
+/// An objective of the nearest right and the nearest wrong distance.
+pub trait PairObjective<T: Real> {
+    /// Loss, `dL/dd+`, `dL/dd-`. None where the row's class, or every other class, has no prototype.
+    fn pair(&self, d_plus: Option<T>, d_minus: Option<T>) -> (T, T, T);
+}

@@ -1,0 +1,79 @@
+//! Soft LVQ (Seo & Obermayer 2003): negative log ratio of right to wrong class likelihood.
+//!
+//! With the posterior `p_j` of a row, `c = sum over right p_j`, `q = sum over wrong p_j`:
+//! `L = -log(c/(q + eps) + eps)`,
+//! `dL/dD_j = (1 + eps) p_j u_j / (2 sigma^2 (q + eps)(c + eps (q + eps)))`, `u_j = q` where j is right, `-c` where it is wrong.
+//!
+//! q is summed directly: `1 - c` loses all digits when q is small and can come out negative in f32.
+
+use super::EPS;
+use crate::parts::real::Real;
+
+/// Loss of one row; `p` (posterior of each prototype) becomes `dL/dD`.
+pub fn row<T: Real>(p: &mut [T], labels: &[u32], class: u32, sigma: T) -> T {
+    let (mut c, mut q) = (T::zero(), T::zero());
+    for (p, l) in p.iter().zip(labels) {
+        if *l == class {
+            c += *p;
+        } else {
+            q += *p;
+        }
+    }
+    let eps = T::of(EPS);
+    let below = T::of(2.0) * sigma * sigma * (q + eps) * (c + eps * (q + eps));
+    // Where both factors are tiny the product may underflow in f32: divide one after the other.
+    let half = T::one() / (T::of(2.0) * sigma * sigma);
+    for (p, l) in p.iter_mut().zip(labels) {
+        let u = if *l == class { q } else { -c };
+        let x = (T::one() + eps) * *p * u;
+        *p = if below > T::min_positive_value() {
+            x / below
+        } else {
+            x / (q + eps) / (c + eps * (q + eps)) * half
+        };
+    }
+    -num_traits::Float::ln(c / (q + eps) + eps)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::super::super::cooperation::posterior::posterior;
+    use super::*;
+
+    const LABELS: [u32; 4] = [0, 0, 1, 2];
+
+    #[test]
+    fn gradient_by_differences() {
+        let d = [0.5, 1.1, 0.7, 2.0];
+        for class in 0..3 {
+            for sigma in [0.7, 1.0, 2.0] {
+                let loss = |d: &[f64]| {
+                    let mut p = [0.0; 4];
+                    posterior(d, sigma, &mut p);
+                    (row(&mut p, &LABELS, class, sigma), p)
+                };
+                let (_, g) = loss(&d);
+                assert!(g.iter().sum::<f64>().abs() < 1e-14);
+                for j in 0..4 {
+                    let at = |h: f64| {
+                        let mut d = d;
+                        d[j] += h;
+                        loss(&d).0
+                    };
+                    let slope = (at(1e-6) - at(-1e-6)) / 2e-6;
+                    assert!((g[j] - slope).abs() < 1e-7, "{} {slope}", g[j]);
+                }
+            }
+        }
+    }
+
+    #[test]
+    fn saturated_rows_stay_finite_in_single_precision() {
+        for (d, class) in [([0.0f32, 0.0, 900.0, 900.0], 0), ([900.0, 900.0, 0.0, 900.0], 0)] {
+            let mut p = [0.0; 4];
+            posterior(&d, 1.0, &mut p);
+            let l = row(&mut p, &LABELS, class, 1.0);
+            assert!(l.is_finite() && l.abs() < 23.1 && p.iter().all(|v| v.is_finite()), "{l} {p:?}");
+        }
+    }
+}

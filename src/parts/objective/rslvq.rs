@@ -1,0 +1,103 @@
+//! Robust soft LVQ (Seo & Obermayer 2003): negative log of the right class's posterior.
+//!
+//! With the posterior `p_j` of a row, `S_j = [class of j is the row's]`, `c = sum p_j S_j`:
+//! `L = -log(c/(1 + eps) + eps)`, `dL/dD_j = p_j (S_j - c) / (2 sigma^2 (c + eps (1 + eps)))`. Rows of the gradient sum to 0.
+
+use super::EPS;
+use crate::parts::real::Real;
+
+/// Loss of one row; `p` (posterior of each prototype) becomes `dL/dD`.
+pub fn row<T: Real>(p: &mut [T], labels: &[u32], class: u32, sigma: T) -> T {
+    let c: T = p.iter().zip(labels).filter(|(_, l)| **l == class).map(|(p, _)| *p).sum();
+    // The posterior's sum, formed like the reference's, so that rounding cancels where it did there.
+    let w: T = p.iter().copied().sum();
+    let eps = T::of(EPS);
+    let factor = T::one() / (T::of(2.0) * sigma * sigma * (c + eps * (T::one() + eps)));
+    for (p, l) in p.iter_mut().zip(labels) {
+        let hit = if *l == class { T::one() } else { T::zero() };
+        *p = *p * (hit - c) * factor;
+    }
+    -num_traits::Float::ln(c / (w + eps) + eps)
+}
+
+/// The same without `eps`, from the distances: `L = LSE_all - LSE_right` of `-D/(2 sigma^2)`,
+/// `dL/dD_j = (q_j - p_j)/(2 sigma^2)` with q the softmax over the right prototypes alone. Nothing saturates: far rows learn.
+/// A row whose class has no prototype costs what `eps` would cost it, without gradient.
+pub fn exact_log<T: Real>(d: &[T], g: &mut [T], labels: &[u32], class: u32, sigma: T) -> T {
+    let scale = T::one() / (T::of(2.0) * sigma * sigma);
+    let (mut all, mut right) = (T::infinity(), T::infinity());
+    for (d, l) in d.iter().zip(labels) {
+        all = num_traits::Float::min(all, *d);
+        if *l == class {
+            right = num_traits::Float::min(right, *d);
+        }
+    }
+    if right == T::infinity() {
+        g.fill(T::zero());
+        return -num_traits::Float::ln(T::of(EPS));
+    }
+    let exp = |d: T, least: T| num_traits::Float::exp((least - d) * scale);
+    let (mut sum, mut sum_right) = (T::zero(), T::zero());
+    for (d, l) in d.iter().zip(labels) {
+        sum += exp(*d, all);
+        if *l == class {
+            sum_right += exp(*d, right);
+        }
+    }
+    for ((g, d), l) in g.iter_mut().zip(d).zip(labels) {
+        let q = if *l == class { exp(*d, right) / sum_right } else { T::zero() };
+        *g = (q - exp(*d, all) / sum) * scale;
+    }
+    (right - all) * scale + num_traits::Float::ln(sum) - num_traits::Float::ln(sum_right)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::super::super::cooperation::posterior::posterior;
+    use super::*;
+
+    const LABELS: [u32; 4] = [0, 0, 1, 2];
+
+    fn loss(d: &[f64], class: u32, sigma: f64) -> f64 {
+        let mut p = [0.0; 4];
+        posterior(d, sigma, &mut p);
+        row(&mut p, &LABELS, class, sigma)
+    }
+
+    #[test]
+    fn gradient_by_differences() {
+        let d = [0.5, 1.1, 0.7, 2.0];
+        for class in 0..3 {
+            for sigma in [0.5, 1.0, 1.7] {
+                let mut g = [0.0; 4];
+                posterior(&d, sigma, &mut g);
+                row(&mut g, &LABELS, class, sigma);
+                let mut exact = [0.0; 4];
+                let l = exact_log(&d, &mut exact, &LABELS, class, sigma);
+                assert!((l - loss(&d, class, sigma)).abs() < 1e-7);
+                assert!(g.iter().sum::<f64>().abs() < 1e-14);
+                for j in 0..4 {
+                    let at = |h: f64| {
+                        let mut d = d;
+                        d[j] += h;
+                        loss(&d, class, sigma)
+                    };
+                    let slope = (at(1e-6) - at(-1e-6)) / 2e-6;
+                    assert!((g[j] - slope).abs() < 1e-7, "{} {slope}", g[j]);
+                    assert!((g[j] - exact[j]).abs() < 1e-7);
+                }
+            }
+        }
+    }
+
+    #[test]
+    fn far_rows_fade_but_not_with_the_exact_logarithm() {
+        let d = [900.0f32, 905.0, 1.0, 3.0];
+        let mut g = [0.0; 4];
+        posterior(&d, 1.0, &mut g);
+        let l = row(&mut g, &LABELS, 0, 1.0);
+        assert!((l - 23.03).abs() < 0.01 && g[0].abs() < 1e-20);
+        let l = exact_log(&d, &mut g, &LABELS, 0, 1.0);
+        assert!(l > 400.0 && g[0] > 0.4 && g.iter().all(|v| v.is_finite()));
+    }
+}
