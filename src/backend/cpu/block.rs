@@ -38,7 +38,7 @@ pub(super) struct Plan<T> {
 pub(super) struct Ready<T: Real> {
     pub metric: Box<dyn Metric<T>>,
     reasoning: Option<Reasoning<T>>,
-    learn_reasonings: bool,
+    pub learn_reasonings: bool,
 }
 
 /// Working memory of one thread.

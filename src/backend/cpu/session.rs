@@ -71,7 +71,7 @@ impl<'a, T: Real> CpuSession<'a, T> {
         }
     }
 
-    /// One pass over rows. `visit` gets each block's row losses if there is no gradient to be made.
+    /// One pass over rows: weighted mean loss, and the gradient by tensor if it is wanted.
     fn pass(
         &self,
         tensors: &Tensors<T>,
@@ -121,16 +121,29 @@ impl<'a, T: Real> CpuSession<'a, T> {
         if !gradient {
             return (total.loss, Vec::new());
         }
-        let mut gradients = ready.metric.finish(&total.metric);
-        if learn("reasonings") && !total.reasonings.is_empty() {
-            gradients.push(("reasonings", total.reasonings));
-        }
+        let loss = total.loss;
+        let mut gradients = self.finish(&ready, total);
         if scale != T::one() {
             for (_, values) in &mut gradients {
                 values.iter_mut().for_each(|v| *v /= scale);
             }
         }
-        (total.loss, gradients)
+        (loss, gradients)
+    }
+
+    /// Gradients by tensor from the sums of a pass.
+    fn finish(&self, ready: &Ready<T>, total: Partial<T>) -> Vec<(&'static str, Vec<T>)> {
+        let mut gradients = ready.metric.finish(&total.metric);
+        // To a metric prototypes are prototypes; the model may call them otherwise.
+        for (name, _) in &mut gradients {
+            if *name == "prototypes" {
+                *name = self.plan.composition.prototypes;
+            }
+        }
+        if ready.learn_reasonings && !total.reasonings.is_empty() {
+            gradients.push(("reasonings", total.reasonings));
+        }
+        gradients
     }
 
     /// Row losses at the parameters of a slot, in the order of the rows.
@@ -284,10 +297,8 @@ impl<T: Real> Session for CpuSession<'_, T> {
                 end: k + 1,
             };
             self.plan.step(&ready, block, Some(&[T::one()]), T::one(), ws, &mut partial);
-            let gradients = ready.metric.finish(&partial.metric);
-            let reasonings: &[T] =
-                if learn("reasonings") { &partial.reasonings } else { Default::default() };
-            let all = gradients.iter().flat_map(|(_, v)| v).chain(reasonings);
+            let gradients = self.finish(&ready, partial);
+            let all = gradients.iter().flat_map(|(_, v)| v);
             all.map(|v| v.f64() * v.f64()).sum::<f64>().sqrt()
         };
         Ok(on_pool(&self.pool, || {
