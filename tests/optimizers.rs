@@ -259,6 +259,12 @@ fn objective<T: Real>(f: Function, params: &Tensors<T>) -> (f64, Tensors<T>) {
     (value, grads)
 }
 
+/// Ever steeper, then rising.
+fn hook(z: &[f64]) -> (f64, Vec<f64>) {
+    let value = z.iter().map(|z| -z - 2.0 * z.powi(3) + 4.0 * z.powi(8)).sum();
+    (value, z.iter().map(|z| -1.0 - 6.0 * z.powi(2) + 32.0 * z.powi(7)).collect())
+}
+
 /// One step; returns the loss before it, and loss, gradient after it.
 fn search<T: Real>(o: &mut Optimizer<T>, params: &mut Tensors<T>, f: Function, h: f64) -> f64 {
     let (loss, grads) = objective(f, params);
@@ -269,11 +275,12 @@ fn search<T: Real>(o: &mut Optimizer<T>, params: &mut Tensors<T>, f: Function, h
 #[test]
 fn lbfgs_golden() {
     let files = golden_files(true);
-    assert!(files.len() >= 6);
+    assert!(files.len() >= 9);
     for (stem, golden) in files {
         let function: Function = match golden.case["objective"].as_str().unwrap() {
             "valley" => valley,
             "bowl" => bowl,
+            "hook" => hook,
             other => panic!("{other}"),
         };
         let mut params = golden.under::<f64>("init/");
@@ -344,6 +351,20 @@ fn lbfgs_stays_where_every_step_leaves_the_domain() {
     optimizer.line_search_update(&mut params, 1.0, &grads, 1.0, &mut outside).unwrap();
     assert_eq!(params, before);
     assert_eq!(calls, 20);
+}
+
+#[test]
+fn lbfgs_goes_on_where_the_gradient_does_not_change() {
+    // y = 0, hence rho = 0 and gamma = 1: the second step is plain descent. Without a lower bound the
+    // search ends after 20 evaluations at 2^19 times the direction; the first is g min(1, 1/|g|).
+    let linear: Function = |z| (3.0 * z[0] + 4.0 * z[1], vec![3.0, 4.0]);
+    let mut params = one::<f64>(&[0.0, 0.0]);
+    let mut optimizer = Optimizer::new(&plain("lbfgs"), 1.0, &params);
+    let far = 2f64.powi(19);
+    search(&mut optimizer, &mut params, linear, 1.0);
+    assert!(distance(&params, &one::<f64>(&[-0.6 * far, -0.8 * far])) < 1e-12);
+    search(&mut optimizer, &mut params, linear, 1.0);
+    assert!(distance(&params, &one::<f64>(&[-3.6 * far, -4.8 * far])) < 1e-12);
 }
 
 #[test]
@@ -585,6 +606,14 @@ fn adafactor_factors_from_128_entries_on() {
     let state = Optimizer::new(&plain("adafactor"), 0.1, &params).state();
     assert_eq!(state.get("adafactor/r/w").unwrap().shape, [2, 128]);
     assert_eq!(state.get("adafactor/s/w").unwrap().shape, [300, 2]);
+    // So in a square R are the means of the rows; at the first update nothing else is in it.
+    let mut square = Tensors { list: vec![block::<f64>("w", &[2, 2], &[1.0; 4])] };
+    let grads = Tensors { list: vec![block::<f64>("w", &[2, 2], &[1.0, 3.0, 5.0, 7.0])] };
+    let factored = spec("adafactor", json!({"min_dim_size_to_factor": 2}));
+    let mut optimizer = Optimizer::new(&factored, 0.1, &square);
+    step(&mut optimizer, &mut square, &grads, 0.1);
+    assert_eq!(optimizer.state().values("adafactor/r/w"), [5.0, 37.0]);
+    assert_eq!(optimizer.state().values("adafactor/s/w"), [13.0, 29.0]);
 }
 
 // -------------------------------------------------------------------------------------------------
