@@ -1,7 +1,7 @@
 //! Learning-rate schedules.
 //!
-//! `s` is the number of updates already made, so the first update has `s = 0`. After its end a schedule is
-//! constant. All of them are made of a few curves:
+//! `s` is the number of updates already made, so the first update has `s = 0`. After its end a
+//! schedule is constant. All of them are made of a few curves:
 //!
 //! - `lin(a, b, T)(s) = b + (a-b) (1 - min(s,T)/T)`, and `a` for `T = 0`; with a power on the bracket it is the
 //!   polynomial;
@@ -20,8 +20,8 @@
 //! | `piecewise_constant` | `lr` times the scales of all boundaries `b <= s` | `boundaries_and_scales` {} |
 //! | `sgdr` | `warmup_cosine_decay` cycles one after the other | `cosine_kwargs`: a list of their arguments, one cycle of I updates without warm-up |
 //!
-//! Loshchilov & Hutter, "SGDR: stochastic gradient descent with warm restarts", ICLR 2017, for the cosine
-//! and its restarts.
+//! Loshchilov & Hutter, "SGDR: stochastic gradient descent with warm restarts", ICLR 2017, for the
+//! cosine and its restarts.
 
 use crate::error::{Error, Result};
 use crate::parts::optimizer::options::{NOT_NEGATIVE, Options};
@@ -258,7 +258,8 @@ fn piecewise(o: &mut Options, d: Defaults) -> Result<Curve> {
                 })?;
             scales.push((number, factor));
         }
-        // In the order of the updates, so that products are rounded alike however the map is written.
+        // In the order of the updates, so that products are rounded alike however the map is
+        // written.
         scales.sort_by_key(|(boundary, _)| *boundary);
     }
     Ok(Curve::Piecewise { start: d.lr, scales })
@@ -293,13 +294,13 @@ fn sgdr(o: &mut Options, d: Defaults) -> Result<Curve> {
 impl Schedule {
     /// The schedule of that name; without a name the rate is `lr` throughout.
     ///
-    /// `lr` is the base rate (positive); `total_updates` is the number of updates that training will make
-    /// (`ceil(iterations * batches / accumulation)`), from which lengths that are not given are taken. Lengths
-    /// that are given are numbers of updates.
+    /// `lr` is the base rate (positive); `total_updates` is the number of updates that training
+    /// will make (`ceil(iterations * batches / accumulation)`), from which lengths that are not
+    /// given are taken. Lengths that are given are numbers of updates.
     ///
     /// # Errors
-    /// An unknown name or key (the message lists the valid ones), arguments without a name, a value of the
-    /// wrong type or out of range, an `lr` that is not positive and finite.
+    /// An unknown name or key (the message lists the valid ones), arguments without a name, a value
+    /// of the wrong type or out of range, an `lr` that is not positive and finite.
     pub fn parse(
         name: Option<&str>,
         kwargs: &Map<String, Value>,

@@ -102,12 +102,17 @@ def bowl(z):
     return jnp.sum((1 + i) * jnp.sqrt(1 + (z - i / 3) ** 2)) + 0.25 * jnp.sum(z) ** 2
 
 
-def lbfgs(tag, objective, lr, steps, memory=10):
+def hook(z):
+    return jnp.sum(-z - 2 * z**3 + 4 * z**8)
+
+
+def lbfgs(tag, objective, lr, steps, memory=10, spread=1.0):
     def loss(p):
         return objective(jnp.concatenate([p["prototypes"].ravel(), p["relevances"]]))
 
     rng = np.random.default_rng(3)
-    params = {"prototypes": jnp.asarray(rng.normal(size=(2, 3))), "relevances": jnp.asarray(rng.normal(size=4))}
+    shapes = {"prototypes": (2, 3), "relevances": (4,)}
+    params = {k: jnp.asarray(spread * rng.normal(size=s)) for k, s in shapes.items()}
     rule = optax.lbfgs(lr, memory_size=memory)
     state = rule.init(params)
     tensors = {f"init/{k}": v for k, v in params.items()}
@@ -127,6 +132,10 @@ lbfgs("bowl-short", bowl, 0.05, 12)
 lbfgs("bowl-long", bowl, 20.0, 8)
 lbfgs("bowl-far", bowl, 300.0, 6)
 lbfgs("valley", valley, 1.0, 12)
+lbfgs("valley-long", valley, 30.0, 10)
+lbfgs("valley-far", valley, 1000.0, 8)
+# Ever steeper, then rising: the interval shrinks from its low end.
+lbfgs("hook", hook, 3.2, 6, spread=0.01)
 
 SCHEDULES = {
     "exponential_decay": [

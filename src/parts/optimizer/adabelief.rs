@@ -1,7 +1,7 @@
 //! AdaBelief: Adam whose second moment measures how far the gradient is from its running mean.
 //!
-//! `m <- b1 m + (1-b1) g`, `q <- b2 q + (1-b2) (g - m)^2 + eps_root` (the new `m`; `eps_root` stays in `q`),
-//! `u = -h m/(1-b1^t) / (sqrt(q/(1-b2^t)) + eps)`.
+//! `m <- b1 m + (1-b1) g`, `q <- b2 q + (1-b2) (g - m)^2 + eps_root` (the new `m`; `eps_root` stays
+//! in `q`), `u = -h m/(1-b1^t) / (sqrt(q/(1-b2^t)) + eps)`.
 //!
 //! Zhuang et al., "AdaBelief optimizer: adapting stepsizes by the belief in observed gradients",
 //! NeurIPS 2020.
@@ -21,7 +21,7 @@ pub(super) struct AdaBelief {
 }
 
 impl AdaBelief {
-    pub fn adabelief(o: &mut Options) -> Result<Self> {
+    pub fn read(o: &mut Options) -> Result<Self> {
         Ok(AdaBelief {
             b1: o.number("b1", 0.9, DECAY)?,
             b2: o.number("b2", 0.999, DECAY)?,

@@ -2,14 +2,15 @@
 //!
 //! `rho_t = 1 - t^(-decay_rate)`, `q = g^2 + eps`.
 //!
-//! Factored, if the second longest axis has at least `min_dim_size_to_factor` entries (`d0` the longest
-//! axis, `d1` the second longest, of equal ones the last is the longest):
+//! Factored, if the second longest axis has at least `min_dim_size_to_factor` entries (`d0` the
+//! longest axis, `d1` the second longest, of equal ones the last is the longest):
 //! `R <- rho R + (1-rho) mean_d0 q`, `S <- rho S + (1-rho) mean_d1 q`,
 //! `z = g (R / mean_d1 R)^(-1/2) S^(-1/2)`. Otherwise `V <- rho V + (1-rho) q`, `z = g V^(-1/2)`.
 //!
-//! Then `z <- z / max(1, RMS(z)/clipping_threshold)`, `z <- h z`, with `multiply_by_parameter_scale`
-//! `z <- z max(RMS(theta), 1e-3)`, with `momentum` `z <- m <- momentum m + (1-momentum) z`, with
-//! `weight_decay_rate` `z <- z + weight_decay_rate theta`; `u = -z`. (The decay is not multiplied by `h`.)
+//! Then `z <- z / max(1, RMS(z)/clipping_threshold)`, `z <- h z`, with
+//! `multiply_by_parameter_scale` `z <- z max(RMS(theta), 1e-3)`, with `momentum`
+//! `z <- m <- momentum m + (1-momentum) z`, with `weight_decay_rate`
+//! `z <- z + weight_decay_rate theta`; `u = -z`. (The decay is not multiplied by `h`.)
 //!
 //! Shazeer & Stern, "Adafactor: adaptive learning rates with sublinear memory cost", ICML 2018.
 
@@ -34,7 +35,7 @@ pub(super) struct Adafactor {
 }
 
 impl Adafactor {
-    pub fn adafactor(o: &mut Options) -> Result<Self> {
+    pub fn read(o: &mut Options) -> Result<Self> {
         Ok(Adafactor {
             min_dim_size_to_factor: o.count("min_dim_size_to_factor", 128, 1)? as usize,
             decay_rate: o.number("decay_rate", 0.8, POSITIVE)?,
@@ -77,7 +78,8 @@ fn rho(t: u64, decay_rate: f64) -> f64 {
     f64::from(1.0 - (t as f32).powf(-decay_rate as f32))
 }
 
-/// A tensor seen as `outer x a x middle x b x inner`, where the axes `a` and `b` are the two longest.
+/// A tensor seen as `outer x a x middle x b x inner`, where the axes `a` and `b` are the two
+/// longest.
 struct Factors {
     outer: usize,
     a: usize,
@@ -117,7 +119,8 @@ impl Factors {
         if self.b_is_longest { (b, a) } else { (a, b) }
     }
 
-    /// `f(element, its place in R, its place in S, its place without both axes)`, in the order of memory.
+    /// `f(element, its place in R, its place in S, its place without both axes)`, in the order of
+    /// memory.
     fn each(&self, mut f: impl FnMut(usize, usize, usize, usize)) {
         let mut flat = 0;
         for o in 0..self.outer {
@@ -209,8 +212,8 @@ impl<T: Real> Rule<T> for Adafactor {
         blend(r, by_r, longest);
         blend(s, by_s, second);
 
-        // Every entry of R is met once for each index of the longest axis, so this sums R over the second
-        // longest axis, `longest` times.
+        // Every entry of R is met once for each index of the longest axis, so this sums R over the
+        // second longest axis, `longest` times.
         factors.each(|_, place, _, both| mean[both] += r[place]);
         let count = T::of((longest * second) as f64);
         mean.iter_mut().for_each(|m| *m /= count);

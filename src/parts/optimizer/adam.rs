@@ -8,9 +8,9 @@
 //! | `adamw` | `u = -h ( m^ / (sqrt(v^ + eps_root) + eps) + weight_decay theta )` |
 //! | `amsgrad` | `x <- max(x, v^)`; `u = -h m^ / (sqrt(x + eps_root) + eps)` |
 //!
-//! Kingma & Ba, "Adam: a method for stochastic optimization", ICLR 2015; Loshchilov & Hutter, "Decoupled
-//! weight decay regularization", ICLR 2019; Reddi, Kale & Kumar, "On the convergence of Adam and beyond",
-//! ICLR 2018.
+//! Kingma & Ba, "Adam: a method for stochastic optimization", ICLR 2015; Loshchilov & Hutter,
+//! "Decoupled weight decay regularization", ICLR 2019; Reddi, Kale & Kumar, "On the convergence of
+//! Adam and beyond", ICLR 2018.
 
 use super::options::{DECAY, NOT_NEGATIVE, Options};
 use super::rule::{Rule, Slots, Step, sweep};
@@ -29,7 +29,7 @@ pub(super) struct Adam {
 }
 
 impl Adam {
-    pub fn adam(o: &mut Options) -> Result<Self> {
+    pub fn read(o: &mut Options) -> Result<Self> {
         Ok(Adam {
             b1: o.number("b1", 0.9, DECAY)?,
             b2: o.number("b2", 0.999, DECAY)?,
@@ -40,14 +40,15 @@ impl Adam {
         })
     }
 
-    pub fn adamw(o: &mut Options) -> Result<Self> {
+    pub fn read_with_decay(o: &mut Options) -> Result<Self> {
         let weight_decay = o.number("weight_decay", 1e-4, NOT_NEGATIVE)?;
-        Ok(Adam { weight_decay, ..Adam::adam(o)? })
+        Ok(Adam { weight_decay, ..Adam::read(o)? })
     }
 }
 
 /// What multiplies `m` and `g` in `m^`: `m / (1 - b1^t)`, or with Nesterov's look ahead
-/// `b1 m / (1 - b1^(t+1)) + (1-b1) g / (1 - b1^t)` (Dozat, "Incorporating Nesterov momentum into Adam", 2016).
+/// `b1 m / (1 - b1^(t+1)) + (1-b1) g / (1 - b1^t)` (Dozat, "Incorporating Nesterov momentum into
+/// Adam", 2016).
 fn first_moment(step: &Step, b1: f64, nesterov: bool) -> (f64, f64) {
     let unbias = step.unbias(b1);
     match nesterov {
@@ -88,7 +89,7 @@ pub(super) struct AmsGrad {
 }
 
 impl AmsGrad {
-    pub fn amsgrad(o: &mut Options) -> Result<Self> {
+    pub fn read(o: &mut Options) -> Result<Self> {
         Ok(AmsGrad {
             b1: o.number("b1", 0.9, DECAY)?,
             b2: o.number("b2", 0.999, DECAY)?,

@@ -1,6 +1,7 @@
 //! Adamax: Adam with the infinity norm instead of the second moment, with and without weight decay.
 //!
-//! `m <- b1 m + (1-b1) g`, `n <- max(b2 n, |g| + eps)`, `u = -h ( m/(1-b1^t) / n + weight_decay theta )`.
+//! `m <- b1 m + (1-b1) g`, `n <- max(b2 n, |g| + eps)`,
+//! `u = -h ( m/(1-b1^t) / n + weight_decay theta )`.
 //!
 //! Kingma & Ba, ICLR 2015, section 7.1; Loshchilov & Hutter, ICLR 2019, for the decay.
 
@@ -19,7 +20,7 @@ pub(super) struct Adamax {
 }
 
 impl Adamax {
-    pub fn adamax(o: &mut Options) -> Result<Self> {
+    pub fn read(o: &mut Options) -> Result<Self> {
         Ok(Adamax {
             b1: o.number("b1", 0.9, DECAY)?,
             b2: o.number("b2", 0.999, DECAY)?,
@@ -29,9 +30,9 @@ impl Adamax {
         })
     }
 
-    pub fn adamaxw(o: &mut Options) -> Result<Self> {
+    pub fn read_with_decay(o: &mut Options) -> Result<Self> {
         let weight_decay = o.number("weight_decay", 1e-4, NOT_NEGATIVE)?;
-        Ok(Adamax { weight_decay, ..Adamax::adamax(o)? })
+        Ok(Adamax { weight_decay, ..Adamax::read(o)? })
     }
 }
 

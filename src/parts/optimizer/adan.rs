@@ -1,8 +1,8 @@
 //! Adan: adaptive Nesterov momentum from gradient differences.
 //!
-//! With `e = g - g_prev` (0 at the first update):
-//! `m <- b1 m + (1-b1) g`, `v <- b2 v + (1-b2) e`, `n <- b3 n + (1-b3) (g + (1-b2) e)^2`, all unbiased by
-//! their `1 - b^t`; `u = -h ( (m^ + (1-b2) v^) / (sqrt(n^ + eps_root) + eps) + weight_decay theta )`.
+//! With `e = g - g_prev` (0 at the first update): `m <- b1 m + (1-b1) g`, `v <- b2 v + (1-b2) e`,
+//! `n <- b3 n + (1-b3) (g + (1-b2) e)^2`, all unbiased by their `1 - b^t`;
+//! `u = -h ( (m^ + (1-b2) v^) / (sqrt(n^ + eps_root) + eps) + weight_decay theta )`.
 //!
 //! Xie, Zhou, Li, Lin & Yan, "Adan: adaptive Nesterov momentum algorithm for faster optimizing deep
 //! models", 2022. `b1`, `b2`, `b3` are the shares kept, one minus the paper's betas.
@@ -24,7 +24,7 @@ pub(super) struct Adan {
 }
 
 impl Adan {
-    pub fn adan(o: &mut Options) -> Result<Self> {
+    pub fn read(o: &mut Options) -> Result<Self> {
         Ok(Adan {
             b1: o.number("b1", 0.98, DECAY)?,
             b2: o.number("b2", 0.92, DECAY)?,

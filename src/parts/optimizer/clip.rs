@@ -14,7 +14,8 @@ fn squared<T: Real>(tensor: &Tensor<T>) -> f64 {
     dot(&tensor.data, &tensor.data)
 }
 
-/// Clips all gradients together: with `A = sqrt(sum over blocks N(g)^2)`, `g <- g c / A` if `A >= c`.
+/// Clips all gradients together: with `A = sqrt(sum over blocks N(g)^2)`, `g <- g c / A` if
+/// `A >= c`.
 ///
 /// Returns `A`. `c` is positive (the option `clip_norm`).
 pub fn clip_global<T: Real>(grads: &mut Tensors<T>, c: f64) -> f64 {
@@ -25,8 +26,8 @@ pub fn clip_global<T: Real>(grads: &mut Tensors<T>, c: f64) -> f64 {
     norm
 }
 
-/// Whether `group` is the block of that name or the nested block to which it belongs: `backbone` for
-/// `backbone.0.0`.
+/// Whether `group` is the block of that name or the nested block to which it belongs: `backbone`
+/// for `backbone.0.0`.
 fn belongs(block: &str, group: &str) -> bool {
     block.strip_prefix(group).is_some_and(|rest| rest.is_empty() || rest.starts_with('.'))
 }
@@ -48,10 +49,11 @@ pub fn check_groups(groups: &[(String, f64)], blocks: &[&str]) -> Result<()> {
     Ok(())
 }
 
-/// Clips each named block by itself: `g <- g min(1, c / (N(g) + 1e-10))`; other blocks are untouched.
+/// Clips each named block by itself: `g <- g min(1, c / (N(g) + 1e-10))`; other blocks are
+/// untouched.
 ///
-/// A nested block (`backbone` for `backbone.0.0`, ...) has one norm over all its leaves. The names must be
-/// among the gradients: whoever freezes a block leaves its group out.
+/// A nested block (`backbone` for `backbone.0.0`, ...) has one norm over all its leaves. The names
+/// must be among the gradients: whoever freezes a block leaves its group out.
 ///
 /// # Errors
 /// As [`check_groups`], before any gradient is changed.

@@ -1,10 +1,10 @@
 //! Hypergradient descent: a step size for every block, itself learned by gradient descent.
 //!
-//! `e_0 = init_lr`, `g_0 = 0`; `e <- clip(e + hyper_lr <g_t, g_(t-1)>, min_lr, max_lr)`; `u = -e g_t` with
-//! the new `e`. A schedule multiplies `u` by `h` over the base rate.
+//! `e_0 = init_lr`, `g_0 = 0`; `e <- clip(e + hyper_lr <g_t, g_(t-1)>, min_lr, max_lr)`;
+//! `u = -e g_t` with the new `e`. A schedule multiplies `u` by `h` over the base rate.
 //!
-//! Baydin, Cornish, Martinez Rubio, Schmidt & Wood, "Online learning rate adaptation with hypergradient
-//! descent", ICLR 2018.
+//! Baydin, Cornish, Martinez Rubio, Schmidt & Wood, "Online learning rate adaptation with
+//! hypergradient descent", ICLR 2018.
 
 use super::options::{NOT_NEGATIVE, Options, POSITIVE};
 use super::rule::{Rule, Slots, Step, dot, sweep};
@@ -21,7 +21,7 @@ pub(super) struct Hypergradient {
 }
 
 impl Hypergradient {
-    pub fn hypergradient_descent(o: &mut Options) -> Result<Self> {
+    pub fn read(o: &mut Options) -> Result<Self> {
         let hyper = Hypergradient {
             init_lr: o.number("init_lr", 0.01, POSITIVE)?,
             hyper_lr: o.number("hyper_lr", 1e-4, NOT_NEGATIVE)?,

@@ -16,14 +16,15 @@ fn trust_ratio(a: f64, b: f64) -> f64 {
 /// `lamb`: the direction `a` of Adam with weight decay, to the length of the block:
 /// `u = -h N(theta)/N(a) a`.
 ///
-/// You et al., "Large batch optimization for deep learning: training BERT in 76 minutes", ICLR 2020.
+/// You et al., "Large batch optimization for deep learning: training BERT in 76 minutes", ICLR
+/// 2020.
 #[derive(Debug)]
 pub(super) struct Lamb {
     adam: Adam,
 }
 
 impl Lamb {
-    pub fn lamb(o: &mut Options) -> Result<Self> {
+    pub fn read(o: &mut Options) -> Result<Self> {
         Ok(Lamb {
             adam: Adam {
                 b1: o.number("b1", 0.9, DECAY)?,
@@ -56,15 +57,17 @@ impl<T: Real> Rule<T> for Lamb {
             let v = b2 * v + c2 * g * g;
             (direction(theta, m, v), [m, v])
         });
-        // The direction is computed again rather than stored: two divisions against a block of memory.
+        // The direction is computed again rather than stored: two divisions against a block of
+        // memory.
         let h = T::of(step.h * trust_ratio(norm(theta), squared.sqrt()));
         sweep(theta, g, slots.data(), |theta, _, [m, v]| (-h * direction(theta, m, v), [m, v]));
     }
 }
 
-/// `lars`: `a = g + weight_decay theta`, `r = trust_coefficient N(theta)/(N(a) + eps)` (1 if either norm
-/// is 0), `z = -h r a`, `b <- z + momentum b`, `u = b`, with Nesterov's look ahead `u = z + momentum b`.
-/// The momentum comes after the step size, so it remembers the rates of the past.
+/// `lars`: `a = g + weight_decay theta`, `r = trust_coefficient N(theta)/(N(a) + eps)` (1 if either
+/// norm is 0), `z = -h r a`, `b <- z + momentum b`, `u = b`, with Nesterov's look ahead
+/// `u = z + momentum b`. The momentum comes after the step size, so it remembers the rates of the
+/// past.
 ///
 /// You, Gitman & Ginsburg, "Large batch training of convolutional networks", 2017.
 #[derive(Debug)]
@@ -77,7 +80,7 @@ pub(super) struct Lars {
 }
 
 impl Lars {
-    pub fn lars(o: &mut Options) -> Result<Self> {
+    pub fn read(o: &mut Options) -> Result<Self> {
         Ok(Lars {
             weight_decay: o.number("weight_decay", 0.0, NOT_NEGATIVE)?,
             trust_coefficient: o.number("trust_coefficient", 0.001, POSITIVE)?,
@@ -129,7 +132,7 @@ pub(super) struct Fromage {
 }
 
 impl Fromage {
-    pub fn fromage(o: &mut Options) -> Result<Self> {
+    pub fn read(o: &mut Options) -> Result<Self> {
         Ok(Fromage { min_norm: o.number("min_norm", 1e-6, POSITIVE)? })
     }
 }
@@ -148,10 +151,11 @@ impl<T: Real> Rule<T> for Fromage {
 }
 
 /// `novograd`: a second moment of the whole block. At the first update `q = N(g)^2`, later
-/// `q <- b2 q + (1-b2) N(g)^2`; `m <- b1 m + g/(sqrt(q + eps_root) + eps) + weight_decay theta`; `u = -h m`.
+/// `q <- b2 q + (1-b2) N(g)^2`; `m <- b1 m + g/(sqrt(q + eps_root) + eps) + weight_decay theta`;
+/// `u = -h m`.
 ///
-/// Ginsburg et al., "Stochastic gradient methods with layer-wise adaptive moments for training of deep
-/// networks", 2019.
+/// Ginsburg et al., "Stochastic gradient methods with layer-wise adaptive moments for training of
+/// deep networks", 2019.
 #[derive(Debug)]
 pub(super) struct NovoGrad {
     b1: f64,
@@ -162,7 +166,7 @@ pub(super) struct NovoGrad {
 }
 
 impl NovoGrad {
-    pub fn novograd(o: &mut Options) -> Result<Self> {
+    pub fn read(o: &mut Options) -> Result<Self> {
         Ok(NovoGrad {
             b1: o.number("b1", 0.9, DECAY)?,
             b2: o.number("b2", 0.25, DECAY)?,

@@ -1,15 +1,15 @@
 //! L-BFGS with a line search.
 //!
-//! All trainable blocks together are one vector `x`. From the second update on, with `s = x - x_prev` and
-//! `y = g - g_prev`, the pair `(s, y)` and `rho = 1/<y,s>` (0 if `<y,s> = 0`) are stored, the oldest of more than
-//! `memory` pairs dropped; `gamma = <y,s>/<y,y>` (1 if `<y,y> = 0`), at the first update
-//! `gamma = min(1, 1/|g|)`. Two loops give the direction: `q = g`; from the newest pair to the oldest
-//! `a_i = rho_i <s_i,q>`, `q -= a_i y_i`; `q *= gamma`; from the oldest to the newest
-//! `q += (a_i - rho_i <y_i,q>) s_i`; `p = -h q`. Pairs with `<y,s> <= 0` are kept. The step along `p` is that of
-//! [`super::zoom`].
+//! All trainable blocks together are one vector `x`. From the second update on, with
+//! `s = x - x_prev` and `y = g - g_prev`, the pair `(s, y)` and `rho = 1/<y,s>` (0 if `<y,s> = 0`)
+//! are stored, the oldest of more than `memory` pairs dropped; `gamma = <y,s>/<y,y>` (1 if
+//! `<y,y> = 0`), at the first update `gamma = min(1, 1/|g|)`. Two loops give the direction:
+//! `q = g`; from the newest pair to the oldest `a_i = rho_i <s_i,q>`, `q -= a_i y_i`; `q *= gamma`;
+//! from the oldest to the newest `q += (a_i - rho_i <y_i,q>) s_i`; `p = -h q`. Pairs with
+//! `<y,s> <= 0` are kept. The step along `p` is that of [`super::zoom`].
 //!
-//! Liu & Nocedal, "On the limited memory BFGS method for large scale optimization", Mathematical Programming
-//! 45, 1989.
+//! Liu & Nocedal, "On the limited memory BFGS method for large scale optimization", Mathematical
+//! Programming 45, 1989.
 
 use super::options::Options;
 use super::rule::{dot, norm};
@@ -19,8 +19,8 @@ use crate::parts::real::Real;
 use crate::parts::tensor::{Tensor, Tensors};
 use std::collections::VecDeque;
 
-/// The objective and its gradient at given parameters.
-pub(super) type Objective<'a, T> = dyn FnMut(&Tensors<T>) -> Result<(f64, Tensors<T>)> + 'a;
+/// Loss and gradients of the trainable blocks at given parameters.
+pub type Objective<'a, T> = dyn FnMut(&Tensors<T>) -> Result<(f64, Tensors<T>)> + 'a;
 
 /// The hyper-parameters.
 #[derive(Clone, Debug)]
@@ -29,7 +29,7 @@ pub(super) struct LbfgsOptions {
 }
 
 impl LbfgsOptions {
-    pub fn lbfgs(o: &mut Options) -> Result<Self> {
+    pub fn read(o: &mut Options) -> Result<Self> {
         Ok(LbfgsOptions { memory: o.count("memory", 10, 1)? as usize })
     }
 }
@@ -181,8 +181,9 @@ impl<T: Real> Lbfgs<T> {
         q.iter_mut().for_each(|q| *q *= T::of(-h));
     }
 
-    /// `lbfgs/x/<block>` and `lbfgs/g/<block>` of the last update, `lbfgs/s/<block>` and `lbfgs/y/<block>` with
-    /// the pairs along the first axis, oldest first. Nothing before the first update.
+    /// `lbfgs/x/<block>` and `lbfgs/g/<block>` of the last update, `lbfgs/s/<block>` and
+    /// `lbfgs/y/<block>` with the pairs along the first axis, oldest first. Nothing before the
+    /// first update.
     pub fn state(&self) -> Vec<Tensor<f64>> {
         let Some((x, g)) = &self.last else { return Vec::new() };
         let wide = |v: &[T]| v.iter().map(|v| v.f64()).collect::<Vec<f64>>();
@@ -202,8 +203,8 @@ impl<T: Real> Lbfgs<T> {
         list
     }
 
-    /// The state that [`Lbfgs::state`] returned. The pairs of another set of blocks describe another
-    /// curvature: if a block has none, the search begins anew.
+    /// The state that [`Lbfgs::state`] returned. The pairs of another set of blocks describe
+    /// another curvature: if a block has none, the search begins anew.
     pub fn restore(&mut self, saved: &Tensors<f64>) -> Result<()> {
         let name = |slot: &str, part: &Part| format!("lbfgs/{slot}/{}", part.name);
         let known = self.parts.iter().all(|part| {

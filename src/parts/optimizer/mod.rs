@@ -1,11 +1,12 @@
 //! Optimizers: from a gradient to a change of the parameters.
 //!
-//! A *block* is one named tensor. [`OptimizerSpec`] says which optimizer with which hyper-parameters,
-//! [`Optimizer`] holds its state for the trainable blocks of a model; a frozen block is one that is not given
-//! to it. Values are `f32` or `f64`, whatever the blocks are; norms, bias corrections and step sizes are `f64`.
+//! A *block* is one named tensor. [`OptimizerSpec`] says which optimizer with which
+//! hyper-parameters, [`Optimizer`] holds its state for the trainable blocks of a model; a frozen
+//! block is one that is not given to it. Values are `f32` or `f64`, whatever the blocks are; norms,
+//! bias corrections and step sizes are `f64`.
 //!
-//! Each optimizer's formula stands in its file. `t = 1, 2, ...` counts the updates, `h` is the scheduled rate
-//! times the block's multiplier.
+//! Each optimizer's formula stands in its file. `t = 1, 2, ...` counts the updates, `h` is the
+//! scheduled rate times the block's multiplier.
 
 mod adabelief;
 mod adafactor;
@@ -31,6 +32,7 @@ mod zoom;
 use crate::error::{Error, Result};
 use crate::parts::real::Real;
 use crate::parts::tensor::{Tensor, Tensors};
+pub use lbfgs::Objective;
 use lbfgs::{Lbfgs, LbfgsOptions};
 use options::Options;
 use rule::{Rule, Slots, Step};
@@ -59,36 +61,34 @@ fn blockwise<T: Real>(rule: impl Rule<T> + 'static) -> Method<T> {
 /// Every optimizer: its name and what reads its hyper-parameters.
 fn table<T: Real>() -> [(&'static str, Read<T>); 28] {
     [
-        ("adam", |o| Ok(blockwise(adam::Adam::adam(o)?))),
-        ("adamw", |o| Ok(blockwise(adam::Adam::adamw(o)?))),
-        ("adamax", |o| Ok(blockwise(adamax::Adamax::adamax(o)?))),
-        ("adamaxw", |o| Ok(blockwise(adamax::Adamax::adamaxw(o)?))),
-        ("adan", |o| Ok(blockwise(adan::Adan::adan(o)?))),
-        ("adabelief", |o| Ok(blockwise(adabelief::AdaBelief::adabelief(o)?))),
-        ("amsgrad", |o| Ok(blockwise(adam::AmsGrad::amsgrad(o)?))),
-        ("radam", |o| Ok(blockwise(radam::RAdam::radam(o)?))),
-        ("lamb", |o| Ok(blockwise(layerwise::Lamb::lamb(o)?))),
-        ("lion", |o| Ok(blockwise(sign::Lion::lion(o)?))),
-        ("novograd", |o| Ok(blockwise(layerwise::NovoGrad::novograd(o)?))),
-        ("sgd", |o| Ok(blockwise(sgd::Sgd::sgd(o)?))),
+        ("adam", |o| Ok(blockwise(adam::Adam::read(o)?))),
+        ("adamw", |o| Ok(blockwise(adam::Adam::read_with_decay(o)?))),
+        ("adamax", |o| Ok(blockwise(adamax::Adamax::read(o)?))),
+        ("adamaxw", |o| Ok(blockwise(adamax::Adamax::read_with_decay(o)?))),
+        ("adan", |o| Ok(blockwise(adan::Adan::read(o)?))),
+        ("adabelief", |o| Ok(blockwise(adabelief::AdaBelief::read(o)?))),
+        ("amsgrad", |o| Ok(blockwise(adam::AmsGrad::read(o)?))),
+        ("radam", |o| Ok(blockwise(radam::RAdam::read(o)?))),
+        ("lamb", |o| Ok(blockwise(layerwise::Lamb::read(o)?))),
+        ("lion", |o| Ok(blockwise(sign::Lion::read(o)?))),
+        ("novograd", |o| Ok(blockwise(layerwise::NovoGrad::read(o)?))),
+        ("sgd", |o| Ok(blockwise(sgd::Sgd::read(o)?))),
         ("sign_sgd", |_| Ok(blockwise(sign::SignSgd))),
-        ("signum", |o| Ok(blockwise(sign::Signum::signum(o)?))),
-        ("noisy_sgd", |o| Ok(blockwise(sgd::NoisySgd::noisy_sgd(o)?))),
-        ("lars", |o| Ok(blockwise(layerwise::Lars::lars(o)?))),
-        ("rmsprop", |o| Ok(blockwise(rmsprop::RmsProp::rmsprop(o)?))),
-        ("adagrad", |o| Ok(blockwise(rmsprop::AdaGrad::adagrad(o)?))),
-        ("adadelta", |o| Ok(blockwise(rmsprop::AdaDelta::adadelta(o)?))),
-        ("adafactor", |o| Ok(blockwise(adafactor::Adafactor::adafactor(o)?))),
-        ("sm3", |o| Ok(blockwise(sm3::Sm3::sm3(o)?))),
-        ("yogi", |o| Ok(blockwise(yogi::Yogi::yogi(o)?))),
-        ("rprop", |o| Ok(blockwise(rprop::Rprop::rprop(o)?))),
-        ("fromage", |o| Ok(blockwise(layerwise::Fromage::fromage(o)?))),
-        ("lbfgs", |o| Ok(Method::LineSearch(LbfgsOptions::lbfgs(o)?))),
-        ("dpsgd", |o| Ok(blockwise(sgd::DpSgd::dpsgd(o)?))),
-        ("hypergradient_descent", |o| {
-            Ok(blockwise(hypergradient::Hypergradient::hypergradient_descent(o)?))
-        }),
-        ("riemannian_nesterov", |o| Ok(blockwise(sgd::Sgd::riemannian_nesterov(o)?))),
+        ("signum", |o| Ok(blockwise(sign::Signum::read(o)?))),
+        ("noisy_sgd", |o| Ok(blockwise(sgd::NoisySgd::read(o)?))),
+        ("lars", |o| Ok(blockwise(layerwise::Lars::read(o)?))),
+        ("rmsprop", |o| Ok(blockwise(rmsprop::RmsProp::read(o)?))),
+        ("adagrad", |o| Ok(blockwise(rmsprop::AdaGrad::read(o)?))),
+        ("adadelta", |o| Ok(blockwise(rmsprop::AdaDelta::read(o)?))),
+        ("adafactor", |o| Ok(blockwise(adafactor::Adafactor::read(o)?))),
+        ("sm3", |o| Ok(blockwise(sm3::Sm3::read(o)?))),
+        ("yogi", |o| Ok(blockwise(yogi::Yogi::read(o)?))),
+        ("rprop", |o| Ok(blockwise(rprop::Rprop::read(o)?))),
+        ("fromage", |o| Ok(blockwise(layerwise::Fromage::read(o)?))),
+        ("lbfgs", |o| Ok(Method::LineSearch(LbfgsOptions::read(o)?))),
+        ("dpsgd", |o| Ok(blockwise(sgd::DpSgd::read(o)?))),
+        ("hypergradient_descent", |o| Ok(blockwise(hypergradient::Hypergradient::read(o)?))),
+        ("riemannian_nesterov", |o| Ok(blockwise(sgd::Sgd::read_riemannian(o)?))),
     ]
 }
 
@@ -123,8 +123,8 @@ impl OptimizerSpec {
     /// The optimizer of that name; what `kwargs` leaves out (or gives as null) has its default.
     ///
     /// # Errors
-    /// An unknown name or key (the message lists the valid ones), a missing required key, a value of the wrong
-    /// type or out of range.
+    /// An unknown name or key (the message lists the valid ones), a missing required key, a value
+    /// of the wrong type or out of range.
     pub fn parse(name: &str, kwargs: &Map<String, Value>) -> Result<Self> {
         let Some((name, read)) = table::<f64>().into_iter().find(|(n, _)| *n == name) else {
             return Err(Error::unknown("optimizer", name, &OptimizerSpec::names()));
@@ -172,8 +172,8 @@ enum State<T> {
 
 /// An optimizer with its state.
 ///
-/// Same gradients, same bits: nothing depends on the number of threads, and noise comes from streams keyed by
-/// seed and update.
+/// Same gradients, same bits: nothing depends on the number of threads, and noise comes from
+/// streams keyed by seed and update.
 #[derive(Clone, Debug)]
 pub struct Optimizer<T> {
     name: String,
@@ -183,9 +183,10 @@ pub struct Optimizer<T> {
 }
 
 impl<T: Real> Optimizer<T> {
-    /// The optimizer before its first update, with state for exactly the blocks given (their values do not
-    /// matter). `lr` is the base rate, positive: optimizers with step sizes of their own (`rprop`,
-    /// `hypergradient_descent`) multiply their updates by `h / lr`, and `rprop` begins with steps of `lr`.
+    /// The optimizer before its first update, with state for exactly the blocks given (their values
+    /// do not matter). `lr` is the base rate, positive: optimizers with step sizes of their own
+    /// (`rprop`, `hypergradient_descent`) multiply their updates by `h / lr`, and `rprop` begins
+    /// with steps of `lr`.
     pub fn new(spec: &OptimizerSpec, lr: f64, blocks: &Tensors<T>) -> Self {
         let state = match spec.method::<T>() {
             Method::Blockwise(rule) => {
@@ -203,12 +204,12 @@ impl<T: Real> Optimizer<T> {
 
     /// `theta <- theta + u` for every block in `grads`; other blocks of `params` are not touched.
     ///
-    /// `h` is the scheduled rate; `multipliers(block)` scales it for a block. `rows` is the number of rows in
-    /// the batch (`dpsgd` divides its noise by it).
+    /// `h` is the scheduled rate; `multipliers(block)` scales it for a block. `rows` is the number
+    /// of rows in the batch (`dpsgd` divides its noise by it).
     ///
     /// # Panics
-    /// On programming errors: a gradient without a block in `params` or at construction or of another shape,
-    /// and an optimizer that [needs the objective](Optimizer::needs_objective).
+    /// On programming errors: a gradient without a block in `params` or at construction or of
+    /// another shape, and an optimizer that [needs the objective](Optimizer::needs_objective).
     pub fn update(
         &mut self,
         params: &mut Tensors<T>,
@@ -235,28 +236,31 @@ impl<T: Real> Optimizer<T> {
         }
     }
 
-    /// Whether an update evaluates the objective, so that [`Optimizer::line_search_update`] is the one to call.
+    /// Whether an update evaluates the objective, so that [`Optimizer::line_search_update`] is the
+    /// one to call.
     pub fn needs_objective(&self) -> bool {
         matches!(self.state, State::LineSearch(_))
     }
 
     /// One update of an optimizer that [needs the objective](Optimizer::needs_objective).
     ///
-    /// `loss` and `grads` are those at `params`; `objective` returns loss and gradients of the trainable blocks
-    /// at other parameters, on the same rows. It is called 1 to 20 times, with all of `params`.
+    /// `loss` and `grads` are those at `params`; `objective` returns loss and gradients of the
+    /// trainable blocks at other parameters, on the same rows. It is called 1 to 20 times, with all
+    /// of `params`.
     ///
     /// # Errors
     /// Those of `objective`; `params` and the optimizer are then as before.
     ///
     /// # Panics
-    /// On programming errors: a block missing from `params` or from gradients, another kind of optimizer.
+    /// On programming errors: a block missing from `params` or from gradients, another kind of
+    /// optimizer.
     pub fn line_search_update(
         &mut self,
         params: &mut Tensors<T>,
         loss: f64,
         grads: &Tensors<T>,
         h: f64,
-        objective: &mut dyn FnMut(&Tensors<T>) -> Result<(f64, Tensors<T>)>,
+        objective: &mut Objective<T>,
     ) -> Result<()> {
         let State::LineSearch(lbfgs) = &mut self.state else {
             panic!("'{}' needs no objective: call update", self.name)
@@ -266,8 +270,8 @@ impl<T: Real> Optimizer<T> {
         Ok(())
     }
 
-    /// For `dpsgd`, the norm to which the caller clips the gradient of every row (over all trainable blocks)
-    /// before taking the mean that it hands to [`Optimizer::update`].
+    /// For `dpsgd`, the norm to which the caller clips the gradient of every row (over all
+    /// trainable blocks) before taking the mean that it hands to [`Optimizer::update`].
     pub fn row_clip(&self) -> Option<f64> {
         match &self.state {
             State::Blockwise { rule, .. } => rule.row_clip(),
@@ -280,7 +284,8 @@ impl<T: Real> Optimizer<T> {
         self.t
     }
 
-    /// The state: a scalar `t`, and tensors named `optimizer/slot/block` such as `adam/m/prototypes`.
+    /// The state: a scalar `t`, and tensors named `optimizer/slot/block` such as
+    /// `adam/m/prototypes`.
     pub fn state(&self) -> Tensors<f64> {
         let mut list = vec![Tensor::new("t", &[], vec![self.t as f64])];
         match &self.state {
@@ -303,12 +308,12 @@ impl<T: Real> Optimizer<T> {
 
     /// Continues from the state that [`Optimizer::state`] returned, bit by bit.
     ///
-    /// The set of frozen blocks may have changed in between: the state of a block that is frozen now is passed
-    /// over, and a block that was frozen then begins with a fresh state.
+    /// The set of frozen blocks may have changed in between: the state of a block that is frozen
+    /// now is passed over, and a block that was frozen then begins with a fresh state.
     ///
     /// # Errors
-    /// State of another optimizer or of other hyper-parameters, missing or misshapen tensors. The optimizer is
-    /// then as before.
+    /// State of another optimizer or of other hyper-parameters, missing or misshapen tensors. The
+    /// optimizer is then as before.
     pub fn restore(&mut self, saved: &Tensors<f64>) -> Result<()> {
         let t = saved.get("t").and_then(|t| t.data.first().copied());
         let t = t

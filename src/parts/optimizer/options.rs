@@ -1,7 +1,7 @@
 //! Reading the keyword arguments of something that is chosen by name.
 //!
-//! Every value is checked when it is read, and what was not read by the end is unknown: no argument is
-//! accepted and ignored.
+//! Every value is checked when it is read, and what was not read by the end is unknown: no argument
+//! is accepted and ignored.
 
 use crate::error::{Error, Result};
 use serde_json::{Map, Value};

@@ -1,8 +1,9 @@
 //! Rectified Adam: plain momentum until the second moment has seen enough to be trusted.
 //!
-//! `m`, `v` as Adam; `r_inf = 2/(1-b2) - 1`, `r_t = r_inf - 2 t b2^t / (1-b2^t)`. Where `r_t >= threshold`:
-//! `c = sqrt( (r_t-4)(r_t-2) r_inf / ((r_inf-4)(r_inf-2) r_t) )`, `u = -h c m^ / (sqrt(v^ + eps_root) + eps)`;
-//! before that `u = -h m^`. (With `b2 = 0.999` it adapts from the sixth update.)
+//! `m`, `v` as Adam; `r_inf = 2/(1-b2) - 1`, `r_t = r_inf - 2 t b2^t / (1-b2^t)`. Where
+//! `r_t >= threshold`: `c = sqrt( (r_t-4)(r_t-2) r_inf / ((r_inf-4)(r_inf-2) r_t) )`,
+//! `u = -h c m^ / (sqrt(v^ + eps_root) + eps)`; before that `u = -h m^`. (With `b2 = 0.999` it
+//! adapts from the sixth update.)
 //!
 //! Liu et al., "On the variance of the adaptive learning rate and beyond", ICLR 2020.
 
@@ -23,7 +24,7 @@ pub(super) struct RAdam {
 }
 
 impl RAdam {
-    pub fn radam(o: &mut Options) -> Result<Self> {
+    pub fn read(o: &mut Options) -> Result<Self> {
         Ok(RAdam {
             b1: o.number("b1", 0.9, DECAY)?,
             b2: o.number("b2", 0.999, DECAY)?,

@@ -7,9 +7,9 @@ use crate::error::Result;
 use crate::parts::real::Real;
 
 /// `rmsprop`: `v <- decay v + (1-decay) g^2` with `v_0 = initial_scale`, not unbiased;
-/// `z = -h g / sqrt(v + eps)`, or `-h g / (sqrt(v) + eps)` without `eps_in_sqrt`. `centered` subtracts the
-/// square of the running mean of `g` from `v`. `momentum` works on `z`, after the step size:
-/// `b <- z + momentum b`, `u = b`, with Nesterov's look ahead `u = z + momentum b`.
+/// `z = -h g / sqrt(v + eps)`, or `-h g / (sqrt(v) + eps)` without `eps_in_sqrt`. `centered`
+/// subtracts the square of the running mean of `g` from `v`. `momentum` works on `z`, after the
+/// step size: `b <- z + momentum b`, `u = b`, with Nesterov's look ahead `u = z + momentum b`.
 ///
 /// Tieleman & Hinton, "Lecture 6.5: RMSprop", 2012.
 #[derive(Debug)]
@@ -25,7 +25,7 @@ pub(super) struct RmsProp {
 }
 
 impl RmsProp {
-    pub fn rmsprop(o: &mut Options) -> Result<Self> {
+    pub fn read(o: &mut Options) -> Result<Self> {
         let eps = o.number("eps", 1e-8, NOT_NEGATIVE)?;
         let inside = o.flag("eps_in_sqrt", true)?;
         let (momentum, nesterov) = momentum(o)?;
@@ -97,10 +97,11 @@ impl<T: Real> Rule<T> for RmsProp {
     }
 }
 
-/// `adagrad`: `a_0 = initial_accumulator_value`, `a <- a + g^2`, `u = -h g / sqrt(a + eps)`, 0 where `a = 0`.
+/// `adagrad`: `a_0 = initial_accumulator_value`, `a <- a + g^2`, `u = -h g / sqrt(a + eps)`, 0
+/// where `a = 0`.
 ///
-/// Duchi, Hazan & Singer, "Adaptive subgradient methods for online learning and stochastic optimization",
-/// JMLR 12, 2011.
+/// Duchi, Hazan & Singer, "Adaptive subgradient methods for online learning and stochastic
+/// optimization", JMLR 12, 2011.
 #[derive(Debug)]
 pub(super) struct AdaGrad {
     start: f64,
@@ -108,7 +109,7 @@ pub(super) struct AdaGrad {
 }
 
 impl AdaGrad {
-    pub fn adagrad(o: &mut Options) -> Result<Self> {
+    pub fn read(o: &mut Options) -> Result<Self> {
         Ok(AdaGrad {
             start: o.number("initial_accumulator_value", 0.1, NOT_NEGATIVE)?,
             eps: o.number("eps", 1e-7, NOT_NEGATIVE)?,
@@ -142,7 +143,7 @@ pub(super) struct AdaDelta {
 }
 
 impl AdaDelta {
-    pub fn adadelta(o: &mut Options) -> Result<Self> {
+    pub fn read(o: &mut Options) -> Result<Self> {
         Ok(AdaDelta {
             rho: o.number("rho", 0.9, DECAY)?,
             // x begins at 0, so without it nothing ever moves.

@@ -1,13 +1,14 @@
-//! Rprop: a step size of its own for every element, grown while the gradient keeps its sign and shrunk
-//! when it turns.
+//! Rprop: a step size of its own for every element, grown while the gradient keeps its sign and
+//! shrunk when it turns.
 //!
 //! State: step sizes `d` (`d_0` = base rate) and the last step `z`. With `q = g z` (elementwise):
 //! `d <- d` where `q = 0`, else `clip(d (eta_plus if q > 0, eta_minus if q < 0), min, max)`;
-//! `z <- 0` where `q < 0`, else `d sign(g)`; `u = -z`. With `rprop_delay` the step before is emitted,
-//! `u = -(0 where q < 0, else the old z)`, as optax does. A schedule multiplies `u` by `h` over the base rate.
+//! `z <- 0` where `q < 0`, else `d sign(g)`; `u = -z`. With `rprop_delay` the step before is
+//! emitted, `u = -(0 where q < 0, else the old z)`, as optax does. A schedule multiplies `u` by `h`
+//! over the base rate.
 //!
-//! Riedmiller & Braun, "A direct adaptive method for faster backpropagation learning: the RPROP algorithm",
-//! ICNN 1993.
+//! Riedmiller & Braun, "A direct adaptive method for faster backpropagation learning: the RPROP
+//! algorithm", ICNN 1993.
 
 use super::options::{Options, POSITIVE};
 use super::rule::{Rule, Slots, Step, sign, sweep};
@@ -26,7 +27,7 @@ pub(super) struct Rprop {
 }
 
 impl Rprop {
-    pub fn rprop(o: &mut Options) -> Result<Self> {
+    pub fn read(o: &mut Options) -> Result<Self> {
         let shrink = (Bound::Excluded(0.0), Bound::Excluded(1.0));
         let grow = (Bound::Excluded(1.0), Bound::Unbounded);
         let rprop = Rprop {

@@ -9,7 +9,8 @@ use std::fmt::Debug;
 
 /// An optimizer whose update of a block depends on nothing but that block.
 ///
-/// The hyper-parameters are the implementor's fields; what changes from step to step is in [`Slots`].
+/// The hyper-parameters are the implementor's fields; what changes from step to step is in
+/// [`Slots`].
 pub(super) trait Rule<T: Real>: Debug + Send + Sync {
     /// The state of a block of that shape before the first update; `lr` is the base rate.
     fn slots(&self, shape: &[usize], lr: f64) -> Slots<T>;
@@ -17,8 +18,8 @@ pub(super) trait Rule<T: Real>: Debug + Send + Sync {
     /// `theta <- theta + u(g)` for one block.
     fn update(&self, step: &mut Step, slots: &mut Slots<T>, theta: &mut [T], g: &[T]);
 
-    /// The stream from which update `t` draws, for the optimizers that add noise. It runs on through the
-    /// blocks in their order.
+    /// The stream from which update `t` draws, for the optimizers that add noise. It runs on
+    /// through the blocks in their order.
     fn noise(&self, _t: u64) -> Option<Stream> {
         None
     }
@@ -99,8 +100,8 @@ impl<T: Real> Slots<T> {
     }
 }
 
-/// One pass over a block: `f(theta, g, state)` returns the update `u` and the new state of an element, and
-/// `theta <- theta + u`.
+/// One pass over a block: `f(theta, g, state)` returns the update `u` and the new state of an
+/// element, and `theta <- theta + u`.
 ///
 /// `f` is compiled into the loop, once for every instruction set.
 pub(super) fn sweep<T: Real, const S: usize>(
@@ -124,7 +125,8 @@ pub(super) fn sweep<T: Real, const S: usize>(
 }
 
 /// The pass that comes before the update of the optimizers that need the norm of a direction first:
-/// `f(theta, g, state)` returns the direction and the new state of an element. Returns `sum direction^2`.
+/// `f(theta, g, state)` returns the direction and the new state of an element. Returns
+/// `sum direction^2`.
 pub(super) fn measure<T: Real, const S: usize>(
     theta: &[T],
     g: &[T],

@@ -9,8 +9,8 @@ use crate::error::Result;
 use crate::parts::random::{Stream, stream};
 use crate::parts::real::Real;
 
-/// `sgd`; with `momentum` 0.9 and `nesterov` it is `riemannian_nesterov`, where the manifold enters only
-/// through the projection after the update.
+/// `sgd`; with `momentum` 0.9 and `nesterov` it is `riemannian_nesterov`, where the manifold enters
+/// only through the projection after the update.
 #[derive(Debug)]
 pub(super) struct Sgd {
     momentum: Option<f64>,
@@ -28,12 +28,12 @@ pub(super) fn momentum(o: &mut Options) -> Result<(Option<f64>, bool)> {
 }
 
 impl Sgd {
-    pub fn sgd(o: &mut Options) -> Result<Self> {
+    pub fn read(o: &mut Options) -> Result<Self> {
         let (momentum, nesterov) = momentum(o)?;
         Ok(Sgd { momentum, nesterov })
     }
 
-    pub fn riemannian_nesterov(o: &mut Options) -> Result<Self> {
+    pub fn read_riemannian(o: &mut Options) -> Result<Self> {
         Ok(Sgd { momentum: Some(o.number("momentum", 0.9, DECAY)?), nesterov: true })
     }
 
@@ -91,7 +91,7 @@ pub(super) struct NoisySgd {
 }
 
 impl NoisySgd {
-    pub fn noisy_sgd(o: &mut Options) -> Result<Self> {
+    pub fn read(o: &mut Options) -> Result<Self> {
         Ok(NoisySgd {
             eta: o.number("eta", 0.01, NOT_NEGATIVE)?,
             gamma: o.number("gamma", 0.55, NOT_NEGATIVE)?,
@@ -118,9 +118,9 @@ impl<T: Real> Rule<T> for NoisySgd {
 
 /// `dpsgd`: differentially private descent.
 ///
-/// With `g_i` the gradient of row `i` clipped to norm `l2_norm_clip` over all trainable blocks, the step
-/// descends along `( sum_i g_i + l2_norm_clip noise_multiplier xi ) / rows`. The clipped mean is the
-/// caller's, the noise is added here.
+/// With `g_i` the gradient of row `i` clipped to norm `l2_norm_clip` over all trainable blocks, the
+/// step descends along `( sum_i g_i + l2_norm_clip noise_multiplier xi ) / rows`. The clipped mean
+/// is the caller's, the noise is added here.
 ///
 /// Abadi et al., "Deep learning with differential privacy", CCS 2016.
 #[derive(Debug)]
@@ -132,12 +132,12 @@ pub(super) struct DpSgd {
 }
 
 impl DpSgd {
-    pub fn dpsgd(o: &mut Options) -> Result<Self> {
+    pub fn read(o: &mut Options) -> Result<Self> {
         Ok(DpSgd {
             clip: o.required("l2_norm_clip", POSITIVE)?,
             noise: o.required("noise_multiplier", NOT_NEGATIVE)?,
             seed: o.count("seed", 0, 0)?,
-            descent: Sgd::sgd(o)?,
+            descent: Sgd::read(o)?,
         })
     }
 }

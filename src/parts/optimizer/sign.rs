@@ -36,7 +36,7 @@ pub(super) struct Signum {
 }
 
 impl Signum {
-    pub fn signum(o: &mut Options) -> Result<Self> {
+    pub fn read(o: &mut Options) -> Result<Self> {
         Ok(Signum { beta: o.number("beta", 0.9, DECAY)? })
     }
 }
@@ -65,7 +65,7 @@ pub(super) struct Lion {
 }
 
 impl Lion {
-    pub fn lion(o: &mut Options) -> Result<Self> {
+    pub fn read(o: &mut Options) -> Result<Self> {
         Ok(Lion {
             b1: o.number("b1", 0.9, DECAY)?,
             b2: o.number("b2", 0.99, DECAY)?,

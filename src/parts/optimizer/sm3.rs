@@ -1,8 +1,9 @@
 //! SM3: squared gradients remembered by their largest value along every axis.
 //!
-//! One vector `mu_i` an axis, 0 at first: `A = g^2 + min_i mu_i` (broadcast), `z = g / sqrt(A + 1e-8)`, 0 where
-//! `A = 0`; `b <- momentum b + (1-momentum) z`; `u = -h b`; then `mu_i <- max of A over all other axes`. For a
-//! vector this is `mu <- A`; a scalar is a vector of one.
+//! One vector `mu_i` an axis, 0 at first: `A = g^2 + min_i mu_i` (broadcast),
+//! `z = g / sqrt(A + 1e-8)`, 0 where `A = 0`; `b <- momentum b + (1-momentum) z`; `u = -h b`; then
+//! `mu_i <- max of A over all other axes`. For a vector this is `mu <- A`; a scalar is a vector of
+//! one.
 //!
 //! Anil, Gupta, Koren & Singer, "Memory-efficient adaptive optimization", NeurIPS 2019.
 
@@ -20,7 +21,7 @@ pub(super) struct Sm3 {
 }
 
 impl Sm3 {
-    pub fn sm3(o: &mut Options) -> Result<Self> {
+    pub fn read(o: &mut Options) -> Result<Self> {
         Ok(Sm3 { momentum: o.number("momentum", 0.9, DECAY)? })
     }
 }
@@ -81,8 +82,8 @@ impl<T: Real> Rule<T> for Sm3 {
     }
 }
 
-/// `f(axis, sum of the lengths before it, index on the axis)` for every axis but the last, for the line of
-/// that number.
+/// `f(axis, sum of the lengths before it, index on the axis)` for every axis but the last, for the
+/// line of that number.
 fn each_index(
     lengths: impl DoubleEndedIterator<Item = usize> + ExactSizeIterator + Clone,
     number: usize,

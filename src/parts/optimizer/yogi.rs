@@ -3,7 +3,8 @@
 //! `m_0 = v_0 = 1e-6`; `m <- b1 m + (1-b1) g`, `v <- v - (1-b2) sign(v - g^2) g^2`,
 //! `u = -h m/(1-b1^t) / (sqrt(v/(1-b2^t)) + eps)`.
 //!
-//! Zaheer, Reddi, Sachan, Kale & Kumar, "Adaptive methods for nonconvex optimization", NeurIPS 2018.
+//! Zaheer, Reddi, Sachan, Kale & Kumar, "Adaptive methods for nonconvex optimization", NeurIPS
+//! 2018.
 
 use super::options::{DECAY, NOT_NEGATIVE, Options};
 use super::rule::{Rule, Slots, Step, sign, sweep};
@@ -22,7 +23,7 @@ pub(super) struct Yogi {
 }
 
 impl Yogi {
-    pub fn yogi(o: &mut Options) -> Result<Self> {
+    pub fn read(o: &mut Options) -> Result<Self> {
         Ok(Yogi {
             b1: o.number("b1", 0.9, DECAY)?,
             b2: o.number("b2", 0.999, DECAY)?,
