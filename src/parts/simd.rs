@@ -86,7 +86,9 @@ pub fn reduce<T: Real>(a: &[T], b: &[T], term: impl Fn(T, T) -> T) -> T {
 
 /// Folds `step` over two slices in [`LANES`] independent lanes that start at zero, then joins the lanes in a fixed order.
 ///
-/// Every index into the lanes is a constant, so that they stay in registers: the tail is taken in pieces of 8, 4 and 1.
+/// The tail is taken in pieces of 8, 4 and 1, each in lanes of its own: the compiler turns a loop over lanes into vector
+/// instructions only while nothing else touches them and every index into them is a constant. (It does so from
+/// `opt-level` 3 on.)
 #[inline(always)]
 fn fold<T: Real>(a: &[T], b: &[T], step: impl Fn(T, T, T) -> T, join: impl Fn(T, T) -> T) -> T {
     let mut lane = [T::zero(); LANES];
@@ -97,29 +99,47 @@ fn fold<T: Real>(a: &[T], b: &[T], step: impl Fn(T, T, T) -> T, join: impl Fn(T,
             lane[l] = step(lane[l], x[l], y[l]);
         }
     }
+    let mut all = if ca.is_empty() { T::zero() } else { join_lanes(whole(lane), &join) };
     let (ca, ra) = ra.as_chunks::<8>();
     let (cb, rb) = rb.as_chunks::<8>();
     if let (Some(x), Some(y)) = (ca.first(), cb.first()) {
+        let mut lane = [T::zero(); 8];
         for l in 0..8 {
             lane[l] = step(lane[l], x[l], y[l]);
         }
+        all = join(all, join_lanes(lane, &join));
     }
     let (ca, ra) = ra.as_chunks::<4>();
     let (cb, rb) = rb.as_chunks::<4>();
     if let (Some(x), Some(y)) = (ca.first(), cb.first()) {
+        let mut lane = [T::zero(); 4];
         for l in 0..4 {
-            lane[8 + l] = step(lane[8 + l], x[l], y[l]);
+            lane[l] = step(lane[l], x[l], y[l]);
         }
+        all = join(all, join_lanes(lane, &join));
     }
-    for l in 0..3 {
-        if let (Some(x), Some(y)) = (ra.get(l), rb.get(l)) {
-            lane[12 + l] = step(lane[12 + l], *x, *y);
-        }
+    for (x, y) in ra.iter().zip(rb) {
+        all = join(all, step(T::zero(), *x, *y));
     }
-    for width in [8, 4, 2, 1] {
+    all
+}
+
+/// The lanes, as they are. The compiler does not see that: otherwise it fits the width of the loop's vectors to the
+/// narrow ones in which the lanes are joined at the end.
+#[inline(always)]
+fn whole<T: Real>(lane: [T; LANES]) -> [T; LANES] {
+    std::hint::black_box(lane)
+}
+
+/// Joins lanes pairwise, halving their number (a power of two) each time.
+#[inline(always)]
+fn join_lanes<T: Real, const N: usize>(mut lane: [T; N], join: &impl Fn(T, T) -> T) -> T {
+    let mut width = N / 2;
+    while width > 0 {
         for l in 0..width {
             lane[l] = join(lane[l], lane[l + width]);
         }
+        width /= 2;
     }
     lane[0]
 }
@@ -162,13 +182,7 @@ pub fn weighted_squared_difference<T: Real>(s: &[T], x: &[T], y: &[T]) -> T {
             lane[l] += s[l] * e * e;
         }
     }
-    for width in [8, 4, 2, 1] {
-        for l in 0..width {
-            let other = lane[l + width];
-            lane[l] += other;
-        }
-    }
-    let mut sum = lane[0];
+    let mut sum = if cs.is_empty() { T::zero() } else { join_lanes(whole(lane), &|a, b| a + b) };
     for ((s, x), y) in rs.iter().zip(rx).zip(ry) {
         let e = *x - *y;
         sum += *s * e * e;

@@ -7,7 +7,7 @@ use super::Inputs;
 use super::block::with_sign;
 use super::direct::{Direct, Pairwise};
 use crate::parts::real::Real;
-use crate::parts::simd::{absolute, largest_difference};
+use crate::parts::simd::{absolute, largest_difference, reduce};
 
 /// See the [module](self).
 pub type Chebyshev<T> = Direct<T, Largest>;
@@ -31,11 +31,8 @@ impl<T: Real> Pairwise<T> for Largest {
     #[inline(always)]
     fn add_gradient(&self, g: T, x: &[T], w: &[T], dw: &mut [T]) {
         let max = largest_difference(x, w);
-        let mut ties = T::zero();
-        for (x, w) in x.iter().zip(w) {
-            ties += if absolute(*x - *w) == max { T::one() } else { T::zero() };
-        }
-        let share = g / ties;
+        let tied = |x: T, w: T| if absolute(x - w) == max { T::one() } else { T::zero() };
+        let share = g / reduce(x, w, tied);
         for ((dw, x), w) in dw.iter_mut().zip(x).zip(w) {
             let e = *x - *w;
             *dw -= if absolute(e) == max { with_sign(share, e) } else { T::zero() };

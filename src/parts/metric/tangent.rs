@@ -104,7 +104,12 @@ vectorized! {
             for (((dist, p), w_norm), m) in columns.zip(m[first * s * s..].chunks_exact(s * s)) {
                 let mut tangential = T::zero();
                 for (a, row) in p.iter().zip(m.chunks_exact(s)) {
-                    tangential += *a * dot(row, p);
+                    // A plain loop: there are a few values only, mostly two.
+                    let mut product = T::zero();
+                    for (m, b) in row.iter().zip(p) {
+                        product += *m * *b;
+                    }
+                    tangential += *a * product;
                 }
                 let left = *dist - tangential;
                 let unsure = left < T::of(1e-3) * *dist || left < rounding * (*x_norm + *w_norm);
