@@ -1,0 +1,14 @@
+//! From what a model learns: features, labels and weights, their files, and what is done to them first.
+
+pub mod dataset;
+pub mod labels;
+pub mod made;
+pub mod read;
+pub mod scaling;
+pub mod split;
+pub mod stored;
+pub mod write;
+
+pub use dataset::{Dataset, Features};
+pub use labels::{Label, LabelValue, Labels};
+pub use read::{ReadOptions, read};
