@@ -6,7 +6,7 @@ pub mod npz;
 pub mod safetensors;
 
 use std::fs::File;
-use std::io;
+use std::io::{self, Read};
 use std::path::{Path, PathBuf};
 
 use ndarray::Array2;
@@ -45,13 +45,16 @@ pub struct ReadOptions {
 pub fn read(path: &Path, options: &ReadOptions) -> Result<Dataset> {
     if path == Path::new("-") {
         reject(&options.labels, "labels", "CSV has the labels in one of its columns")?;
-        return csv::read_csv(io::stdin().lock(), Path::new("standard input"), options);
+        let name = Path::new("standard input");
+        let mut bytes = Vec::new();
+        io::stdin().lock().read_to_end(&mut bytes).map_err(|source| Error::io(name, source))?;
+        return csv::read_csv_bytes(&bytes, name, options);
     }
     let ending = path.extension().and_then(|e| e.to_str()).unwrap_or("").to_lowercase();
     match ending.as_str() {
         "csv" => {
             reject(&options.labels, "labels", "CSV has the labels in one of its columns")?;
-            csv::read_csv(open(path)?, path, options)
+            csv::read_csv(path, options)
         }
         "npy" => {
             reject(&options.target, "target", "an .npy file has no named columns")?;
