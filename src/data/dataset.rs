@@ -128,13 +128,14 @@ impl Features {
     pub(crate) fn map_columns(&self, f: impl Fn(usize, f64) -> f64 + Sync) -> Features {
         fn run<T: Real>(a: &Array2<T>, f: impl Fn(usize, f64) -> f64 + Sync) -> Array2<T> {
             let mut out = a.clone();
-            out.as_slice_mut().expect("stored row by row").par_chunks_mut(a.ncols().max(1)).for_each(
-                |row| {
+            out.as_slice_mut()
+                .expect("stored row by row")
+                .par_chunks_mut(a.ncols().max(1))
+                .for_each(|row| {
                     for (column, x) in row.iter_mut().enumerate() {
                         *x = T::of(f(column, x.f64()));
                     }
-                },
-            );
+                });
             out
         }
         match self {

@@ -116,8 +116,9 @@ impl Labels {
     fn collect<'a, V: LabelValue + 'a>(values: impl Iterator<Item = &'a V>) -> Result<Self> {
         let mut encoder = Encoder::default();
         for (row, value) in values.enumerate() {
-            let label =
-                value.to_label().map_err(|why| Error::data(format!("label of row {row}: {why}")))?;
+            let label = value
+                .to_label()
+                .map_err(|why| Error::data(format!("label of row {row}: {why}")))?;
             encoder.push(label)?;
         }
         Ok(encoder.finish())

@@ -91,7 +91,11 @@ pub fn gaussian_blobs(n: usize, d: usize, classes: usize, seed: u64) -> Result<D
     const SPREAD: f64 = 3.0;
     const BLOCK_ROWS: usize = 1024;
     if n == 0 || d == 0 {
-        return Err(Error::shape("blobs", "at least one row and one column", format!("({n}, {d})")));
+        return Err(Error::shape(
+            "blobs",
+            "at least one row and one column",
+            format!("({n}, {d})"),
+        ));
     }
     if classes == 0 || classes > n {
         let reason = format!("got {classes}, expected 1 to {n}, the number of rows");
@@ -182,7 +186,8 @@ mod tests {
 
     #[test]
     fn blobs_are_where_they_should_be() {
-        let dataset = blobs(&[2000, 1000], &array![[0.0, 0.0], [20.0, -20.0]], &[1.2, 0.0], 4).unwrap();
+        let dataset =
+            blobs(&[2000, 1000], &array![[0.0, 0.0], [20.0, -20.0]], &[1.2, 0.0], 4).unwrap();
         let labels = dataset.labels.as_ref().unwrap();
         assert_eq!(labels.counts(), [2000, 1000]);
         assert!(labels.codes.is_sorted());

@@ -165,7 +165,13 @@ impl Pca {
                 let components = self.components.as_standard_layout();
                 let v = components.as_slice().expect("standard layout");
                 let mut out = vec![0.0; (last - first) * k];
-                gemm(&mut out, false, 1.0, Mat::new(&centred, last - first, d), Mat::new(v, k, d).t());
+                gemm(
+                    &mut out,
+                    false,
+                    1.0,
+                    Mat::new(&centred, last - first, d),
+                    Mat::new(v, k, d).t(),
+                );
                 out
             },
             |all, block| all.extend(block),
@@ -255,7 +261,9 @@ fn check_range(what: &str, column: usize, width: f64) -> Result<()> {
     if width.is_finite() {
         Ok(())
     } else {
-        Err(Error::data(format!("{what}: column {column} is not finite or its values are too far apart")))
+        Err(Error::data(format!(
+            "{what}: column {column} is not finite or its values are too far apart"
+        )))
     }
 }
 
@@ -312,7 +320,11 @@ mod tests {
         let pca = Pca::fit(&x, 2).unwrap();
         // The largest entry, -0.8, is made positive.
         let expected = array![[-0.6, 0.8], [0.8, 0.6]];
-        assert!((&pca.components - expected).iter().all(|e| e.abs() < 1e-12), "{:?}", pca.components);
+        assert!(
+            (&pca.components - expected).iter().all(|e| e.abs() < 1e-12),
+            "{:?}",
+            pca.components
+        );
         assert!((pca.explained_variance[0] - 1.0).abs() < 1e-12);
         assert!((pca.explained_variance_ratio[0] - 1.0).abs() < 1e-12);
         let z = f64s(pca.transform(&x).unwrap());

@@ -35,12 +35,15 @@ pub fn stratified_train_test_split(codes: &[u32], test_size: f64, seed: u64) -> 
     let members = members(codes, seed)?;
 
     let share = |rows: &Vec<usize>| rows.len() as f64 * test_size;
-    let mut taken: Vec<usize> =
-        members.iter().map(|rows| (share(rows) as usize).min(rows.len().saturating_sub(1))).collect();
+    let mut taken: Vec<usize> = members
+        .iter()
+        .map(|rows| (share(rows) as usize).min(rows.len().saturating_sub(1)))
+        .collect();
     let mut order: Vec<usize> = (0..members.len()).filter(|&c| !members[c].is_empty()).collect();
     // A stable sort: equal remainders stay in the order of the classes.
     order.sort_by(|&a, &b| share(&members[b]).fract().total_cmp(&share(&members[a]).fract()));
-    let mut missing = total - taken.iter().sum::<usize>();
+    // Rounding of the products can make the parts more than the whole.
+    let mut missing = total.saturating_sub(taken.iter().sum::<usize>());
     // One round serves all but the cases where small classes cannot give their share.
     while missing > 0 {
         let before = missing;
@@ -77,11 +80,8 @@ pub fn k_fold(n: usize, k: usize, seed: u64) -> Result<Vec<Split>> {
     let mut fold = vec![0; n];
     for (position, &row) in rows.iter().enumerate() {
         let large = more * (size + 1);
-        fold[row] = if position < large {
-            position / (size + 1)
-        } else {
-            more + (position - large) / size
-        };
+        fold[row] =
+            if position < large { position / (size + 1) } else { more + (position - large) / size };
     }
     Ok(folds(&rows, &fold, k))
 }

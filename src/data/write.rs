@@ -185,7 +185,8 @@ mod tests {
         let folder = tempfile::tempdir().unwrap();
         let file = folder.path().join("file");
         fs::write(&file, "x").unwrap();
-        for bad in [folder.path().to_path_buf(), folder.path().join("no/model"), file.join("model")] {
+        for bad in [folder.path().to_path_buf(), folder.path().join("no/model"), file.join("model")]
+        {
             let error = write_atomically(&bad, |out| out.write_all(b"x")).unwrap_err();
             assert!(matches!(&error, Error::Io { path, .. } if *path == bad), "{error}");
         }

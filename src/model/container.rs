@@ -36,7 +36,9 @@ pub fn write_container(
     let mut header = match header {
         Value::Object(entries) if !entries.contains_key(CHECKSUMS) => entries.clone(),
         _ => {
-            return Err(wrong(format!("the header has to be an object without an entry '{CHECKSUMS}'")));
+            return Err(wrong(format!(
+                "the header has to be an object without an entry '{CHECKSUMS}'"
+            )));
         }
     };
 
@@ -124,8 +126,9 @@ fn check(tensors: &BTreeMap<String, StoredTensor>, checksums: &Value) -> Result<
     let checksums =
         checksums.as_object().ok_or_else(|| format!("the entry '{CHECKSUMS}' is not an object"))?;
     for (name, expected) in checksums {
-        let tensor =
-            tensors.get(name).ok_or_else(|| format!("has a checksum of '{name}', but no such tensor"))?;
+        let tensor = tensors
+            .get(name)
+            .ok_or_else(|| format!("has a checksum of '{name}', but no such tensor"))?;
         if expected.as_u64() != Some(u64::from(crc32fast::hash(&tensor.bytes))) {
             return Err(format!("tensor '{name}' is damaged: its checksum is wrong"));
         }

@@ -39,7 +39,11 @@ pub enum Average {
 }
 
 /// Counts how often each class is predicted as which.
-pub fn confusion_matrix(truth: &[u32], predicted: &[u32], classes: usize) -> Result<ConfusionMatrix> {
+pub fn confusion_matrix(
+    truth: &[u32],
+    predicted: &[u32],
+    classes: usize,
+) -> Result<ConfusionMatrix> {
     check(truth, predicted)?;
     let mut counts = Array2::zeros((classes, classes));
     for (row, (&t, &p)) in truth.iter().zip(predicted).enumerate() {
@@ -77,7 +81,12 @@ impl ConfusionMatrix {
                 let hits = self.counts[[class, class]];
                 let precision = ratio(hits, self.counts.column(class).sum());
                 let recall = ratio(hits, support[class]);
-                ClassScores { precision, recall, f1: harmonic(precision, recall), support: support[class] }
+                ClassScores {
+                    precision,
+                    recall,
+                    f1: harmonic(precision, recall),
+                    support: support[class],
+                }
             })
             .collect()
     }
@@ -363,8 +372,7 @@ mod tests {
     #[test]
     fn confusion_by_hand() {
         let matrix = confusion_matrix(&TRUTH, &PREDICTED, 4).unwrap();
-        let expected =
-            array![[2, 1, 0, 0], [0, 1, 1, 0], [0, 0, 1, 0], [0, 0, 0, 0]];
+        let expected = array![[2, 1, 0, 0], [0, 1, 1, 0], [0, 0, 1, 0], [0, 0, 0, 0]];
         assert_eq!(matrix.counts, expected);
         close(matrix.accuracy(), 4.0 / 6.0);
         close(matrix.balanced_accuracy(), (2.0 / 3.0 + 0.5 + 1.0) / 3.0);
@@ -377,10 +385,7 @@ mod tests {
         let classes = matrix.per_class();
         close(classes[0].f1, 0.8);
         close(classes[2].f1, 2.0 / 3.0);
-        assert_eq!(
-            classes[3],
-            ClassScores { precision: 0.0, recall: 0.0, f1: 0.0, support: 0 }
-        );
+        assert_eq!(classes[3], ClassScores { precision: 0.0, recall: 0.0, f1: 0.0, support: 0 });
         let average = matrix.average(Average::Macro);
         close(average.precision, 2.0 / 3.0);
         close(average.recall, (2.0 / 3.0 + 0.5 + 1.0) / 3.0);

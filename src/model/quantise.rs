@@ -157,7 +157,9 @@ impl Quantised {
             Codes::Bfloat16(codes) => codes.iter().map(|code| code.to_f64()).collect(),
             Codes::Int8 { codes, scales } => blocks(codes, scales.len())
                 .zip(scales)
-                .flat_map(|(block, &scale)| block.iter().map(move |&c| f64::from(f32::from(c) * scale)))
+                .flat_map(|(block, &scale)| {
+                    block.iter().map(move |&c| f64::from(f32::from(c) * scale))
+                })
                 .collect(),
         };
         Tensor { name: self.name.clone(), shape: self.shape.clone(), data }
@@ -195,7 +197,11 @@ impl Quantised {
             _ => &[0],
         };
         if !allowed.contains(&scales.len()) {
-            return Err(Error::shape(format!("{name}: scales"), format!("{allowed:?}"), scales.len()));
+            return Err(Error::shape(
+                format!("{name}: scales"),
+                format!("{allowed:?}"),
+                scales.len(),
+            ));
         }
         if let Some(scale) = scales.iter().find(|s| !(s.is_finite() && **s >= 0.0)) {
             return Err(Error::data(format!("{name}: scale {scale} is not a finite number >= 0")));
@@ -208,7 +214,9 @@ impl Quantised {
                 scales: scales.to_vec(),
             },
             other => {
-                return Err(Error::data(format!("{name}: {other:?} is not a quantised element type")));
+                return Err(Error::data(format!(
+                    "{name}: {other:?} is not a quantised element type"
+                )));
             }
         };
         Ok(Quantised { name: name.to_string(), shape: stored.shape.clone(), codes })
@@ -247,7 +255,8 @@ mod tests {
     #[test]
     fn int8_by_hand() {
         // max 254, so s = 2; 5 / 2 = 2.5 and 7 / 2 = 3.5 go to the even neighbour.
-        let q = Quantised::new(&tensor(&[5], &[254.0, 5.0, 7.0, -5.0, 0.9]), Precision::Int8, false);
+        let q =
+            Quantised::new(&tensor(&[5], &[254.0, 5.0, 7.0, -5.0, 0.9]), Precision::Int8, false);
         let q = q.unwrap();
         assert_eq!(q.codes, Codes::Int8 { codes: vec![127, 2, 4, -2, 0], scales: vec![2.0] });
         assert_eq!(q.dequantise().data, [254.0, 4.0, 8.0, -4.0, 0.0]);
@@ -256,7 +265,8 @@ mod tests {
     #[test]
     fn int8_with_a_scale_for_each_row() {
         let t = tensor(&[3, 2], &[127.0, 1.0, 0.0, 0.0, -12.7, 0.1]);
-        let Codes::Int8 { codes, scales } = Quantised::new(&t, Precision::Int8, true).unwrap().codes
+        let Codes::Int8 { codes, scales } =
+            Quantised::new(&t, Precision::Int8, true).unwrap().codes
         else {
             panic!()
         };
@@ -278,7 +288,8 @@ mod tests {
     #[test]
     fn half_precisions_round_to_nearest() {
         // f16 has 10 bits behind the point: 2049 is half way and goes to the even 2048.
-        let q = Quantised::new(&tensor(&[2], &[2049.0, 2051.0]), Precision::Float16, false).unwrap();
+        let q =
+            Quantised::new(&tensor(&[2], &[2049.0, 2051.0]), Precision::Float16, false).unwrap();
         assert_eq!(q.dequantise().data, [2048.0, 2052.0]);
         // bf16 has 7: 257 is half way between 256 and 258.
         let q = Quantised::new(&tensor(&[2], &[257.0, 259.0]), Precision::Bfloat16, false).unwrap();

@@ -1,22 +1,42 @@
 //! CSV: one header line with the names of the columns, then one line a row.
 
 use std::collections::{HashMap, HashSet};
-use std::io::Read;
+use std::fs::File;
+use std::io::{self, BufReader, Read};
 use std::path::Path;
 
 use ndarray::Array2;
 
-use super::{Fault, ReadOptions, finish};
+use super::{Fault, ReadOptions, finish, open};
 use crate::data::dataset::{Dataset, Features};
 use crate::data::labels::{Encoder, Label, LabelValue, Labels};
 use crate::error::{Error, Result};
 
-/// Reads a data set in `f64`. `path` is for messages.
+/// Reads a data set in `f64` from a file.
 ///
 /// Labels that are all whole numbers (`1.0` is one) become [`Label::Int`], otherwise all become
 /// [`Label::Text`]. If all are numbers and one is not whole, that is an error: it is no class.
-pub fn read_csv(input: impl Read, path: &Path, options: &ReadOptions) -> Result<Dataset> {
+pub fn read_csv(path: &Path, options: &ReadOptions) -> Result<Dataset> {
+    // Lines are counted only for a message, by reading the file again.
+    parse(open(path)?, path, options, &|byte| line_at(File::open(path)?, byte))
+}
+
+/// Reads a data set from memory; `name` takes the place of the file in messages.
+pub fn read_csv_bytes(bytes: &[u8], name: &Path, options: &ReadOptions) -> Result<Dataset> {
+    parse(bytes, name, options, &|byte| line_at(bytes, byte))
+}
+
+fn parse(
+    input: impl Read,
+    path: &Path,
+    options: &ReadOptions,
+    line_at: &dyn Fn(u64) -> io::Result<u64>,
+) -> Result<Dataset> {
     let wrong = |reason: String| Error::format(path, reason);
+    let wrong_at = |place: Place, reason: String| {
+        let line = line_at(place.byte).map(|line| format!(" (line {line})")).unwrap_or_default();
+        Error::format(path, format!("row {}{line}{reason}", place.row))
+    };
     let mut reader =
         ::csv::ReaderBuilder::new().has_headers(false).flexible(true).from_reader(input);
     let mut record = ::csv::ByteRecord::new();
@@ -38,26 +58,21 @@ pub fn read_csv(input: impl Read, path: &Path, options: &ReadOptions) -> Result<
     let mut weights = Vec::new();
     let mut row = 0;
     while next(&mut record)? {
-        let line = record.position().map_or(0, |position| position.line());
-        let place = Place { row, line };
+        let place = Place { row, byte: record.position().map_or(0, |position| position.byte()) };
         if record.len() != names.len() {
-            return Err(wrong(format!(
-                "{place}: {} fields, expected {} as in the header",
-                record.len(),
-                names.len()
-            )));
+            let (got, expected) = (record.len(), names.len());
+            let reason = format!(": {got} fields, expected {expected} as in the header");
+            return Err(wrong_at(place, reason));
         }
         for (column, field) in record.iter().enumerate() {
-            let text = std::str::from_utf8(field).map(str::trim).map_err(|_| {
-                wrong(format!("{place}, column '{}': not UTF-8 text", names[column]))
-            })?;
-            if Some(column) == columns.label {
-                labels.push(text, place).map_err(wrong)?;
+            let result = if Some(column) == columns.label {
+                text(field).and_then(|text| labels.push(text, place))
             } else {
-                let value = number(text)
-                    .map_err(|why| wrong(format!("{place}, column '{}': {why}", names[column])))?;
-                if Some(column) == columns.weight { weights.push(value) } else { values.push(value) }
-            }
+                let list = if Some(column) == columns.weight { &mut weights } else { &mut values };
+                text(field).and_then(number).map(|value| list.push(value))
+            };
+            result
+                .map_err(|why| wrong_at(place, format!(", column '{}': {why}", names[column])))?;
         }
         row += 1;
     }
@@ -68,26 +83,41 @@ pub fn read_csv(input: impl Read, path: &Path, options: &ReadOptions) -> Result<
     let features = Array2::from_shape_vec((row, columns.features.len()), values)
         .map_err(|error| wrong(error.to_string()))?;
     let labels = match columns.label {
-        Some(column) => Some(
-            labels.finish().map_err(|why| wrong(format!("column '{}', {why}", names[column])))?,
-        ),
+        Some(column) => Some(labels.finish().map_err(|(place, why)| {
+            wrong_at(place, format!(", column '{}': {why}", names[column]))
+        })?),
         None => None,
     };
     let feature_names = columns.features.iter().map(|&column| names[column].clone()).collect();
     finish(path, Features::F64(features), labels, feature_names, columns.weight.map(|_| weights))
 }
 
-/// Where in the file: rows count from 0 without the header, lines from 1 with it.
+/// A row, counted from 0 without the header, and where the reader was before it.
 #[derive(Clone, Copy)]
 struct Place {
     row: usize,
-    line: u64,
+    byte: u64,
 }
 
-impl std::fmt::Display for Place {
-    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        write!(f, "row {} (line {})", self.row, self.line)
+/// The line, counted from 1, of the first row that begins at or after position `byte`. The reader counts
+/// neither the empty lines that it skips nor the second half of a line end of two characters.
+fn line_at(input: impl Read, byte: u64) -> io::Result<u64> {
+    let (mut line, mut before) = (1, b' ');
+    for (position, next) in (0..).zip(BufReader::new(input).bytes()) {
+        let next = next?;
+        if position >= byte && !matches!(next, b'\r' | b'\n') {
+            break;
+        }
+        if next == b'\r' || next == b'\n' && before != b'\r' {
+            line += 1;
+        }
+        before = next;
     }
+    Ok(line)
+}
+
+fn text(field: &[u8]) -> Result<&str, String> {
+    std::str::from_utf8(field).map(str::trim).map_err(|_| "not UTF-8 text".to_string())
 }
 
 /// The names of the columns, checked.
@@ -95,10 +125,8 @@ fn header(record: &::csv::ByteRecord) -> Result<Vec<String>, String> {
     let mut names = Vec::with_capacity(record.len());
     let mut seen = HashSet::new();
     for (column, field) in record.iter().enumerate() {
-        let name = std::str::from_utf8(field)
-            .map_err(|_| "is not CSV: the header is not UTF-8 text".to_string())?
-            .trim()
-            .to_string();
+        let name =
+            text(field).map_err(|why| format!("is not CSV: the header is {why}"))?.to_string();
         if name.is_empty() {
             return Err(format!(
                 "column {column} has no name in the header (an index column? leave it out)"
@@ -201,11 +229,11 @@ impl LabelColumn {
             return Ok(());
         }
         if text.is_empty() {
-            return Err(format!("{place}: the label is empty"));
+            return Err("the label is empty".to_string());
         }
         if text.contains('\n') {
             // The reader takes everything up to the next quote for one field.
-            return Err(format!("{place}: the label goes over several lines; is a quote not closed?"));
+            return Err("the label goes over several lines; is a quote not closed?".to_string());
         }
         self.codes.push(self.distinct.len());
         self.index.insert(text.to_string(), self.distinct.len());
@@ -213,19 +241,21 @@ impl LabelColumn {
         Ok(())
     }
 
-    fn finish(self) -> Result<Labels, String> {
+    /// Error with the place of the label that cannot be one.
+    fn finish(self) -> Result<Labels, (Place, String)> {
         let numeric = self.distinct.iter().all(|(text, _)| is_number(text));
         let mut classes = Vec::with_capacity(self.distinct.len());
-        for (text, place) in self.distinct {
+        for (text, place) in &self.distinct {
             classes.push(if numeric {
-                whole(&text).map_err(|why| format!("{place}: {why}; a label is a class"))?
+                whole(text).map_err(|why| (*place, format!("{why}; a label is a class")))?
             } else {
-                Label::Text(text)
+                Label::Text(text.clone())
             });
         }
         let mut encoder = Encoder::default();
         for code in self.codes {
-            encoder.push(classes[code].clone()).map_err(|error| error.to_string())?;
+            let place = self.distinct[code].1;
+            encoder.push(classes[code].clone()).map_err(|error| (place, error.to_string()))?;
         }
         Ok(encoder.finish())
     }

@@ -6,7 +6,7 @@ pub mod npz;
 pub mod safetensors;
 
 use std::fs::File;
-use std::io;
+use std::io::{self, Read};
 use std::path::{Path, PathBuf};
 
 use ndarray::Array2;
@@ -45,13 +45,16 @@ pub struct ReadOptions {
 pub fn read(path: &Path, options: &ReadOptions) -> Result<Dataset> {
     if path == Path::new("-") {
         reject(&options.labels, "labels", "CSV has the labels in one of its columns")?;
-        return csv::read_csv(io::stdin().lock(), Path::new("standard input"), options);
+        let name = Path::new("standard input");
+        let mut bytes = Vec::new();
+        io::stdin().lock().read_to_end(&mut bytes).map_err(|source| Error::io(name, source))?;
+        return csv::read_csv_bytes(&bytes, name, options);
     }
     let ending = path.extension().and_then(|e| e.to_str()).unwrap_or("").to_lowercase();
     match ending.as_str() {
         "csv" => {
             reject(&options.labels, "labels", "CSV has the labels in one of its columns")?;
-            csv::read_csv(open(path)?, path, options)
+            csv::read_csv(path, options)
         }
         "npy" => {
             reject(&options.target, "target", "an .npy file has no named columns")?;
@@ -62,7 +65,7 @@ pub fn read(path: &Path, options: &ReadOptions) -> Result<Dataset> {
             reject(&options.target, "target", "the labels of an .npz file are its array 'y'")?;
             reject(&options.labels, "labels", "the labels of an .npz file are its array 'y'")?;
             let mut file = npz::NpzFile::open(path)?;
-            let names = file.names();
+            let names = file.names()?;
             assemble(path, options, &names, |name| file.read(name))
         }
         "safetensors" => {
@@ -90,7 +93,8 @@ fn open(path: &Path) -> Result<File> {
 }
 
 fn read_npy(path: &Path, options: &ReadOptions) -> Result<Dataset> {
-    let features = features_of(npy::read_npy(path)?, "the array").map_err(|r| Error::format(path, r))?;
+    let features =
+        features_of(npy::read_npy(path)?, "the array").map_err(|r| Error::format(path, r))?;
     let labels = match &options.labels {
         Some(file) => {
             let labels = labels_of(npy::read_npy(file)?, "the array");

@@ -206,7 +206,9 @@ fn read_header(input: &mut impl Read) -> Result<Header, Fault> {
         other => other,
     })?;
     if start[..6] != *b"\x93NUMPY" {
-        return Err(Fault::Wrong("is not an .npy file: it does not begin with '\\x93NUMPY'".into()));
+        return Err(Fault::Wrong(
+            "is not an .npy file: it does not begin with '\\x93NUMPY'".into(),
+        ));
     }
     let length = match start[6..] {
         [1, 0] => {
@@ -228,7 +230,9 @@ fn read_header(input: &mut impl Read) -> Result<Header, Fault> {
     };
     if length > LONGEST {
         // Only descriptions of structured elements get this long.
-        return Err(Fault::Wrong(format!("has a header of {length} bytes; at most {LONGEST} are read")));
+        return Err(Fault::Wrong(format!(
+            "has a header of {length} bytes; at most {LONGEST} are read"
+        )));
     }
     let mut text = vec![0; length];
     input.read_exact(&mut text)?;

@@ -25,12 +25,15 @@ impl NpzFile {
         Ok(NpzFile { path: path.to_path_buf(), archive })
     }
 
-    /// The names of the arrays, sorted.
-    pub fn names(&self) -> Vec<String> {
-        let mut names: Vec<String> =
-            self.archive.file_names().filter_map(|f| Some(f.ok()?.strip_suffix(".npy")?.to_string())).collect();
+    /// The names of the arrays, sorted. Error for a member whose name is not text.
+    pub fn names(&self) -> Result<Vec<String>> {
+        let mut names = Vec::new();
+        for file in self.archive.file_names() {
+            let file = file.map_err(|error| Fault::from(error).at(&self.path))?;
+            names.extend(file.strip_suffix(".npy").map(String::from));
+        }
         names.sort();
-        names
+        Ok(names)
     }
 
     /// Reads one array; the checksum of its member is checked.

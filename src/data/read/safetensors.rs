@@ -44,13 +44,20 @@ impl SafetensorsFile {
         }
         let mut header = vec![0; header_bytes as usize];
         file.read_exact(&mut header)?;
-        let metadata: Metadata = serde_json::from_slice(&header)
-            .map_err(|error| format!("has a header that is not that of a safetensors file: {error}"))?;
+        let metadata: Metadata = serde_json::from_slice(&header).map_err(|error| {
+            format!("has a header that is not that of a safetensors file: {error}")
+        })?;
         let start = 8 + header_bytes;
         let expected = start.saturating_add(metadata.data_len() as u64);
         if expected != file_bytes {
-            let what = if file_bytes < expected { "is truncated" } else { "has more bytes than its tensors" };
-            return Err(Fault::Wrong(format!("{what}: {expected} bytes expected, {file_bytes} found")));
+            let what = if file_bytes < expected {
+                "is truncated"
+            } else {
+                "has more bytes than its tensors"
+            };
+            return Err(Fault::Wrong(format!(
+                "{what}: {expected} bytes expected, {file_bytes} found"
+            )));
         }
         Ok(SafetensorsFile { path: path.to_path_buf(), file, metadata, start })
     }
