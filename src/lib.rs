@@ -1,5 +1,6 @@
 //! `lvq`: a compute engine for prototype-based machine learning.
 
+pub mod backend;
 pub mod error;
 pub mod parts;
 
