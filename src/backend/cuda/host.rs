@@ -69,19 +69,19 @@ impl CudaHost {
     pub fn distances(&self, x: ArrayView2<f32>, w: ArrayView2<f32>) -> Result<Array2<f32>> {
         let operands = Operands::new(x, w)?;
         let (rows, prototypes) = (operands.n, operands.p);
-        let mut d = Array2::<f32>::zeros((rows, prototypes));
         if operands.is_empty() {
-            return Ok(d);
+            return Ok(Array2::zeros((rows, prototypes)));
         }
         let (grid, block) = super::squared_euclidean_launch(rows, prototypes)
             .ok_or_else(|| failed(format!("{rows} x {prototypes} distances are too many")))?;
         let (n, p) = (rows as i64, prototypes as i64);
         let dim = i32::try_from(operands.dim).map_err(|_| failed("too many columns".into()))?;
+        let mut d = Fenced::new(rows * prototypes);
         let launch = Launch { grid, block, shared_bytes: 0, descending: self.descending.into() };
-        let (x, w, out) = (operands.x.as_ptr(), operands.w.as_ptr(), d.as_mut_ptr());
+        let (x, w, out) = (operands.x.as_ptr(), operands.w.as_ptr(), d.values().as_mut_ptr());
         // SAFETY: the arguments are those of the kernel's signature, in order and type; x, w and out
-        // point to n * dim, p * dim and n * p values (`zeros` is row-major), which outlive the call,
-        // and the kernel touches nothing beyond them.
+        // point to n * dim, p * dim and n * p values, which outlive the call, and the kernel touches
+        // nothing beyond them (for small mistakes in what it writes there is the fence).
         unsafe {
             run(
                 "squared_euclidean",
@@ -96,7 +96,37 @@ impl CudaHost {
                 ],
             )
         }?;
-        Ok(d)
+        if !d.is_intact() {
+            return Err(failed("squared_euclidean wrote beyond its result".into()));
+        }
+        Array2::from_shape_vec((rows, prototypes), d.values().to_vec())
+            .map_err(|e| failed(e.to_string()))
+    }
+}
+
+/// The result of a kernel with values before and after it that the kernel must leave alone: a missing
+/// guard for the last rows of a tile is found out.
+struct Fenced(Vec<f32>);
+
+impl Fenced {
+    /// Values on either side: more than 64 rows of every test's result.
+    const FENCE: usize = 1 << 16;
+    /// A NaN that no arithmetic produces.
+    const MARK: u32 = 0x7fc5_1de5;
+
+    fn new(len: usize) -> Self {
+        Fenced(vec![f32::from_bits(Self::MARK); len + 2 * Self::FENCE])
+    }
+
+    fn values(&mut self) -> &mut [f32] {
+        let end = self.0.len() - Self::FENCE;
+        &mut self.0[Self::FENCE..end]
+    }
+
+    fn is_intact(&self) -> bool {
+        let (before, rest) = self.0.split_at(Self::FENCE);
+        let after = &rest[rest.len() - Self::FENCE..];
+        before.iter().chain(after).all(|v| v.to_bits() == Self::MARK)
     }
 }
 
