@@ -133,7 +133,7 @@ impl VulkanDevice {
     fn run(&self, operands: &Operands) -> Result<Vec<f32>, String> {
         let (n, p) = (operands.n, operands.p);
         let limits = self.device.physical_device().properties();
-        let cells = n.checked_mul(p).unwrap_or(usize::MAX);
+        let cells = n.saturating_mul(p);
         for values in [operands.x.len(), operands.w.len(), cells] {
             // The limit is below 2^32 bytes, so the sizes and offsets fit the shader's 32 bits.
             let bytes = 4 * values as u128;
