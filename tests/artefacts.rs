@@ -1,15 +1,16 @@
 //! The artefacts kept beside the sources, and those that this build carries, belong to the sources.
 
+#[cfg(any(feature = "cuda", feature = "vulkan"))]
 use lvq::backend::artefacts;
 use std::fs;
-use std::path::{Path, PathBuf};
+use std::path::Path;
 
 // Also used by build.rs and scripts/kernels.rs, which call the rest of it.
 #[allow(dead_code)]
 #[path = "../build/kernels.rs"]
 mod kernels;
 
-use kernels::{CUDA, Language, VULKAN};
+use kernels::{CUDA, VULKAN};
 
 fn root() -> &'static Path {
     Path::new(env!("CARGO_MANIFEST_DIR"))
@@ -92,7 +93,8 @@ fn entries_are_read_off_the_source() {
 }
 
 /// The names that `language` should have put into the crate, as its sources say.
-fn names(language: &Language) -> Vec<String> {
+#[cfg(any(feature = "cuda", feature = "vulkan"))]
+fn names(language: &kernels::Language) -> Vec<String> {
     let names = language.names(root()).unwrap();
     assert!(!names.is_empty());
     names
@@ -144,7 +146,7 @@ fn build_script(root: &Path, out: &Path, settings: &[(&str, &str)]) -> Option<(b
     let programs = builds
         .filter_map(|e| Some(e.ok()?.path()))
         .filter(|p| p.file_name().is_some_and(|n| n.to_string_lossy().starts_with("lvq-")))
-        .map(|p: PathBuf| p.join("build-script-build"))
+        .map(|p| p.join("build-script-build"))
         .filter(|p| p.is_file());
     let program = programs.max_by_key(|p| fs::metadata(p).and_then(|m| m.modified()).ok())?;
     let target = format!("{}-unknown-linux-gnu", std::env::consts::ARCH);

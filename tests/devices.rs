@@ -4,111 +4,11 @@
 //! the absence of a named device a failure; otherwise it is said and its tests are passed over.
 
 use lvq::backend::{Discovery, devices};
-use ndarray::{Array2, ArrayView2, s};
-use rand::{RngExt, SeedableRng};
-use rand_chacha::ChaCha8Rng;
-
-#[cfg(any(feature = "cuda", feature = "vulkan"))]
-use lvq::{Error, Result};
 
 /// Whether `device` must be there.
 fn required(device: &str) -> bool {
     let list = std::env::var("LVQ_REQUIRE_DEVICES").unwrap_or_default();
     list.split(',').any(|name| name.trim() == device)
-}
-
-/// `device`, or `None` after saying that it is missing; fails when it is required.
-fn present<T>(device: &str, opened: lvq::Result<T>) -> Option<T> {
-    match opened {
-        Ok(opened) => Some(opened),
-        Err(why) => {
-            assert!(!required(device), "{device} is required: {why}");
-            println!("{device} is not tested: {why}");
-            None
-        }
-    }
-}
-
-/// (n, p, dim): below, at and beyond every tile (64 distances a side, 32 on small devices, 16
-/// columns), and long in each direction.
-const SIZES: [(usize, usize, usize); 10] = [
-    (1, 1, 1),
-    (3, 5, 7),
-    (16, 16, 16),
-    (64, 64, 16),
-    (65, 17, 33),
-    (63, 129, 31),
-    (257, 3, 129),
-    (1, 130, 1),
-    (2, 1, 1000),
-    (700, 1, 2),
-];
-
-fn matrix(rows: usize, columns: usize, offset: f32, rng: &mut ChaCha8Rng) -> Array2<f32> {
-    Array2::from_shape_simple_fn((rows, columns), || offset + rng.random_range(-1.0f32..1.0))
-}
-
-/// Holds `d` to the distances in f64. Every term is a difference (one rounding), squared and added
-/// (two, or one where fused), and sums of squares cannot cancel: the relative error is at most
-/// (dim + 3) units of 2^-24, whatever the offset. One more unit is for the products of small terms.
-fn hold(device: &str, x: ArrayView2<f32>, w: ArrayView2<f32>, d: &Array2<f32>) {
-    let (n, dim) = x.dim();
-    assert_eq!(d.dim(), (n, w.nrows()));
-    let tolerance = (dim as f64 + 4.0) * 2f64.powi(-24);
-    for ((i, j), got) in d.indexed_iter() {
-        let square = |(a, b): (&f32, &f32)| (f64::from(*a) - f64::from(*b)).powi(2);
-        let want: f64 = x.row(i).iter().zip(w.row(j)).map(square).sum();
-        let error = (f64::from(*got) - want).abs();
-        assert!(
-            error <= tolerance * want,
-            "{device}, {n} x {} x {dim}, ({i}, {j}): {got} for {want}",
-            w.nrows()
-        );
-    }
-}
-
-/// The tests that every device must pass.
-#[cfg(any(feature = "cuda", feature = "vulkan"))]
-fn exercise(
-    device: &str,
-    distances: impl Fn(ArrayView2<f32>, ArrayView2<f32>) -> Result<Array2<f32>>,
-) {
-    let mut rng = ChaCha8Rng::seed_from_u64(7);
-    for (n, p, dim) in SIZES {
-        for offset in [0.0, 1e4] {
-            let x = matrix(n, dim, offset, &mut rng);
-            let mut w = matrix(p, dim, offset, &mut rng);
-            // A prototype that is a data point has distance 0 exactly.
-            w.row_mut(p - 1).assign(&x.row(0));
-            let d = distances(x.view(), w.view()).unwrap();
-            hold(device, x.view(), w.view(), &d);
-            assert_eq!(d[[0, p - 1]], 0.0);
-            assert_eq!(d, distances(x.view(), w.view()).unwrap(), "{device}: other bits");
-        }
-    }
-
-    // Views that are not row-major, and have gaps.
-    let x = matrix(33, 40, 0.0, &mut rng);
-    let w = matrix(20, 11, 0.0, &mut rng);
-    let (x, w) = (x.slice(s![..;2, ..;-2]), w.t());
-    hold(device, x, w, &distances(x, w).unwrap());
-
-    // Nothing to do.
-    assert_eq!(distances(x.slice(s![..0, ..]), w).unwrap().dim(), (0, 11));
-    assert_eq!(distances(x, w.slice(s![..0, ..])).unwrap().dim(), (17, 0));
-    let empty = distances(x.slice(s![.., ..0]), w.slice(s![.., ..0])).unwrap();
-    assert_eq!(empty, Array2::<f32>::zeros((17, 11)));
-
-    // A value that is no number stays in its row.
-    let mut x = matrix(66, 5, 0.0, &mut rng);
-    x[[65, 2]] = f32::NAN;
-    let w = matrix(3, 5, 0.0, &mut rng);
-    let d = distances(x.view(), w.view()).unwrap();
-    assert!(d.row(65).iter().all(|v| v.is_nan()));
-    assert!(d.slice(s![..65, ..]).iter().all(|v| v.is_finite()));
-
-    let error = distances(x.view(), w.slice(s![.., ..4])).unwrap_err();
-    assert!(matches!(error, Error::Shape { .. }), "{error}");
 }
 
 #[test]
@@ -145,9 +45,115 @@ fn discovery_tells_what_is_there_and_what_is_missing() {
     assert_eq!(json["devices"][0]["kind"], "cpu");
 }
 
+/// What every device is held to.
+#[cfg(any(feature = "cuda", feature = "vulkan"))]
+mod yardstick {
+    use super::required;
+    pub use lvq::Error;
+    use lvq::Result;
+    pub use ndarray::Array2;
+    use ndarray::{ArrayView2, s};
+    use rand::RngExt;
+    pub use rand::SeedableRng;
+    pub use rand_chacha::ChaCha8Rng;
+
+    /// `device`, or `None` after saying that it is missing; fails when it is required.
+    pub fn present<T>(device: &str, opened: lvq::Result<T>) -> Option<T> {
+        match opened {
+            Ok(opened) => Some(opened),
+            Err(why) => {
+                assert!(!required(device), "{device} is required: {why}");
+                println!("{device} is not tested: {why}");
+                None
+            }
+        }
+    }
+
+    /// (n, p, dim): below, at and beyond every tile (64 distances a side, 32 on small devices, 16
+    /// columns), and long in each direction.
+    pub const SIZES: [(usize, usize, usize); 10] = [
+        (1, 1, 1),
+        (3, 5, 7),
+        (16, 16, 16),
+        (64, 64, 16),
+        (65, 17, 33),
+        (63, 129, 31),
+        (257, 3, 129),
+        (1, 130, 1),
+        (2, 1, 1000),
+        (700, 1, 2),
+    ];
+
+    pub fn matrix(rows: usize, columns: usize, offset: f32, rng: &mut ChaCha8Rng) -> Array2<f32> {
+        Array2::from_shape_simple_fn((rows, columns), || offset + rng.random_range(-1.0f32..1.0))
+    }
+
+    /// Holds `d` to the distances in f64. Every term is a difference (one rounding), squared and added
+    /// (two, or one where fused), and sums of squares cannot cancel: the relative error is at most
+    /// (dim + 3) units of 2^-24, whatever the offset. One more unit is for the products of small terms.
+    fn hold(device: &str, x: ArrayView2<f32>, w: ArrayView2<f32>, d: &Array2<f32>) {
+        let (n, dim) = x.dim();
+        assert_eq!(d.dim(), (n, w.nrows()));
+        let tolerance = (dim as f64 + 4.0) * 2f64.powi(-24);
+        for ((i, j), got) in d.indexed_iter() {
+            let square = |(a, b): (&f32, &f32)| (f64::from(*a) - f64::from(*b)).powi(2);
+            let want: f64 = x.row(i).iter().zip(w.row(j)).map(square).sum();
+            let error = (f64::from(*got) - want).abs();
+            assert!(
+                error <= tolerance * want,
+                "{device}, {n} x {} x {dim}, ({i}, {j}): {got} for {want}",
+                w.nrows()
+            );
+        }
+    }
+
+    /// The tests that every device must pass.
+    pub fn exercise(
+        device: &str,
+        distances: impl Fn(ArrayView2<f32>, ArrayView2<f32>) -> Result<Array2<f32>>,
+    ) {
+        let mut rng = ChaCha8Rng::seed_from_u64(7);
+        for (n, p, dim) in SIZES {
+            for offset in [0.0, 1e4] {
+                let x = matrix(n, dim, offset, &mut rng);
+                let mut w = matrix(p, dim, offset, &mut rng);
+                // A prototype that is a data point has distance 0 exactly.
+                w.row_mut(p - 1).assign(&x.row(0));
+                let d = distances(x.view(), w.view()).unwrap();
+                hold(device, x.view(), w.view(), &d);
+                assert_eq!(d[[0, p - 1]], 0.0);
+                assert_eq!(d, distances(x.view(), w.view()).unwrap(), "{device}: other bits");
+            }
+        }
+
+        // Views that are not row-major, and have gaps.
+        let x = matrix(33, 40, 0.0, &mut rng);
+        let w = matrix(20, 11, 0.0, &mut rng);
+        let (x, w) = (x.slice(s![..;2, ..;-2]), w.t());
+        hold(device, x, w, &distances(x, w).unwrap());
+
+        // Nothing to do.
+        assert_eq!(distances(x.slice(s![..0, ..]), w).unwrap().dim(), (0, 11));
+        assert_eq!(distances(x, w.slice(s![..0, ..])).unwrap().dim(), (17, 0));
+        let empty = distances(x.slice(s![.., ..0]), w.slice(s![.., ..0])).unwrap();
+        assert_eq!(empty, Array2::<f32>::zeros((17, 11)));
+
+        // A value that is no number stays in its row.
+        let mut x = matrix(66, 5, 0.0, &mut rng);
+        x[[65, 2]] = f32::NAN;
+        let w = matrix(3, 5, 0.0, &mut rng);
+        let d = distances(x.view(), w.view()).unwrap();
+        assert!(d.row(65).iter().all(|v| v.is_nan()));
+        assert!(d.slice(s![..65, ..]).iter().all(|v| v.is_finite()));
+
+        let error = distances(x.view(), w.slice(s![.., ..4])).unwrap_err();
+        assert!(matches!(error, Error::Shape { .. }), "{error}");
+    }
+}
+
 #[cfg(feature = "vulkan")]
 mod vulkan {
-    use super::*;
+    use super::yardstick::*;
     use lvq::backend::vulkan::{VulkanDevice, validation_messages};
 
     /// No complaint of the validation layer, where `LVQ_VULKAN_VALIDATION=1` asks for it.
@@ -213,7 +219,7 @@ mod vulkan {
 
 #[cfg(feature = "cuda")]
 mod cuda {
-    use super::*;
+    use super::yardstick::*;
     use lvq::backend::cuda::CudaDevice;
     use lvq::backend::cuda::host::{self, CudaHost};
 

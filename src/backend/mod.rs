@@ -3,6 +3,7 @@
 pub mod artefacts;
 pub mod cuda;
 pub mod device;
+#[cfg(any(feature = "cuda", feature = "vulkan"))]
 mod operands;
 pub mod vulkan;
 
