@@ -23,7 +23,7 @@ static MESSAGES: Mutex<Vec<String>> = Mutex::new(Vec::new());
 /// The instance, with the messenger that must live as long as it is to be heard.
 struct Opened {
     instance: Arc<Instance>,
-    _messenger: Option<DebugUtilsMessenger>,
+    messenger: Option<DebugUtilsMessenger>,
 }
 
 /// An error with all its causes, on one line.
@@ -46,7 +46,7 @@ fn validating() -> bool {
 /// `LVQ_VULKAN_VALIDATION=1` asks for the layer and it is installed.
 pub fn validation_messages() -> Option<Vec<String>> {
     let opened = opened().as_ref().ok()?;
-    opened._messenger.as_ref()?;
+    opened.messenger.as_ref()?;
     let messages = MESSAGES.lock().unwrap_or_else(|poisoned| poisoned.into_inner());
     Some(messages.clone())
 }
@@ -82,7 +82,7 @@ fn open() -> Result<Opened, String> {
     let instance = Instance::new(library, create)
         .map_err(|e| format!("no instance (is a driver installed?): {}", causes(e)))?;
     let messenger = check.then(|| listen(&instance)).transpose()?;
-    Ok(Opened { instance, _messenger: messenger })
+    Ok(Opened { instance, messenger })
 }
 
 /// The text of a validated error: `Validated` itself only says which sort it is.
