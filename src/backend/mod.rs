@@ -5,17 +5,22 @@
 //! the loss and what it asks for. Everything that crosses the border is `f64`, which holds every `f32` exactly, so the code
 //! above this line is written once for all precisions and devices.
 
+pub mod artefacts;
 pub mod cpu;
+pub mod cuda;
 pub mod device;
+#[cfg(any(feature = "cuda", feature = "vulkan"))]
+mod operands;
+pub mod vulkan;
 
 use crate::data::Features;
-use crate::error::{Error, Result};
+use crate::error::Result;
 use crate::parts::composition::{Composition, Precision};
 use crate::parts::optimizer::OptimizerSpec;
 use crate::parts::tensor::Tensors;
 use ndarray::Array2;
 
-pub use device::{DeviceInfo, DeviceKind, DeviceRequest, devices};
+pub use device::{Choice, DeviceInfo, DeviceKind, DeviceRequest, Discovery, devices};
 
 /// Copies of the parameters that a session keeps.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -224,9 +229,14 @@ pub trait Predictor {
     fn transform(&self, features: &Features) -> Result<Array2<f64>>;
 }
 
-/// What `auto` takes, and why.
-pub fn automatic() -> (&'static str, &'static str) {
-    ("cpu", "the one device that trains and runs models in this version")
+/// Whether this version can train and run models on a device; the reason if not.
+pub fn runs_models(device: &DeviceInfo) -> std::result::Result<(), String> {
+    match device.kind {
+        DeviceKind::Cpu => Ok(()),
+        _ => Err("it computes squared Euclidean distances only in this version; \
+                  models are trained and run on cpu"
+            .into()),
+    }
 }
 
 /// Opens a device. `threads`: on the CPU; none: one a core.
@@ -234,18 +244,9 @@ pub fn automatic() -> (&'static str, &'static str) {
 /// # Errors
 /// The device does not exist, or cannot run models: never a silent change to another device.
 pub fn open(request: DeviceRequest, threads: Option<usize>) -> Result<Box<dyn Backend>> {
-    match request {
-        DeviceRequest::Auto | DeviceRequest::Cpu => Ok(Box::new(cpu::Cpu::with_threads(threads)?)),
-        DeviceRequest::Cuda(_) | DeviceRequest::Vulkan(_) => {
-            let device = request.to_string();
-            let found = devices();
-            let reason = if found.devices.iter().any(|d| d.name == device) {
-                "is there, but computes distances only in this version; models are trained and run on cpu".into()
-            } else {
-                let names: Vec<&str> = found.devices.iter().map(|d| d.name.as_str()).collect();
-                format!("does not exist here; devices: {}", names.join(", "))
-            };
-            Err(Error::Device { device, reason })
-        }
+    // The CPU needs no search, and no driver that a search would load.
+    if !matches!(request, DeviceRequest::Cpu | DeviceRequest::Auto) {
+        Discovery::new().choose(request, runs_models)?;
     }
+    Ok(Box::new(cpu::Cpu::with_threads(threads)?))
 }
