@@ -244,7 +244,7 @@ fn preference(device: &DeviceInfo) -> Option<u8> {
     }
 }
 
-fn cpu() -> DeviceInfo {
+pub(crate) fn cpu() -> DeviceInfo {
     let cores = std::thread::available_parallelism().map_or(1, |n| n.get());
     DeviceInfo {
         name: "cpu".into(),

@@ -89,8 +89,9 @@ fn one(r: &Row) {
 }
 
 pub fn devices(args: Devices) -> Result<Done> {
-    let found = backend::devices();
-    let (chosen, why) = backend::automatic();
+    let found = backend::Discovery::new();
+    let choice = found.choose(backend::DeviceRequest::Auto, backend::runs_models)?;
+    let (chosen, why) = (choice.device.name, choice.reason);
     if args.json {
         let list: Vec<Json> = found
             .devices
@@ -98,7 +99,7 @@ pub fn devices(args: Devices) -> Result<Done> {
             .map(|d| {
                 let mut v = serde_json::to_value(d).unwrap_or(Json::Null);
                 v["auto"] = (d.name == chosen).into();
-                v["trains"] = (d.name == "cpu").into();
+                v["trains"] = backend::runs_models(d).is_ok().into();
                 v
             })
             .collect();

@@ -113,10 +113,11 @@ impl Job<'_> {
                         d,
                     ));
                 }
-                let tensors = match &f.state {
-                    Some(s) => s.current.clone(),
-                    None => f.tensors.clone(),
-                };
+                // In the order of the model's tensors, whatever order the state was read in.
+                let mut tensors = f.tensors.clone();
+                for t in f.state.iter().flat_map(|s| &s.current.list) {
+                    tensors.insert(t.clone());
+                }
                 let start = start::Start {
                     tensors,
                     prototype_labels: f.prototype_labels.clone(),
@@ -151,6 +152,12 @@ impl Job<'_> {
             return Err(Error::parameter(
                 "l1_weight, l2_weight",
                 format!("act on relevances, which {} does not have", model.name()),
+            ));
+        }
+        if options.diversity_weight > 0.0 && model.prototypes() == "components" {
+            return Err(Error::parameter(
+                "diversity_weight",
+                format!("pushes prototypes of a class apart, and the components of {} belong to none", model.name()),
             ));
         }
         let spec = options.optimizer_spec()?;

@@ -216,8 +216,10 @@ fn medoids<T: Real>(
         .into_par_iter()
         .map(|j| {
             let class = plan.prototype_labels[j];
-            let candidates: Vec<usize> =
-                (0..all.len()).filter(|&i| samples.codes[i] == class).collect();
+            // A row of weight 0 is not there.
+            let candidates: Vec<usize> = (0..all.len())
+                .filter(|&i| samples.codes[i] == class && weight(weights, i) > 0.0)
+                .collect();
             let members: Vec<(usize, f64)> = candidates
                 .iter()
                 .filter(|&&i| {

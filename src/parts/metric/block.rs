@@ -42,6 +42,17 @@ vectorized! {
         }
     }
 
+    /// `H_j += g (x_i - w_j)` for every pair.
+    pub fn scatter_differences<T>(x: &[T], w: &[T], d: usize, pairs: &[Pair<T>], h: &mut [T]) {
+        for pair in pairs {
+            let (i, j) = (pair.row as usize * d, pair.prototype as usize * d);
+            let (x, w) = (&x[i..i + d], &w[j..j + d]);
+            for ((h, x), w) in h[j..j + d].iter_mut().zip(x).zip(w) {
+                *h += pair.g * (*x - *w);
+            }
+        }
+    }
+
     /// `y_j += s_j x_j` for every row of `width` values.
     pub fn add_scaled_rows<T>(y: &mut [T], s: &[T], x: &[T], width: usize) {
         for ((y, x), s) in y.chunks_exact_mut(width).zip(x.chunks_exact(width)).zip(s) {

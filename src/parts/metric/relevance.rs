@@ -12,13 +12,13 @@
 //! drho   = lam (dlam - <lam, dlam>)
 //! ```
 //!
-//! The first form of `dlam` is used for pairs, the second (which needs centred rows) for a dense `G`.
+//! Pairs sum `H_j += G_ij (x_i - w_j)` without `g`, as in [`squared_euclidean`](super::squared_euclidean). The first form of `dlam` is used for pairs, the second (which needs centred rows) for a dense `G`.
 
-use super::block::{add_column_sums, grow};
+use super::block::{add_column_sums, grow, scatter_differences};
 use super::{Inputs, Metric, Pair, Scratch, Sums};
 use crate::parts::linalg::{Mat, gemm, softmax};
 use crate::parts::real::Real;
-use crate::parts::simd::{axpy, reduce, weighted_squared_difference};
+use crate::parts::simd::{reduce, weighted_squared_difference};
 use crate::vectorized;
 
 /// See the [module](self).
@@ -70,15 +70,6 @@ vectorized! {
 
     fn one_distance<T>(lam: &[T], x: &[T], w: &[T]) -> T {
         weighted_squared_difference(lam, x, w)
-    }
-
-    /// `H_j += g x_i` and `g_j += g` for every pair.
-    fn scatter<T>(x: &[T], d: usize, pairs: &[Pair<T>], h: &mut [T], gs: &mut [T]) {
-        for pair in pairs {
-            let (i, j) = (pair.row as usize, pair.prototype as usize);
-            axpy(&mut h[j * d..][..d], pair.g, &x[i * d..][..d]);
-            gs[j] += pair.g;
-        }
     }
 
     /// `dlam_a += g (x_ia - w_ja)^2` for every pair.
@@ -144,8 +135,8 @@ impl<T: Real> Metric<T> for Relevance<T> {
     }
 
     fn backward_pairs(&self, x: &[T], pairs: &[Pair<T>], _: &mut Scratch<T>, sums: &mut Sums<T>) {
-        if let [h, gs, ..] = &mut sums[..] {
-            scatter(x, self.d, pairs, h, gs);
+        if let [h, _, ..] = &mut sums[..] {
+            scatter_differences(x, &self.w, self.d, pairs, h);
         }
         if self.learn_own
             && let Some(dlam) = sums.last_mut()

@@ -8,14 +8,16 @@
 //! dW = 2 (diag(g) W - H)
 //! ```
 //!
+//! For a few pairs a row the difference itself is summed, `H_j += G_ij (x_i - w_j)` without `g`: where attraction and
+//! repulsion cancel, or a prototype sits on a row, nothing of the size of `w` is left to round.
+//!
 //! The clamp is ignored: it acts where `x_i = w_j` up to rounding, and there the gradient is zero anyway.
 
-use super::block::{add_column_sums, squared_expansion, squared_norms};
+use super::block::{add_column_sums, scatter_differences, squared_expansion, squared_norms};
 use super::{Inputs, Metric, Pair, Scratch, Sums};
 use crate::parts::linalg::{Mat, gemm};
 use crate::parts::real::Real;
-use crate::parts::simd::{axpy, squared_distance};
-use crate::vectorized;
+use crate::parts::simd::squared_distance;
 
 /// See the [module](self).
 pub struct SquaredEuclidean<T: Real> {
@@ -36,17 +38,6 @@ impl<T: Real> SquaredEuclidean<T> {
     }
 }
 
-vectorized! {
-    /// `H_j += g x_i` and `g_j += g` for every pair.
-    fn scatter<T>(x: &[T], d: usize, pairs: &[Pair<T>], h: &mut [T], gs: &mut [T]) {
-        for pair in pairs {
-            let (i, j) = (pair.row as usize, pair.prototype as usize);
-            axpy(&mut h[j * d..][..d], pair.g, &x[i * d..][..d]);
-            gs[j] += pair.g;
-        }
-    }
-}
-
 impl<T: Real> Metric<T> for SquaredEuclidean<T> {
     fn forward(&self, x: &[T], dist: &mut [T], scratch: &mut Scratch<T>) {
         squared_expansion(x, &self.w, &self.norms, self.d, dist, &mut scratch.norms);
@@ -63,8 +54,8 @@ impl<T: Real> Metric<T> for SquaredEuclidean<T> {
     }
 
     fn backward_pairs(&self, x: &[T], pairs: &[Pair<T>], _: &mut Scratch<T>, sums: &mut Sums<T>) {
-        if let [h, gs] = &mut sums[..] {
-            scatter(x, self.d, pairs, h, gs);
+        if let [h, _] = &mut sums[..] {
+            scatter_differences(x, &self.w, self.d, pairs, h);
         }
     }
 

@@ -26,8 +26,9 @@ impl<T: Real> PairObjective<T> for Glvq {
             (Some(p), Some(m)) => {
                 let s = p + m + eps;
                 let (loss, slope) = value((p - m) / s);
-                let two = T::of(2.0);
-                (loss, slope * ((two * m + eps) / s / s), -slope * ((two * p + eps) / s / s))
+                // (2 d + eps)/S^2 with no factor that could overflow.
+                let part = |d: T| (d + eps / T::of(2.0)) / s * (T::of(2.0) / s);
+                (loss, slope * part(m), -slope * part(p))
             }
             // No prototype of the class (of another class): mu is at its bound whatever the distance.
             (None, Some(_)) => (value(T::one()).0, T::zero(), T::zero()),
