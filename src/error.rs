@@ -111,11 +111,7 @@ impl Error {
         expected: impl std::fmt::Display,
         got: impl std::fmt::Display,
     ) -> Self {
-        Error::Shape {
-            what: what.into(),
-            expected: expected.to_string(),
-            got: got.to_string(),
-        }
+        Error::Shape { what: what.into(), expected: expected.to_string(), got: got.to_string() }
     }
 
     /// An I/O error with its path.
@@ -137,9 +133,6 @@ impl Error {
             .min()
             .filter(|(d, v)| *d <= 1 + v.len() / 3);
         let hint = nearest.map(|(_, v)| format!(" (did you mean '{v}'?)")).unwrap_or_default();
-        Error::parameter(
-            what,
-            format!("unknown '{name}'{hint}; valid: {}", valid.join(", ")),
-        )
+        Error::parameter(what, format!("unknown '{name}'{hint}; valid: {}", valid.join(", ")))
     }
 }

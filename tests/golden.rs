@@ -129,8 +129,7 @@ fn inference() {
 
         let mut as_reference = fitted.clone();
         if fitted.model.has("inference_metric") && !own_metric_everywhere {
-            as_reference.model =
-                as_reference.model.set("inference_metric", "euclidean").unwrap();
+            as_reference.model = as_reference.model.set("inference_metric", "euclidean").unwrap();
         }
         let predicted = as_reference.predict(&x).unwrap();
         assert_eq!(predicted, case.labels("predict").unwrap(), "{}", case.name);

@@ -22,7 +22,13 @@ fn wine() -> Dataset {
 
 /// A short run in double precision that never stops by itself.
 fn base() -> Training {
-    Training { max_iter: 12, lr: 0.05, epsilon: 0.0, precision: Precision::F64, ..Training::default() }
+    Training {
+        max_iter: 12,
+        lr: 0.05,
+        epsilon: 0.0,
+        precision: Precision::F64,
+        ..Training::default()
+    }
 }
 
 fn model(name: &str) -> Model {
@@ -47,7 +53,10 @@ fn map(value: Value) -> Map<String, Value> {
 }
 
 fn difference(a: &Tensors<f64>, b: &Tensors<f64>) -> f64 {
-    a.list.iter().map(|t| relative(&t.data, &b.get(&t.name).unwrap().data, 1e-300)).fold(0.0, f64::max)
+    a.list
+        .iter()
+        .map(|t| relative(&t.data, &b.get(&t.name).unwrap().data, 1e-300))
+        .fold(0.0, f64::max)
 }
 
 /// Training and validation rows of iris.
@@ -63,20 +72,56 @@ fn every_option_changes_the_result_in_every_mode() {
     let d = iris();
     let options: Vec<(&str, Training)> = vec![
         ("ema", Training { ema_decay: Some(0.8), ..base() }),
-        ("lookahead", Training { lookahead: Some(Lookahead { sync_period: 3, slow_step_size: 0.5 }), ..base() }),
-        ("class_weight", Training { class_weight: ClassWeight::Map(BTreeMap::from([("setosa".into(), 5.0)])), ..base() }),
+        (
+            "lookahead",
+            Training {
+                lookahead: Some(Lookahead { sync_period: 3, slow_step_size: 0.5 }),
+                ..base()
+            },
+        ),
+        (
+            "class_weight",
+            Training {
+                class_weight: ClassWeight::Map(BTreeMap::from([("setosa".into(), 5.0)])),
+                ..base()
+            },
+        ),
         ("accumulation", Training { gradient_accumulation_steps: Some(2), ..base() }),
         ("freeze", Training { freeze_params: vec!["omega".into()], ..base() }),
         ("clip_norm", Training { clip_norm: Some(1e-3), optimizer: "sgd".into(), ..base() }),
-        ("per_group_clip", Training { per_group_clip: BTreeMap::from([("omega".into(), 1e-3)]), optimizer: "sgd".into(), ..base() }),
+        (
+            "per_group_clip",
+            Training {
+                per_group_clip: BTreeMap::from([("omega".into(), 1e-3)]),
+                optimizer: "sgd".into(),
+                ..base()
+            },
+        ),
         ("optimizer", Training { optimizer: "lion".into(), ..base() }),
         ("schedule", Training { lr_scheduler: Some("cosine_decay".into()), ..base() }),
-        ("schedule and optimizer", Training { lr_scheduler: Some("linear".into()), optimizer: "lamb".into(), ..base() }),
+        (
+            "schedule and optimizer",
+            Training { lr_scheduler: Some("linear".into()), optimizer: "lamb".into(), ..base() },
+        ),
         ("diversity", Training { diversity_weight: 0.1, ..base() }),
         ("curriculum", base().set("curriculum", json!({"mode": "hard"})).unwrap()),
         ("seed", Training { random_seed: 7, ..base() }),
-        ("resample", Training { class_weight: ClassWeight::Map(BTreeMap::from([("setosa".into(), 5.0)])), weighting: Weighting::Resample, ..base() }),
-        ("frozen_update", Training { freeze_params: vec!["omega".into()], frozen_update: FrozenUpdate::RawGradient, ..base() }),
+        (
+            "resample",
+            Training {
+                class_weight: ClassWeight::Map(BTreeMap::from([("setosa".into(), 5.0)])),
+                weighting: Weighting::Resample,
+                ..base()
+            },
+        ),
+        (
+            "frozen_update",
+            Training {
+                freeze_params: vec!["omega".into()],
+                frozen_update: FrozenUpdate::RawGradient,
+                ..base()
+            },
+        ),
         ("bf16", Training { precision: Precision::Bf16, ..base() }),
         ("f16", Training { precision: Precision::F16, ..base() }),
     ];
@@ -85,12 +130,20 @@ fn every_option_changes_the_result_in_every_mode() {
         let plain = fit("GMLVQ", &mode(&base()), &d);
         for (name, training) in &options {
             let with = fit("GMLVQ", &mode(training), &d);
-            assert!(difference(&with.tensors, &plain.tensors) > 1e-9, "{name} {batch_size:?} changes nothing");
+            assert!(
+                difference(&with.tensors, &plain.tensors) > 1e-9,
+                "{name} {batch_size:?} changes nothing"
+            );
             assert_eq!(with.n_iter(), 12, "{name}");
         }
         // A compatible optimizer with its own options.
-        let sgd = |kwargs: Value| Training { optimizer: "sgd".into(), optimizer_kwargs: map(kwargs), ..mode(&base()) };
-        let (a, b) = (fit("GMLVQ", &sgd(json!({})), &d), fit("GMLVQ", &sgd(json!({"momentum": 0.9})), &d));
+        let sgd = |kwargs: Value| Training {
+            optimizer: "sgd".into(),
+            optimizer_kwargs: map(kwargs),
+            ..mode(&base())
+        };
+        let (a, b) =
+            (fit("GMLVQ", &sgd(json!({})), &d), fit("GMLVQ", &sgd(json!({"momentum": 0.9})), &d));
         assert!(difference(&a.tensors, &b.tensors) > 1e-6);
     }
 }
@@ -127,7 +180,15 @@ fn frozen_tensors_keep_their_bits() {
             lookahead: Some(Lookahead::default()),
             ..base()
         };
-        let start = fit("GMLVQ", &Training { max_iter: 1, freeze_params: vec!["prototypes".into(), "omega".into()], ..base() }, &d);
+        let start = fit(
+            "GMLVQ",
+            &Training {
+                max_iter: 1,
+                freeze_params: vec!["prototypes".into(), "omega".into()],
+                ..base()
+            },
+            &d,
+        );
         let f = fit("GMLVQ", &training, &d);
         assert_eq!(f.tensors.get("prototypes"), start.tensors.get("prototypes"));
         assert_ne!(f.tensors.get("omega"), start.tensors.get("omega"));
@@ -142,17 +203,37 @@ fn integer_weights_equal_repeated_rows() {
         let rows: Vec<usize> = (0..150).flat_map(|i| std::iter::repeat_n(i, i % 4)).collect();
         let repeated = d.select(&rows);
         let rule = Model::new(name).unwrap().row().is_rule();
-        let training = if rule { Training { optimizer: "adam".into(), lr: if name == "MedianLVQ" { 0.01 } else { 0.05 }, ..base() } } else { base() };
+        let training = if rule {
+            Training {
+                optimizer: "adam".into(),
+                lr: if name == "MedianLVQ" { 0.01 } else { 0.05 },
+                ..base()
+            }
+        } else {
+            base()
+        };
         // The same start tensors for both.
-        let zero = Training { max_iter: 1, epsilon: 0.0, precision: Precision::F64, ..Training::default() };
+        let zero = Training {
+            max_iter: 1,
+            epsilon: 0.0,
+            precision: Precision::F64,
+            ..Training::default()
+        };
         let start = lvq::model::start::start(
-            &model(name), &d, &d.labels.as_ref().unwrap().classes, &d.labels.as_ref().unwrap().codes,
-            &Given::default(), zero.random_seed,
-        ).unwrap();
+            &model(name),
+            &d,
+            &d.labels.as_ref().unwrap().classes,
+            &d.labels.as_ref().unwrap().codes,
+            &Given::default(),
+            zero.random_seed,
+        )
+        .unwrap();
         let classes = d.labels.as_ref().unwrap().classes.clone();
-        let labels: Vec<Label> = start.prototype_labels.iter().map(|c| classes[*c as usize].clone()).collect();
+        let labels: Vec<Label> =
+            start.prototype_labels.iter().map(|c| classes[*c as usize].clone()).collect();
         let run = |data: &Dataset| {
-            let given = Given { tensors: start.tensors.clone(), prototype_labels: Some(labels.clone()) };
+            let given =
+                Given { tensors: start.tensors.clone(), prototype_labels: Some(labels.clone()) };
             let extras = Extras { given, ..Extras::default() };
             training.fit_with(&model(name), data, &Cpu::default(), extras).unwrap()
         };
@@ -167,8 +248,12 @@ fn integer_weights_equal_repeated_rows() {
 #[test]
 fn thread_counts_and_offsets_change_nothing() {
     let d = wine();
-    let one = Training { batch_size: Some(50), ..base() }.fit(&model("LMRSLVQ"), &d, &Cpu::with_threads(Some(1)).unwrap()).unwrap();
-    let four = Training { batch_size: Some(50), ..base() }.fit(&model("LMRSLVQ"), &d, &Cpu::with_threads(Some(4)).unwrap()).unwrap();
+    let one = Training { batch_size: Some(50), ..base() }
+        .fit(&model("LMRSLVQ"), &d, &Cpu::with_threads(Some(1)).unwrap())
+        .unwrap();
+    let four = Training { batch_size: Some(50), ..base() }
+        .fit(&model("LMRSLVQ"), &d, &Cpu::with_threads(Some(4)).unwrap())
+        .unwrap();
     assert_eq!(one.tensors, four.tensors);
     assert_eq!(one.record.loss_history, four.record.loss_history);
 }
@@ -182,12 +267,18 @@ fn stopping_rules() {
     let exact = fit("GMLVQ", &Training { max_iter: early.n_iter(), ..base() }, &d);
     assert_eq!(early.tensors, exact.tensors);
     // Accumulating groups and warm-up from 0 do not look converged.
-    let training = Training { gradient_accumulation_steps: Some(3), epsilon: 1e-9, max_iter: 9, ..base() };
+    let training =
+        Training { gradient_accumulation_steps: Some(3), epsilon: 1e-9, max_iter: 9, ..base() };
     let f = fit("GMLVQ", &training, &d);
     assert_eq!(f.n_iter(), 9);
     assert_eq!(f.record.loss_history[0], f.record.loss_history[2]);
     assert_ne!(f.record.loss_history[2], f.record.loss_history[3]);
-    let warm = Training { lr_scheduler: Some("warmup_constant".into()), epsilon: 1e-6, max_iter: 30, ..base() };
+    let warm = Training {
+        lr_scheduler: Some("warmup_constant".into()),
+        epsilon: 1e-6,
+        max_iter: 30,
+        ..base()
+    };
     assert!(fit("GMLVQ", &warm, &d).n_iter() > 2);
     // Patience counts consecutive iterations without improvement.
     let (train, test) = halves();
@@ -220,7 +311,13 @@ fn restore_best_returns_what_the_best_loss_belongs_to() {
     for training in [
         Training { lr: 0.8, max_iter: 30, restore_best: true, ..base() },
         Training { lr: 0.8, max_iter: 30, restore_best: true, ema_decay: Some(0.5), ..base() },
-        Training { lr: 0.8, max_iter: 30, restore_best: true, lookahead: Some(Lookahead::default()), ..base() },
+        Training {
+            lr: 0.8,
+            max_iter: 30,
+            restore_best: true,
+            lookahead: Some(Lookahead::default()),
+            ..base()
+        },
     ] {
         let f = fit("GMLVQ", &training, &d);
         let best = f.record.best_loss.unwrap();
@@ -228,12 +325,19 @@ fn restore_best_returns_what_the_best_loss_belongs_to() {
         assert!(error < 1e-12, "{training:?}: off by {error:e}");
     }
     let (train, test) = halves();
-    let f = fit_with_validation("GMLVQ", &Training { lr: 0.8, max_iter: 30, restore_best: true, ..base() }, &train, &test);
+    let f = fit_with_validation(
+        "GMLVQ",
+        &Training { lr: 0.8, max_iter: 30, restore_best: true, ..base() },
+        &train,
+        &test,
+    );
     let smallest = f.record.validation_history.iter().copied().fold(f64::INFINITY, f64::min);
     assert_eq!(f.record.best_loss, Some(smallest));
     let given = Given {
         tensors: f.tensors.clone(),
-        prototype_labels: Some(f.prototype_labels.iter().map(|c| f.classes[*c as usize].clone()).collect()),
+        prototype_labels: Some(
+            f.prototype_labels.iter().map(|c| f.classes[*c as usize].clone()).collect(),
+        ),
     };
     // Validation losses are measured in the training data's frame: the loss itself does not depend on it.
     let (loss, _) = base().gradient(&f.model, &test, &given, &Cpu::default()).unwrap();
@@ -254,7 +358,11 @@ fn averages_follow_their_recurrences() {
         (f, all)
     };
     let sgd = Training { optimizer: "sgd".into(), ..base() };
-    let start = fit("GLVQ", &Training { freeze_params: vec!["prototypes".into()], max_iter: 1, ..sgd.clone() }, &d);
+    let start = fit(
+        "GLVQ",
+        &Training { freeze_params: vec!["prototypes".into()], max_iter: 1, ..sgd.clone() },
+        &d,
+    );
     let w0 = start.tensors.values("prototypes").to_vec();
 
     let (f, path) = steps(&Training { ema_decay: Some(0.7), ..sgd.clone() });
@@ -267,11 +375,18 @@ fn averages_follow_their_recurrences() {
     assert!(relative(f.tensors.values("prototypes"), &ema, 0.0) < 1e-14);
 
     // Lookahead with period 4 and step 0.5 over 12 updates: after a synchronisation fast = slow.
-    let (f, path) = steps(&Training { lookahead: Some(Lookahead { sync_period: 4, slow_step_size: 0.5 }), ..sgd.clone() });
+    let (f, path) = steps(&Training {
+        lookahead: Some(Lookahead { sync_period: 4, slow_step_size: 0.5 }),
+        ..sgd.clone()
+    });
     assert_eq!(f.tensors.values("prototypes"), path[11].values("prototypes"));
     // Fewer updates than a period: one synchronisation, with a warning, and not the start.
-    let (f, path) = steps(&Training { lookahead: Some(Lookahead { sync_period: 100, slow_step_size: 0.5 }), ..sgd });
-    let half: Vec<f64> = w0.iter().zip(path[11].values("prototypes")).map(|(a, b)| a + 0.5 * (b - a)).collect();
+    let (f, path) = steps(&Training {
+        lookahead: Some(Lookahead { sync_period: 100, slow_step_size: 0.5 }),
+        ..sgd
+    });
+    let half: Vec<f64> =
+        w0.iter().zip(path[11].values("prototypes")).map(|(a, b)| a + 0.5 * (b - a)).collect();
     assert!(relative(f.tensors.values("prototypes"), &half, 0.0) < 1e-14);
     assert!(f.record.warnings.iter().any(|w| w.contains("lookahead")), "{:?}", f.record.warnings);
 }
@@ -302,10 +417,36 @@ fn continued_runs_end_in_the_same_bits() {
     let options: Vec<(&str, Training)> = vec![
         ("GMLVQ", base()),
         ("GMLVQ", Training { precision: Precision::F32, batch_size: Some(16), ..base() }),
-        ("GTLVQ", Training { ema_decay: Some(0.9), lookahead: Some(Lookahead { sync_period: 5, slow_step_size: 0.5 }), restore_best: true, ..base() }),
-        ("RSLVQ", Training { gradient_accumulation_steps: Some(5), batch_size: Some(20), lr_scheduler: Some("cosine_decay".into()), ..base() }),
+        (
+            "GTLVQ",
+            Training {
+                ema_decay: Some(0.9),
+                lookahead: Some(Lookahead { sync_period: 5, slow_step_size: 0.5 }),
+                restore_best: true,
+                ..base()
+            },
+        ),
+        (
+            "RSLVQ",
+            Training {
+                gradient_accumulation_steps: Some(5),
+                batch_size: Some(20),
+                lr_scheduler: Some("cosine_decay".into()),
+                ..base()
+            },
+        ),
         ("GLVQ", Training { optimizer: "lbfgs".into(), lr: 1.0, ..base() }),
-        ("GLVQ", Training { optimizer: "dpsgd".into(), optimizer_kwargs: map(json!({"l2_norm_clip": 1.0, "noise_multiplier": 0.5, "seed": 3})), batch_size: Some(20), ..base() }),
+        (
+            "GLVQ",
+            Training {
+                optimizer: "dpsgd".into(),
+                optimizer_kwargs: map(
+                    json!({"l2_norm_clip": 1.0, "noise_multiplier": 0.5, "seed": 3}),
+                ),
+                batch_size: Some(20),
+                ..base()
+            },
+        ),
         ("GMLVQ", Training { precision: Precision::F16, batch_size: Some(16), ..base() }),
         ("LVQ1", base()),
         ("CBC", Training { patience: Some(50), ..base() }),
@@ -313,8 +454,10 @@ fn continued_runs_end_in_the_same_bits() {
     for (name, training) in options {
         let whole = fit_with_validation(name, &training, &train, &test);
         let path = folder.path().join("half.safetensors");
-        let mut stop = |it: &Iteration<'_>| if it.iteration == 6 { Flow::Stop } else { Flow::Continue };
-        let extras = Extras { validation: Some(&test), observers: vec![&mut stop], ..Extras::default() };
+        let mut stop =
+            |it: &Iteration<'_>| if it.iteration == 6 { Flow::Stop } else { Flow::Continue };
+        let extras =
+            Extras { validation: Some(&test), observers: vec![&mut stop], ..Extras::default() };
         let half = training.fit_with(&model(name), &train, &Cpu::default(), extras).unwrap();
         assert_eq!(half.n_iter(), 7);
         half.save(&path).unwrap();
@@ -333,7 +476,8 @@ fn checkpoints_are_written_and_continue() {
     let folder = tempfile::tempdir().unwrap();
     let path = folder.path().join("run.ckpt");
     let d = iris();
-    let training = Training { checkpoint: Some(Checkpoint { path: path.clone(), every: 5 }), ..base() };
+    let training =
+        Training { checkpoint: Some(Checkpoint { path: path.clone(), every: 5 }), ..base() };
     let mut halfway = None;
     let mut look = |it: &Iteration<'_>| {
         if it.iteration == 7 {
@@ -356,14 +500,13 @@ fn partial_fit_is_one_step_and_continues_the_optimizer() {
     let d = iris();
     let two = fit("GMLVQ", &Training { max_iter: 2, ..base() }, &d);
     let one = fit("GMLVQ", &Training { max_iter: 1, ..base() }, &d);
-    let partial = Training { max_iter: 1, ..base() }.partial_fit(&one, &d, &Cpu::default()).unwrap();
+    let partial =
+        Training { max_iter: 1, ..base() }.partial_fit(&one, &d, &Cpu::default()).unwrap();
     assert_eq!(partial.tensors, two.tensors);
     assert_eq!(partial.record.loss_history, two.record.loss_history);
     // Labels that training never saw are an error that names them.
-    let other = Dataset::new(
-        d.features.select(&[0]),
-        Some(lvq::Labels::new(&["orchid"]).unwrap()),
-    ).unwrap();
+    let other = Dataset::new(d.features.select(&[0]), Some(lvq::Labels::new(&["orchid"]).unwrap()))
+        .unwrap();
     let error = base().partial_fit(&one, &other, &Cpu::default()).unwrap_err().to_string();
     assert!(error.contains("orchid"), "{error}");
 }
@@ -398,7 +541,11 @@ fn f16_skips_steps_that_overflow_and_scales_less() {
     let f = fit("GLVQ", &training, &near);
     let state = f.state.unwrap();
     assert!(state.counters.scale < 32768.0, "scale {}", state.counters.scale);
-    assert!(state.counters.updates > 0 && state.counters.updates < 40, "{}", state.counters.updates);
+    assert!(
+        state.counters.updates > 0 && state.counters.updates < 40,
+        "{}",
+        state.counters.updates
+    );
     assert!(f.record.loss_history.last() < f.record.loss_history.first());
 }
 
@@ -406,7 +553,8 @@ fn f16_skips_steps_that_overflow_and_scales_less() {
 fn lbfgs_and_dpsgd_work() {
     let d = iris();
     let adam = fit("GMLVQ", &Training { max_iter: 30, ..base() }, &d);
-    let lbfgs = fit("GMLVQ", &Training { max_iter: 30, optimizer: "lbfgs".into(), lr: 1.0, ..base() }, &d);
+    let lbfgs =
+        fit("GMLVQ", &Training { max_iter: 30, optimizer: "lbfgs".into(), lr: 1.0, ..base() }, &d);
     assert!(lbfgs.record.loss_history.last() < adam.record.loss_history.last());
     // Without noise and with a clip that never acts, DP-SGD is SGD.
     let private = |clip: f64| Training {
@@ -442,11 +590,26 @@ fn what_cannot_be_combined_is_refused_with_the_reason() {
         ("LVQ1", Training { lr: 3.0, ..base() }, "must be > 0 and < 1"),
         ("MedianLVQ", Training { lr: 0.5, ..base() }, "not used by MedianLVQ"),
         ("GLVQ", Training { freeze_params: vec!["omega".into()], ..base() }, "valid: prototypes"),
-        ("GLVQ", Training { per_group_clip: BTreeMap::from([("omega".into(), 1.0)]), ..base() }, "valid: prototypes"),
-        ("GLVQ", Training { class_weight: ClassWeight::Map(BTreeMap::from([("rose".into(), 1.0)])), ..base() }, "setosa"),
+        (
+            "GLVQ",
+            Training { per_group_clip: BTreeMap::from([("omega".into(), 1.0)]), ..base() },
+            "valid: prototypes",
+        ),
+        (
+            "GLVQ",
+            Training {
+                class_weight: ClassWeight::Map(BTreeMap::from([("rose".into(), 1.0)])),
+                ..base()
+            },
+            "setosa",
+        ),
     ];
     for (name, training, expected) in table {
-        let error = training.fit(&model(name), &d, &Cpu::default()).map(|f| f.n_iter()).unwrap_err().to_string();
+        let error = training
+            .fit(&model(name), &d, &Cpu::default())
+            .map(|f| f.n_iter())
+            .unwrap_err()
+            .to_string();
         assert!(error.contains(expected), "{name}: {error}");
     }
 }
@@ -478,7 +641,8 @@ fn translation_changes_no_label() {
     for precision in [Precision::F64, Precision::F32] {
         let moved = fit("GMLVQ", &Training { max_iter: 50, precision, ..base() }, &far);
         let same = moved.predict(&far.features).unwrap();
-        let agree = same.iter().zip(plain.predict(&d.features).unwrap()).filter(|(a, b)| **a == *b).count();
+        let agree =
+            same.iter().zip(plain.predict(&d.features).unwrap()).filter(|(a, b)| **a == *b).count();
         assert!(agree >= 149, "{precision}: {agree} of 150 labels agree");
     }
 }

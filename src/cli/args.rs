@@ -80,7 +80,7 @@ pub struct Which {
     /// A hyper-parameter or training option; may be repeated
     #[arg(long = "set", value_name = "KEY=VALUE")]
     pub set: Vec<String>,
-    /// Prototypes of each class: a number, or c=N,...
+    /// Prototypes of each class: a number, or c=N,... [train: 4 unless start tensors are given]
     #[arg(long, value_name = "N|c=N,...")]
     pub prototypes: Option<String>,
     /// Start tensors by name, and prototype_labels
@@ -98,12 +98,15 @@ pub struct Which {
 }
 
 #[derive(Args)]
-#[command(after_help = "Examples:\n  \
+#[command(
+    allow_negative_numbers = true,
+    after_help = "Examples:\n  \
     lvq train data/iris.csv --model GLVQ --prototypes 2 --out iris.safetensors\n  \
     lvq train x.npy --labels y.npy --model GMLVQ --set latent_dim=2 --batch-size 256 --out m.safetensors\n  \
     lvq train data/wine.csv --model GMLVQ --standardize --folds 5\n  \
     lvq train big.npz --config job.toml --checkpoint job.ckpt --checkpoint-every 10 --out m.safetensors\n  \
-    lvq train big.npz --config job.toml --resume job.ckpt --checkpoint job.ckpt --out m.safetensors")]
+    lvq train big.npz --config job.toml --resume job.ckpt --checkpoint job.ckpt --out m.safetensors"
+)]
 pub struct Train {
     /// Labelled data: .csv, .npy, .npz, .safetensors, or - for CSV on standard input
     pub data: Option<PathBuf>,

@@ -50,7 +50,12 @@ pub fn run(args: Bench) -> Result<Done> {
     let labels = data.labels.as_ref().ok_or_else(|| Error::data("made data has labels"))?;
     let centre = data.features.column_means();
     let start = start::start(
-        &model, &data, &labels.classes, &labels.codes, &Given::default(), training.random_seed,
+        &model,
+        &data,
+        &labels.classes,
+        &labels.codes,
+        &Given::default(),
+        training.random_seed,
     )?;
     let p = start.prototype_labels.len();
     let sizes = Sizes { n: args.rows, d: args.features, p, classes: labels.classes.len() };
@@ -142,16 +147,48 @@ pub fn run(args: Bench) -> Result<Done> {
     line("model", format!("{} ({p} prototypes, {})", model.name(), training.precision));
     line("device", backend.info().name);
     line("rows", format!("{} x {}", args.rows, args.features));
-    line("step", format!("{:.3} ms (median of {}; {:.3} to {:.3})", median * 1e3, args.steps, seconds[0] * 1e3, seconds[seconds.len() - 1] * 1e3));
+    line(
+        "step",
+        format!(
+            "{:.3} ms (median of {}; {:.3} to {:.3})",
+            median * 1e3,
+            args.steps,
+            seconds[0] * 1e3,
+            seconds[seconds.len() - 1] * 1e3
+        ),
+    );
     line("rows per second", format!("{:.3e}", args.rows as f64 / median));
-    line("operations", format!("{:.3e} a step, {:.1} GFLOP/s, {:.1} % of a matrix product's rate here", cost.flops(), flops_rate / 1e9, 100.0 * flops_rate / peak_flops));
-    line("memory", format!("{:.3e} bytes a step, {:.1} GB/s, {:.1} % of a copy's rate here", cost.bytes, byte_rate / 1e9, 100.0 * byte_rate / peak_bandwidth));
+    line(
+        "operations",
+        format!(
+            "{:.3e} a step, {:.1} GFLOP/s, {:.1} % of a matrix product's rate here",
+            cost.flops(),
+            flops_rate / 1e9,
+            100.0 * flops_rate / peak_flops
+        ),
+    );
+    line(
+        "memory",
+        format!(
+            "{:.3e} bytes a step, {:.1} GB/s, {:.1} % of a copy's rate here",
+            cost.bytes,
+            byte_rate / 1e9,
+            100.0 * byte_rate / peak_bandwidth
+        ),
+    );
     line("roofline", format!("{:.1} % of the faster of the two limits", 100.0 * roofline / median));
     if args.explain {
         line("parts", model.row().parts().join(" > "));
         line("forward", format!("{:.3e} operations", cost.forward_flops));
         line("backward", format!("{:.3e} operations", cost.backward_flops));
-        line("limit", if cost.flops() / peak_flops > cost.bytes / peak_bandwidth { "arithmetic".into() } else { "memory".into() });
+        line(
+            "limit",
+            if cost.flops() / peak_flops > cost.bytes / peak_bandwidth {
+                "arithmetic".into()
+            } else {
+                "memory".into()
+            },
+        );
     }
     println!("{t}");
     Ok(Done::Ok)
@@ -191,7 +228,9 @@ fn peak_bandwidth(args: &Bench) -> Result<f64> {
     let mut run = || {
         let t = Instant::now();
         pool.install(|| {
-            to.par_chunks_mut(part).zip(from.par_chunks(part)).for_each(|(t, f)| t.copy_from_slice(f));
+            to.par_chunks_mut(part)
+                .zip(from.par_chunks(part))
+                .for_each(|(t, f)| t.copy_from_slice(f));
         });
         (8 * n) as f64 / t.elapsed().as_secs_f64()
     };

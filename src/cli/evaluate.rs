@@ -82,8 +82,7 @@ pub fn run(args: Evaluate) -> Result<Done> {
     }
     println!("{t}\n\nconfusion matrix (rows: true class, columns: predicted class)");
     let names: Vec<String> = fitted.classes.iter().map(|c| c.to_string()).collect();
-    let header: Vec<&str> =
-        std::iter::once("").chain(names.iter().map(String::as_str)).collect();
+    let header: Vec<&str> = std::iter::once("").chain(names.iter().map(String::as_str)).collect();
     let mut t = table(&header);
     for (row, name) in confusion.counts.rows().into_iter().zip(&names) {
         t.add_row(std::iter::once(name.clone()).chain(row.iter().map(u64::to_string)));

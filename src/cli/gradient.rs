@@ -34,7 +34,9 @@ pub fn run(args: Gradient) -> Result<Done> {
         write_container(path, &tensors, &header)?;
     }
     if args.json {
-        json(&json!({"loss": loss, "out": args.out, "model": model.name(), "device": backend.info().name}));
+        json(
+            &json!({"loss": loss, "out": args.out, "model": model.name(), "device": backend.info().name}),
+        );
     } else {
         println!("loss  {loss:?}");
         for t in &gradient.list {

@@ -37,8 +37,9 @@ fn tensors(row: &Row) -> String {
 
 /// The table of the README.
 fn markdown(rows: &[&Row]) -> String {
-    let mut text =
-        String::from("| model | parts | learnable tensors | devices | paper |\n|---|---|---|---|---|");
+    let mut text = String::from(
+        "| model | parts | learnable tensors | devices | paper |\n|---|---|---|---|---|",
+    );
     for r in rows {
         text.push_str(&format!(
             "\n| {} | {} | {} | cpu | {} |",
@@ -83,7 +84,12 @@ fn one(r: &Row) {
     println!("devices  cpu\n");
     let mut t = table(&["hyper-parameter", "default", "valid", "meaning"]);
     for p in r.all_parameters() {
-        t.add_row([p.name.to_string(), p.default.to_string(), p.kind.describe(), p.meaning.to_string()]);
+        t.add_row([
+            p.name.to_string(),
+            p.default.to_string(),
+            p.kind.describe(),
+            p.meaning.to_string(),
+        ]);
     }
     println!("{t}");
 }
@@ -108,7 +114,9 @@ pub fn devices(args: Devices) -> Result<Done> {
     }
     let mut t = table(&["device", "kind", "hardware", "memory"]);
     for d in &found.devices {
-        let memory = d.memory_bytes.map_or("-".into(), |b| format!("{:.1} GiB", b as f64 / (1u64 << 30) as f64));
+        let memory = d
+            .memory_bytes
+            .map_or("-".into(), |b| format!("{:.1} GiB", b as f64 / (1u64 << 30) as f64));
         t.add_row([d.name.clone(), d.kind.to_string(), d.description.clone(), memory]);
     }
     println!("{t}\n\nauto takes {chosen}: {why}");
@@ -149,9 +157,20 @@ pub fn inspect(args: Inspect) -> Result<Done> {
     }
     println!("{}: {}", f.model.name(), f.model.row().summary);
     println!("precision   {}", f.precision);
-    println!("classes     {}", f.classes.iter().map(|c| c.to_string()).collect::<Vec<_>>().join(", "));
-    println!("features    {}{}", f.features(), if f.scaler.is_some() { " (standardized)" } else { "" });
-    println!("iterations  {} ({})", f.n_iter(), if r.stopped_by.is_empty() { "checkpoint" } else { &r.stopped_by });
+    println!(
+        "classes     {}",
+        f.classes.iter().map(|c| c.to_string()).collect::<Vec<_>>().join(", ")
+    );
+    println!(
+        "features    {}{}",
+        f.features(),
+        if f.scaler.is_some() { " (standardized)" } else { "" }
+    );
+    println!(
+        "iterations  {} ({})",
+        f.n_iter(),
+        if r.stopped_by.is_empty() { "checkpoint" } else { &r.stopped_by }
+    );
     if let (Some(first), Some(last)) = (r.loss_history.first(), r.loss_history.last()) {
         println!("loss        {first:.6} -> {last:.6}");
     }
@@ -160,7 +179,12 @@ pub fn inspect(args: Inspect) -> Result<Done> {
     for tensor in &f.tensors.list {
         let least = tensor.data.iter().copied().fold(f64::INFINITY, f64::min);
         let most = tensor.data.iter().copied().fold(f64::NEG_INFINITY, f64::max);
-        t.add_row([tensor.name.clone(), format!("{:?}", tensor.shape), format!("{least:.4}"), format!("{most:.4}")]);
+        t.add_row([
+            tensor.name.clone(),
+            format!("{:?}", tensor.shape),
+            format!("{least:.4}"),
+            format!("{most:.4}"),
+        ]);
     }
     println!("{t}\n");
     let default = Model::new(f.model.name())?;

@@ -1,9 +1,7 @@
 //! Tables for people, files for programs.
 
 use crate::data::Label;
-use crate::data::write::{
-    npy_bytes, npy_bytes_of_integers, npy_bytes_of_texts, write_atomically,
-};
+use crate::data::write::{npy_bytes, npy_bytes_of_integers, npy_bytes_of_texts, write_atomically};
 use crate::error::{Error, Result};
 use comfy_table::{ContentArrangement, Table, presets};
 use ndarray::Array2;

@@ -14,14 +14,19 @@ pub fn run(args: Predict) -> Result<Done> {
     if args.scores || args.upper.is_some() || args.lower.is_some() {
         return Err(Error::parameter(
             "--scores, --upper, --lower",
-            format!("{} is a classifier, not a one-class model; use --proba or --reject", fitted.model.name()),
+            format!(
+                "{} is a classifier, not a one-class model; use --proba or --reject",
+                fitted.model.name()
+            ),
         ));
     }
     let reject_label = match &args.reject_label {
         None => Label::Int(-1),
         Some(text) => text.parse::<i64>().map_or_else(|_| Label::Text(text.clone()), Label::Int),
     };
-    if args.reject.is_some() && fitted.classes.iter().any(|c| c.to_string() == reject_label.to_string()) {
+    if args.reject.is_some()
+        && fitted.classes.iter().any(|c| c.to_string() == reject_label.to_string())
+    {
         return Err(Error::parameter(
             "--reject-label",
             format!("'{reject_label}' is a class of the model; choose another"),
@@ -49,13 +54,17 @@ pub fn run(args: Predict) -> Result<Done> {
             Some(c) => fitted.classes[c as usize].clone(),
             None => reject_label.clone(),
         };
-        Output::Labels(model.predict_with_rejection(x, args.reject)?.into_iter().map(label).collect())
+        Output::Labels(
+            model.predict_with_rejection(x, args.reject)?.into_iter().map(label).collect(),
+        )
     } else {
         Output::Labels(model.predict(x)?)
     };
     output.write(args.out.as_deref())?;
     if args.json {
-        json(&json!({"rows": x.rows(), "out": args.out, "model": fitted.model.name(), "device": backend.info().name}));
+        json(
+            &json!({"rows": x.rows(), "out": args.out, "model": fitted.model.name(), "device": backend.info().name}),
+        );
     }
     Ok(Done::Ok)
 }
@@ -71,7 +80,9 @@ pub fn transform(args: Transform) -> Result<Done> {
     let names = (0..columns).map(|j| format!("z{j}")).collect();
     Output::Columns(names, values).write(Some(&args.out))?;
     if args.json {
-        json(&json!({"rows": data.features.rows(), "columns": columns, "out": args.out, "model": fitted.model.name()}));
+        json(
+            &json!({"rows": data.features.rows(), "columns": columns, "out": args.out, "model": fitted.model.name()}),
+        );
     }
     Ok(Done::Ok)
 }

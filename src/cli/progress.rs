@@ -29,14 +29,15 @@ impl Observer for Progress {
         }
         if std::io::stderr().is_terminal() {
             let bar = ProgressBar::new(max_iter as u64);
-            let style = ProgressStyle::with_template(
-                "{bar:30} {pos}/{len}  {msg}  {per_sec}  {eta} left",
-            )
-            .unwrap_or_else(|_| ProgressStyle::default_bar());
+            let style =
+                ProgressStyle::with_template("{bar:30} {pos}/{len}  {msg}  {per_sec}  {eta} left")
+                    .unwrap_or_else(|_| ProgressStyle::default_bar());
             bar.set_style(style);
             self.bar = Some(bar);
         } else {
-            eprintln!("training on {rows} rows x {features} features, at most {max_iter} iterations");
+            eprintln!(
+                "training on {rows} rows x {features} features, at most {max_iter} iterations"
+            );
         }
     }
 

@@ -17,6 +17,9 @@ use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 
+/// Prototypes of each class where nothing says how many.
+const PROTOTYPES_PER_CLASS: usize = 4;
+
 /// Which rows were kept out of training: enough to find them again in the same file.
 #[derive(serde::Serialize, serde::Deserialize)]
 pub struct Holdout {
@@ -82,7 +85,8 @@ pub fn run(mut args: Train) -> Result<Done> {
         return Err(Error::parameter("--checkpoint-every", "given without --checkpoint"));
     }
     if let Some(path) = &args.checkpoint {
-        let checkpoint = Checkpoint { path: path.clone(), every: args.checkpoint_every.unwrap_or(1) };
+        let checkpoint =
+            Checkpoint { path: path.clone(), every: args.checkpoint_every.unwrap_or(1) };
         training.checkpoint = Some(checkpoint);
     }
     training.check()?;
@@ -106,7 +110,8 @@ pub fn run(mut args: Train) -> Result<Done> {
         }
         None => (data, None),
     };
-    let mut validation = args.validation.as_deref().map(|p| labelled(p, &args.source)).transpose()?;
+    let mut validation =
+        args.validation.as_deref().map(|p| labelled(p, &args.source)).transpose()?;
 
     let standardize = args.standardize || resumed.as_ref().is_some_and(|f| f.scaler.is_some());
     let scaler = match (&resumed, standardize) {
@@ -139,13 +144,8 @@ pub fn run(mut args: Train) -> Result<Done> {
     let given = input::given(args.which.init.as_deref(), &classes)?;
     let mut progress = Progress::new(args.quiet || args.json);
     let observers: Vec<&mut dyn Observer> = vec![&mut progress];
-    let extras = Extras {
-        validation: validation.as_ref(),
-        given,
-        observers,
-        scaler: scaler.clone(),
-        extra,
-    };
+    let extras =
+        Extras { validation: validation.as_ref(), given, observers, scaler: scaler.clone(), extra };
     let fitted = match &resumed {
         Some(f) => training.resume(f, &rows, &*backend, extras)?,
         None => training.fit_with(&model, &rows, &*backend, extras)?,
@@ -199,6 +199,15 @@ fn options(
     mut model: Model,
     mut training: Training,
 ) -> Result<(Model, Training)> {
+    // More than the library's one: what a person who names no number is served best by (README, table of accuracies).
+    let chosen = |key: &str| {
+        let set = args.which.set.iter().any(|s| s.trim_start().starts_with(key));
+        set || config.contains_key(key) || args.which.prototypes.is_some()
+    };
+    let key = "n_prototypes_per_class";
+    if model.has(key) && !chosen(key) && args.which.init.is_none() && args.resume.is_none() {
+        model = model.set(key, PROTOTYPES_PER_CLASS)?;
+    }
     for (key, value) in config {
         (model, training) = input::set(model, training, &key, value)?;
     }
@@ -367,9 +376,7 @@ fn report(
     let bare = Fitted { scaler: None, state: None, ..fitted.clone() };
     let accuracy = bare.on(backend)?.accuracy(&rows.features, &codes(fitted, &rows)?)?;
     let held_out = match &kept {
-        Some(kept) => {
-            Some(fitted.on(backend)?.accuracy(&kept.features, &codes(fitted, kept)?)?)
-        }
+        Some(kept) => Some(fitted.on(backend)?.accuracy(&kept.features, &codes(fitted, kept)?)?),
         None => None,
     };
     let r = &fitted.record;
@@ -412,9 +419,25 @@ fn report(
     let mut line = |name: &str, value: String| {
         t.add_row(vec![name.to_string(), value]);
     };
-    line("model", format!("{} ({} prototypes, {})", fitted.model.name(), fitted.prototypes(), fitted.precision));
+    line(
+        "model",
+        format!(
+            "{} ({} prototypes, {})",
+            fitted.model.name(),
+            fitted.prototypes(),
+            fitted.precision
+        ),
+    );
     line("device", r.device.clone());
-    line("rows", format!("{} x {} features, {} classes", rows.features.rows(), fitted.features(), fitted.classes.len()));
+    line(
+        "rows",
+        format!(
+            "{} x {} features, {} classes",
+            rows.features.rows(),
+            fitted.features(),
+            fitted.classes.len()
+        ),
+    );
     line("iterations", format!("{} ({})", fitted.n_iter(), r.stopped_by));
     if let Some(loss) = r.loss_history.last() {
         line("loss", format!("{loss:.6}"));
@@ -452,7 +475,10 @@ fn cross_validate(
         ("--validation", args.validation.is_some()),
     ] {
         if given {
-            return Err(Error::parameter("--folds", format!("cannot be combined with {name}: no single model is made")));
+            return Err(Error::parameter(
+                "--folds",
+                format!("cannot be combined with {name}: no single model is made"),
+            ));
         }
     }
     let labels = data.labels.as_ref().ok_or_else(|| Error::data("folds need labels"))?;
@@ -494,4 +520,3 @@ fn cross_validate(
     }
     Ok(Done::Ok)
 }
-

@@ -157,7 +157,12 @@ const START: &[Parameter] = &[
         "stratified_random",
         "where prototypes start",
     ),
-    parameter("noise_std", NOT_NEGATIVE, "0.1", "stratified_noise: standard deviation of the noise"),
+    parameter(
+        "noise_std",
+        NOT_NEGATIVE,
+        "0.1",
+        "stratified_noise: standard deviation of the noise",
+    ),
     parameter("jitter", NOT_NEGATIVE, "0", "class means: standard deviation added to each copy"),
     parameter("init_mean", FINITE, "0", "random_normal: mean"),
     parameter("init_std", NOT_NEGATIVE, "1", "random_normal: standard deviation"),
@@ -283,10 +288,23 @@ const COMPONENTS: &[Parameter] = &[
         aliases: &["num_classes"],
     },
     parameter("sigma", POSITIVE, "1", "width of the detection"),
-    parameter("margin", NOT_NEGATIVE, "0.3", "wanted gap between the right and the best wrong score"),
+    parameter(
+        "margin",
+        NOT_NEGATIVE,
+        "0.3",
+        "wanted gap between the right and the best wrong score",
+    ),
     parameter(
         "components_initializer",
-        Kind::Choice(&["random", "mean", "random_normal", "uniform", "zeros", "ones", "fill_value"]),
+        Kind::Choice(&[
+            "random",
+            "mean",
+            "random_normal",
+            "uniform",
+            "zeros",
+            "ones",
+            "fill_value",
+        ]),
         "random",
         "where components start: distinct rows of X, its mean, or made values",
     ),
@@ -308,7 +326,12 @@ const COMPONENTS: &[Parameter] = &[
         "detection from distance",
     ),
     parameter("lambd", POSITIVE, "1", "range of rank_scaled_gaussian"),
-    parameter("clip_reasonings", Kind::Bool, "false", "project reasonings to [0, 1] after each update"),
+    parameter(
+        "clip_reasonings",
+        Kind::Bool,
+        "false",
+        "project reasonings to [0, 1] after each update",
+    ),
 ];
 
 /// LVQ2.1's window.

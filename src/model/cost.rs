@@ -24,11 +24,7 @@ impl Cost {
 
 /// Cost of a step of `composition` on `n` rows, `d` features, `p` prototypes, `classes` classes; `l`: columns of each
 /// linear map (latent or subspace dimension); `size`: bytes of a stored feature.
-pub fn step(
-    composition: &Composition,
-    [n, d, p, classes, l]: [usize; 5],
-    size: usize,
-) -> Cost {
+pub fn step(composition: &Composition, [n, d, p, classes, l]: [usize; 5], size: usize) -> Cost {
     let [n, d, p, classes, l] = [n, d, p, classes, l].map(|v| v as f64);
     // Non-zeros a row in G.
     let q = match composition.cooperation {
@@ -44,9 +40,7 @@ pub fn step(
         | MetricName::Lp(_)
         | MetricName::Chebyshev => (2.0 * n * p * d, 2.0 * n * q * d),
         MetricName::Relevance => (2.0 * n * p * d + n * d, 2.0 * n * q * d + 3.0 * n * q * d),
-        MetricName::Omega => {
-            (2.0 * n * d * l + 2.0 * n * p * l, 4.0 * n * q * l + 2.0 * n * d * l)
-        }
+        MetricName::Omega => (2.0 * n * d * l + 2.0 * n * p * l, 4.0 * n * q * l + 2.0 * n * d * l),
         MetricName::LocalOmega => (2.0 * n * p * d * l, 2.0 * n * q * d * l),
         MetricName::Tangent => {
             (2.0 * n * p * d * l + 2.0 * n * p * d, n * q * (4.0 * d * l + 2.0 * d))

@@ -15,8 +15,8 @@ use super::quantise::{Precision as Bits, Quantised};
 use super::spec::Model;
 use super::state::{Counters, Record, TrainingState};
 use crate::data::Label;
-use crate::error::{Error, Result};
 use crate::data::stored::StoredTensor;
+use crate::error::{Error, Result};
 use crate::model::container::{read_container, write_container};
 use crate::parts::composition::Precision;
 use crate::parts::tensor::{Tensor, Tensors};
@@ -68,7 +68,10 @@ impl Fitted {
     /// The file cannot be written, or the model holds a function of the user's own, which no file can store.
     pub fn save(&self, path: &Path) -> Result<()> {
         if let Some(option) = self.model.custom_option() {
-            return Err(Error::parameter(option, "is a function of your own, which a file cannot store"));
+            return Err(Error::parameter(
+                option,
+                "is a function of your own, which a file cannot store",
+            ));
         }
         let double = self.precision == Precision::F64;
         let mut tensors: Vec<(String, StoredTensor)> = Vec::new();
@@ -80,17 +83,16 @@ impl Fitted {
                 scales.insert(t.name.clone(), s.to_vec());
                 tensors.push((t.name.clone(), stored));
             }
-            quantisation = Some(QuantisationHeader { precision: q.precision.name().into(), scales });
+            quantisation =
+                Some(QuantisationHeader { precision: q.precision.name().into(), scales });
         } else {
             for t in &self.tensors.list {
                 tensors.push((t.name.clone(), stored(&t.shape, &t.data, double)?));
             }
         }
         let labels: Vec<i64> = self.prototype_labels.iter().map(|c| i64::from(*c)).collect();
-        tensors.push((
-            "prototype_labels".into(),
-            StoredTensor::from_i64(&[labels.len()], &labels)?,
-        ));
+        tensors
+            .push(("prototype_labels".into(), StoredTensor::from_i64(&[labels.len()], &labels)?));
         let vectors = [
             ("centre", &self.centre),
             ("history/loss", &self.record.loss_history),
@@ -148,9 +150,7 @@ impl Fitted {
         })?;
         let format = header.get("format").and_then(Json::as_u64).unwrap_or(0);
         if format != u64::from(FORMAT) {
-            return Err(wrong(format!(
-                "layout version {format}; this lvq reads version {FORMAT}"
-            )));
+            return Err(wrong(format!("layout version {format}; this lvq reads version {FORMAT}")));
         }
         let header: Header = serde_json::from_value(header)
             .map_err(|e| wrong(format!("the header under 'lvq' is damaged: {e}")))?;
@@ -167,7 +167,9 @@ impl Fitted {
         let centre = vector("centre");
         let mut tensors = Tensors::default();
         let mut quantisation = match &header.quantisation {
-            Some(q) => Some(Quantisation { precision: Bits::parse(&q.precision)?, tensors: Vec::new() }),
+            Some(q) => {
+                Some(Quantisation { precision: Bits::parse(&q.precision)?, tensors: Vec::new() })
+            }
             None => None,
         };
         let names = model.row().tensors.iter().map(|t| t.name).chain(model.fixed_tensor());

@@ -9,7 +9,9 @@ use crate::backend::{Backend, Question};
 use crate::data::scaling::StandardScaler;
 use crate::data::{Features, Label};
 use crate::error::{Error, Result};
-use crate::parts::composition::{Composition, Cooperation, Kernel, MetricName, Objective, Precision, Ties};
+use crate::parts::composition::{
+    Composition, Cooperation, Kernel, MetricName, Objective, Precision, Ties,
+};
 use crate::parts::linalg::{Mat, gemm, softmax};
 use crate::parts::tensor::{Tensor, Tensors};
 use ndarray::{Array1, Array2, Array3};

@@ -303,4 +303,3 @@ fn argmax(row: ndarray::ArrayView1<'_, f64>) -> u32 {
     let best = row.iter().enumerate().fold(0, |b, (i, v)| if *v > row[b] { i } else { b });
     best as u32
 }
-

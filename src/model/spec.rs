@@ -78,9 +78,7 @@ impl Model {
         let Some(parameter) = self.parameter(key) else {
             return match foreign(key) {
                 Some(p) if p.check(&value).is_ok_and(|v| v == default(p)) => Ok(self),
-                Some(_) => {
-                    Err(Error::parameter(key, format!("not used by {}", self.name())))
-                }
+                Some(_) => Err(Error::parameter(key, format!("not used by {}", self.name()))),
                 None => {
                     let mut valid: Vec<&str> = self.row.all_parameters().map(|p| p.name).collect();
                     valid.push("compat");
@@ -229,7 +227,9 @@ impl Model {
                 ));
             }
         }
-        if self.text("distance_fn").as_deref() != Some("lp") && self.float("p").is_some_and(|p| p != 2.0) {
+        if self.text("distance_fn").as_deref() != Some("lp")
+            && self.float("p").is_some_and(|p| p != 2.0)
+        {
             return Err(Error::parameter("p", "used with distance_fn=lp only"));
         }
         if let Some(classes) = self.int("n_classes")
@@ -276,12 +276,8 @@ impl Model {
                 },
             },
         };
-        let mut constraints: Vec<Constraint> = self
-            .row
-            .constraints
-            .iter()
-            .map(|ConstraintChoice::Polar| Constraint::Polar)
-            .collect();
+        let mut constraints: Vec<Constraint> =
+            self.row.constraints.iter().map(|ConstraintChoice::Polar| Constraint::Polar).collect();
         if self.flag("normalize_omega") {
             constraints.push(Constraint::NormalizeOmega);
         }

@@ -92,7 +92,10 @@ pub fn start(
                     if labels.len() != p {
                         return Err(Error::shape(
                             format!("start tensor '{prototypes_name}'"),
-                            format!("{} prototypes (n_prototypes_per_class); give prototype_labels for another number", labels.len()),
+                            format!(
+                                "{} prototypes (n_prototypes_per_class); give prototype_labels for another number",
+                                labels.len()
+                            ),
                             p,
                         ));
                     }
@@ -115,7 +118,15 @@ pub fn start(
             let name = model.text("prototypes_initializer").unwrap_or_default();
             let settings = settings(model);
             let made = initialiser::prototypes(
-                &name, &settings, n, d, codes, classes.len(), &counts, seed, &rows,
+                &name,
+                &settings,
+                n,
+                d,
+                codes,
+                classes.len(),
+                &counts,
+                seed,
+                &rows,
             )?;
             warnings.extend(made.warnings);
             (made.values, made.labels)
@@ -140,7 +151,10 @@ pub fn start(
             (None, ..) if fixed => {
                 return Err(Error::parameter(
                     "distance_fn",
-                    format!("{} needs its matrices: give '{name}' as a start tensor", model.metric().name()),
+                    format!(
+                        "{} needs its matrices: give '{name}' as a start tensor",
+                        model.metric().name()
+                    ),
                 ));
             }
             (None, _, "relevances") => Tensor::new(name, &[d], vec![1.0 / d as f64; d]),
@@ -179,7 +193,11 @@ pub fn start(
 
 fn given_labels(labels: &[Label], classes: &[Label], p: usize) -> Result<Vec<u32>> {
     if labels.len() != p {
-        return Err(Error::shape("prototype_labels", format!("{p} labels, one a prototype"), labels.len()));
+        return Err(Error::shape(
+            "prototype_labels",
+            format!("{p} labels, one a prototype"),
+            labels.len(),
+        ));
     }
     labels
         .iter()
@@ -238,7 +256,10 @@ fn omega(model: &Model, data: &Dataset, l: usize, seed: u64) -> Result<Vec<f64>>
     match model.text("omega_initializer").as_deref() {
         Some("random") => {
             if l > d {
-                return Err(Error::parameter("latent_dim", format!("omega_initializer random needs latent_dim <= {d}")));
+                return Err(Error::parameter(
+                    "latent_dim",
+                    format!("omega_initializer random needs latent_dim <= {d}"),
+                ));
             }
             Ok(initialiser::random_omega(d, l, &mut stream(seed, "omegas", 0)))
         }
@@ -274,7 +295,9 @@ fn check_shape(
             {
                 return Err(Error::parameter(
                     "subspace_dim",
-                    format!("must be below the number of features, {d}; start tensor 'omegas' has {s}"),
+                    format!(
+                        "must be below the number of features, {d}; start tensor 'omegas' has {s}"
+                    ),
                 ));
             }
             match model.int("subspace_dim").filter(|_| model.is_set("subspace_dim")) {
@@ -288,10 +311,7 @@ fn check_shape(
         },
         _ => return Ok(()),
     };
-    let got = format!(
-        "({})",
-        t.shape.iter().map(usize::to_string).collect::<Vec<_>>().join(", ")
-    );
+    let got = format!("({})", t.shape.iter().map(usize::to_string).collect::<Vec<_>>().join(", "));
     let wild = |s: &str| -> String {
         // A letter stands for any length of that axis.
         let parts: Vec<&str> = s.trim_matches(['(', ')']).split(", ").collect();

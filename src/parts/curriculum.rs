@@ -104,7 +104,11 @@ mod tests {
             for schedule in [Pace::Linear, Pace::Exponential, Pace::Cosine] {
                 let c = Curriculum { mode, schedule, ..Curriculum::default() };
                 let first = c.weights(&losses, 0, 10);
-                assert!(first[0] == 1.0 && first[3] < 0.6 && first.iter().all(|w| (0.0..=1.0).contains(w)));
+                assert!(
+                    first[0] == 1.0
+                        && first[3] < 0.6
+                        && first.iter().all(|w| (0.0..=1.0).contains(w))
+                );
                 assert_eq!(c.weights(&losses, 9, 10), [1.0; 5], "{mode:?} {schedule:?}");
             }
         }

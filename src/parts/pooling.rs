@@ -37,7 +37,9 @@ impl Pooling {
                 Pooling::Prod if *v < T::zero() => {
                     return Err(Error::data(format!("product pooling of a negative value, {v}")));
                 }
-                Pooling::Prod => *o + num_traits::Float::ln(num_traits::Float::max(*v, T::of(FLOOR))),
+                Pooling::Prod => {
+                    *o + num_traits::Float::ln(num_traits::Float::max(*v, T::of(FLOOR)))
+                }
             };
         }
         if self == Pooling::Prod {
@@ -96,7 +98,12 @@ mod tests {
                 let at = |h: f64| {
                     let mut v = values;
                     v[j] += h;
-                    pool(p, &v).iter().zip(&weight).filter(|(_, w)| **w != 0.0).map(|(a, w)| a * w).sum::<f64>()
+                    pool(p, &v)
+                        .iter()
+                        .zip(&weight)
+                        .filter(|(_, w)| **w != 0.0)
+                        .map(|(a, w)| a * w)
+                        .sum::<f64>()
                 };
                 assert!((g[j] - (at(1e-6) - at(-1e-6)) / 2e-6).abs() < 1e-8, "{p:?} {j}");
             }

@@ -19,11 +19,8 @@ pub fn diversity(prototypes: &[f64], d: usize, labels: &[u32], sigma: f64) -> (f
             continue;
         }
         let kernel = faer::Mat::<f64>::from_fn(m, m, |a, b| {
-            let square: f64 = w(members[a])
-                .iter()
-                .zip(w(members[b]))
-                .map(|(x, y)| (x - y) * (x - y))
-                .sum();
+            let square: f64 =
+                w(members[a]).iter().zip(w(members[b])).map(|(x, y)| (x - y) * (x - y)).sum();
             (-square / (2.0 * sigma * sigma)).exp()
         });
         let mut shifted = kernel.clone();

@@ -77,10 +77,15 @@ impl Training {
         mut extras: Extras<'_>,
     ) -> Result<Fitted> {
         if !extras.given.is_empty() {
-            return Err(Error::parameter("init", "start tensors cannot be given when training goes on"));
+            return Err(Error::parameter(
+                "init",
+                "start tensors cannot be given when training goes on",
+            ));
         }
         if fitted.quantisation.is_some() {
-            return Err(Error::data("the model is quantised: dequantise it before training goes on"));
+            return Err(Error::data(
+                "the model is quantised: dequantise it before training goes on",
+            ));
         }
         Job {
             model: &fitted.model,
@@ -104,7 +109,9 @@ impl Training {
         backend: &dyn Backend,
     ) -> Result<Fitted> {
         if fitted.quantisation.is_some() {
-            return Err(Error::data("the model is quantised: dequantise it before training goes on"));
+            return Err(Error::data(
+                "the model is quantised: dequantise it before training goes on",
+            ));
         }
         Job {
             model: &fitted.model,

@@ -257,7 +257,7 @@ impl Training {
         Training::names().into_iter().find(|name| name == key)
     }
 
-    /// Sets one option by name; nested ones as `optimizer_kwargs.b1` or with a map.
+    /// Sets one option by name, without the checks of [`Training::check`]; nested ones as `optimizer_kwargs.b1` or with a map.
     pub fn set(&self, key: &str, value: impl Into<Json>) -> Result<Self> {
         let mut value: Json = value.into();
         let (head, tail) = key.split_once('.').map_or((key, None), |(h, t)| (h, Some(t)));
@@ -290,7 +290,6 @@ impl Training {
         new.checkpoint = self.checkpoint.clone();
         new.schedule_fn = self.schedule_fn.clone();
         new.stop = self.stop.clone();
-        new.check()?;
         Ok(new)
     }
 
@@ -423,7 +422,10 @@ impl Training {
                     refuse("diversity_weight", why)?;
                 }
                 if self.precision == Precision::F16 {
-                    refuse("precision f16", "a skipped step would break the line search; use bf16")?;
+                    refuse(
+                        "precision f16",
+                        "a skipped step would break the line search; use bf16",
+                    )?;
                 }
             }
             "dpsgd" => {

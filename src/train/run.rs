@@ -147,7 +147,8 @@ impl Job<'_> {
         if rule {
             refuse_gradient_options(model, options)?;
         }
-        if options.l1_weight + options.l2_weight > 0.0 && !learnable.iter().any(|t| t == "relevances")
+        if options.l1_weight + options.l2_weight > 0.0
+            && !learnable.iter().any(|t| t == "relevances")
         {
             return Err(Error::parameter(
                 "l1_weight, l2_weight",
@@ -157,12 +158,18 @@ impl Job<'_> {
         if options.diversity_weight > 0.0 && model.prototypes() == "components" {
             return Err(Error::parameter(
                 "diversity_weight",
-                format!("pushes prototypes of a class apart, and the components of {} belong to none", model.name()),
+                format!(
+                    "pushes prototypes of a class apart, and the components of {} belong to none",
+                    model.name()
+                ),
             ));
         }
         let spec = options.optimizer_spec()?;
         if spec.name() == "lbfgs" && options.batch_size.is_some_and(|b| b < n) {
-            warnings.push("lbfgs with mini-batches: its curvature pairs mix batches; full batch is better".into());
+            warnings.push(
+                "lbfgs with mini-batches: its curvature pairs mix batches; full batch is better"
+                    .into(),
+            );
         }
 
         let mut session = backend.session(Problem {
@@ -230,7 +237,9 @@ impl Job<'_> {
             None => 0,
         };
 
-        if record.loss_history.is_empty() && matches!(composition.cooperation, Cooperation::Posterior { .. }) {
+        if record.loss_history.is_empty()
+            && matches!(composition.cooperation, Cooperation::Posterior { .. })
+        {
             let losses = session.row_losses(Rows::TRAINING)?;
             let share = losses.iter().filter(|l| **l > SATURATED).count() as f64 / n as f64;
             if share > 0.01 {
@@ -251,7 +260,11 @@ impl Job<'_> {
             scaler,
             extra,
             feature_names: data.feature_names.clone(),
-            schedule: if rule { Schedule::parse(None, &Default::default(), options.lr, 1)? } else { options.schedule(total_updates)? },
+            schedule: if rule {
+                Schedule::parse(None, &Default::default(), options.lr, 1)?
+            } else {
+                options.schedule(total_updates)?
+            },
             session,
             counters,
             record,
@@ -534,7 +547,11 @@ impl Run<'_> {
                 self.counters.good_steps = 0;
                 return Ok(loss);
             }
-            return Err(self.diverged(iteration, format!("the gradient of {tensor}"), String::new()));
+            return Err(self.diverged(
+                iteration,
+                format!("the gradient of {tensor}"),
+                String::new(),
+            ));
         }
         if options.precision == Precision::F16 {
             self.counters.good_steps += 1;
@@ -762,8 +779,11 @@ impl Run<'_> {
     /// The model as it would be returned now. `last`: training has ended.
     fn fitted(&mut self, last: bool) -> Result<Fitted> {
         let options = self.options;
-        if last && options.lookahead.is_some() && options.ema_decay.is_none()
-            && self.counters.synchronised == 0 && self.counters.updates > 0
+        if last
+            && options.lookahead.is_some()
+            && options.ema_decay.is_none()
+            && self.counters.synchronised == 0
+            && self.counters.updates > 0
         {
             self.record.warnings.push(format!(
                 "lookahead: fewer than sync_period updates were made; one synchronisation was added after update {}",
@@ -855,12 +875,20 @@ impl Run<'_> {
 fn refuse_gradient_options(model: &Model, options: &Training) -> Result<()> {
     let (mine, default) = (options.to_json(), Training::default().to_json());
     let honoured = [
-        "max_iter", "lr", "epsilon", "random_seed", "patience", "restore_best", "class_weight",
-        "precision", "use_scan", "gradient_checkpointing",
+        "max_iter",
+        "lr",
+        "epsilon",
+        "random_seed",
+        "patience",
+        "restore_best",
+        "class_weight",
+        "precision",
+        "use_scan",
+        "gradient_checkpointing",
     ];
     for (key, value) in &mine {
-        let unused = !honoured.contains(&key.as_str())
-            || (key == "lr" && model.name() == "MedianLVQ");
+        let unused =
+            !honoured.contains(&key.as_str()) || (key == "lr" && model.name() == "MedianLVQ");
         if unused && default.get(key) != Some(value) {
             return Err(Error::parameter(
                 key,
@@ -874,8 +902,13 @@ fn refuse_gradient_options(model: &Model, options: &Training) -> Result<()> {
             format!("{} trains in f32 or f64: it has no gradient to scale", model.name()),
         ));
     }
-    if model.row().objective == crate::model::catalogue::ObjectiveChoice::Hebbian && options.lr >= 1.0 {
-        return Err(Error::parameter("lr", format!("must be > 0 and < 1 for {}, got {}", model.name(), options.lr)));
+    if model.row().objective == crate::model::catalogue::ObjectiveChoice::Hebbian
+        && options.lr >= 1.0
+    {
+        return Err(Error::parameter(
+            "lr",
+            format!("must be > 0 and < 1 for {}, got {}", model.name(), options.lr),
+        ));
     }
     Ok(())
 }

@@ -89,7 +89,8 @@ impl Case {
 
     pub fn dataset(&self) -> Dataset {
         let shape = &self.tensors.iter().find(|t| t.0 == "x").unwrap().1;
-        let x = Array2::from_shape_vec((shape[0], shape[1]), self.get("x").unwrap().to_vec()).unwrap();
+        let x =
+            Array2::from_shape_vec((shape[0], shape[1]), self.get("x").unwrap().to_vec()).unwrap();
         let y: Vec<i64> = self.get("y").unwrap().iter().map(|v| *v as i64).collect();
         Dataset::new(Features::from(x), Some(Labels::new(&y).unwrap())).unwrap()
     }

@@ -14,7 +14,9 @@ use crate::parts::metric::{
     local_omega::LocalOmega, lp::Lp, manhattan::Manhattan, omega::Omega, relevance::Relevance,
     squared_euclidean::SquaredEuclidean, tangent::Tangent,
 };
-use crate::parts::objective::{PairObjective, cross_entropy, glvq::Glvq, hinge, lvq1::Lvq1, lvq21::Lvq21, nllr, rslvq};
+use crate::parts::objective::{
+    PairObjective, cross_entropy, glvq::Glvq, hinge, lvq1::Lvq1, lvq21::Lvq21, nllr, rslvq,
+};
 use crate::parts::real::Real;
 use crate::parts::tensor::Tensors;
 
@@ -323,9 +325,8 @@ impl<T: Real> Plan<T> {
                 Self::exact_row(ready, k, p, ws);
             }
             let (plus, minus) = self.runs.winner_pair(&ws.d[k * p..][..p], class);
-            let mut exact = |j: Option<usize>| {
-                j.map(|j| ready.metric.exact(&ws.x, k, j, &mut ws.scratch))
-            };
+            let mut exact =
+                |j: Option<usize>| j.map(|j| ready.metric.exact(&ws.x, k, j, &mut ws.scratch));
             let (d_plus, d_minus) = (exact(plus), exact(minus));
             let (loss, g_plus, g_minus) = objective.pair(d_plus, d_minus);
             ws.losses.push(loss);
@@ -489,7 +490,10 @@ impl<T: Real> Plan<T> {
             }
             Kernel::RankScaledGaussian { lambda } => {
                 kernel::similarity::rank_scaled_gaussian(
-                    &ws.d, self.p, T::of(lambda), &mut ws.similarities,
+                    &ws.d,
+                    self.p,
+                    T::of(lambda),
+                    &mut ws.similarities,
                 );
             }
             Kernel::None => ws.similarities.copy_from_slice(&ws.d),
@@ -504,7 +508,11 @@ impl<T: Real> Plan<T> {
             }
             Kernel::RankScaledGaussian { lambda } => {
                 kernel::similarity::rank_scaled_gaussian_backward(
-                    &ws.d, &ws.similarities, self.p, T::of(lambda), &mut ws.g,
+                    &ws.d,
+                    &ws.similarities,
+                    self.p,
+                    T::of(lambda),
+                    &mut ws.g,
                 );
             }
             Kernel::None => {}
@@ -512,7 +520,12 @@ impl<T: Real> Plan<T> {
     }
 
     /// Class scores of the block's rows, `b x classes`.
-    pub fn class_scores(&self, ready: &Ready<T>, rows: BlockRows<'_>, ws: &mut Workspace<T>) -> Vec<T> {
+    pub fn class_scores(
+        &self,
+        ready: &Ready<T>,
+        rows: BlockRows<'_>,
+        ws: &mut Workspace<T>,
+    ) -> Vec<T> {
         self.forward(ready, rows, ws);
         self.similarities(ws);
         let mut scores = vec![T::zero(); rows.len() * self.classes];

@@ -109,12 +109,14 @@ impl<T: Real> Predictor for CpuPredictor<T> {
             self.plan.forward(&self.ready, rows, ws);
             let mut winners = vec![None; classes];
             for (k, out) in out.chunks_exact_mut(classes).enumerate() {
-                class_minimum(&self.plan.runs, &ws.d[k * self.plan.p..][..self.plan.p], &mut winners);
+                class_minimum(
+                    &self.plan.runs,
+                    &ws.d[k * self.plan.p..][..self.plan.p],
+                    &mut winners,
+                );
                 for (o, winner) in out.iter_mut().zip(&winners) {
                     *o = match winner {
-                        Some(j) => {
-                            self.ready.metric.exact(&ws.x, k, *j, &mut ws.scratch).f64()
-                        }
+                        Some(j) => self.ready.metric.exact(&ws.x, k, *j, &mut ws.scratch).f64(),
                         None => <T as num_traits::Float>::max_value().f64(),
                     };
                 }

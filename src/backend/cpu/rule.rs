@@ -155,7 +155,10 @@ fn hebbian<T: Real>(
     // The window is on unsquared distances; metrics that are roots or sums already are taken as they are.
     let squared = matches!(
         plan.composition.metric,
-        MetricName::SquaredEuclidean | MetricName::Omega | MetricName::LocalOmega | MetricName::Tangent
+        MetricName::SquaredEuclidean
+            | MetricName::Omega
+            | MetricName::LocalOmega
+            | MetricName::Tangent
     );
     let size = 16 * plan.rows;
     let parts: Vec<hebbian::Sums> = all

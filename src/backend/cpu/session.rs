@@ -46,9 +46,8 @@ impl<'a, T: Real> CpuSession<'a, T> {
             problem.precision,
             problem.tensors,
         );
-        let optimizer = problem
-            .optimizer
-            .map(|(spec, lr)| Optimizer::new(spec, lr, &only(problem.train)));
+        let optimizer =
+            problem.optimizer.map(|(spec, lr)| Optimizer::new(spec, lr, &only(problem.train)));
         Ok(CpuSession {
             plan,
             training: problem.training,
@@ -432,10 +431,8 @@ impl<T: Real> Session for CpuSession<'_, T> {
         if to == from {
             return;
         }
-        let [to, from] = self
-            .slots
-            .get_disjoint_mut([to as usize, from as usize])
-            .expect("two different slots");
+        let [to, from] =
+            self.slots.get_disjoint_mut([to as usize, from as usize]).expect("two different slots");
         let a = T::of(a);
         for (t, f) in to.list.iter_mut().zip(&from.list) {
             if !self.learn.contains(&t.name) {

@@ -43,7 +43,15 @@ pub struct Settings {
 
 impl Default for Settings {
     fn default() -> Self {
-        Settings { noise_std: 0.1, jitter: 0.0, mean: 0.0, std: 1.0, low: 0.0, high: 1.0, value: 0.0 }
+        Settings {
+            noise_std: 0.1,
+            jitter: 0.0,
+            mean: 0.0,
+            std: 1.0,
+            low: 0.0,
+            high: 1.0,
+            value: 0.0,
+        }
     }
 }
 
@@ -232,7 +240,10 @@ pub fn components(
 
 fn check(s: &Settings) -> Result<()> {
     if s.low > s.high {
-        return Err(Error::parameter("init_low", format!("{} is above init_high, {}", s.low, s.high)));
+        return Err(Error::parameter(
+            "init_low",
+            format!("{} is above init_high, {}", s.low, s.high),
+        ));
     }
     Ok(())
 }
@@ -356,6 +367,9 @@ mod tests {
         let q = random_omega(5, 2, &mut stream(1, "t", 0));
         let gram = |a: usize, b: usize| (0..5).map(|i| q[2 * i + a] * q[2 * i + b]).sum::<f64>();
         assert!((gram(0, 0) - 1.0).abs() < 1e-14 && gram(0, 1).abs() < 1e-14);
-        assert_eq!(pure_positive_reasonings(3, 2), [1., 0., 0., 0., 0., 0., 1., 0., 1., 0., 0., 0.]);
+        assert_eq!(
+            pure_positive_reasonings(3, 2),
+            [1., 0., 0., 0., 0., 0., 1., 0., 1., 0., 0., 0.]
+        );
     }
 }

@@ -12,9 +12,9 @@
 
 mod bank;
 mod block;
+pub mod chebyshev;
 #[cfg(test)]
 mod check;
-pub mod chebyshev;
 pub mod direct;
 pub mod euclidean;
 pub mod local_omega;

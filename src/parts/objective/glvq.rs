@@ -43,7 +43,8 @@ mod tests {
 
     #[test]
     fn gradient_by_differences_and_scale_invariance() {
-        for transfer in [Transfer::Identity, Transfer::SigmoidBeta(10.0), Transfer::SwishBeta(10.0)] {
+        for transfer in [Transfer::Identity, Transfer::SigmoidBeta(10.0), Transfer::SwishBeta(10.0)]
+        {
             let o = Glvq { transfer, margin: 0.1 };
             for (p, m) in [(0.37, 2.72), (0.65, 0.97), (5.0, 1.7), (1e-3, 2.0)] {
                 let loss = |p: f64, m: f64| PairObjective::<f64>::pair(&o, Some(p), Some(m)).0;

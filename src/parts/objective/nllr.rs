@@ -73,7 +73,10 @@ mod tests {
             let mut p = [0.0; 4];
             posterior(&d, 1.0, &mut p);
             let l = row(&mut p, &LABELS, class, 1.0);
-            assert!(l.is_finite() && l.abs() < 23.1 && p.iter().all(|v| v.is_finite()), "{l} {p:?}");
+            assert!(
+                l.is_finite() && l.abs() < 23.1 && p.iter().all(|v| v.is_finite()),
+                "{l} {p:?}"
+            );
         }
     }
 }

@@ -67,9 +67,8 @@ mod tests {
     fn shortcut_and_search_agree() {
         let x: Vec<[f64; 2]> =
             (0..20).map(|i| [(f64::from(i) * 1.7).sin(), (f64::from(i) * 0.9).cos()]).collect();
-        let distance = |i: usize, b: usize| {
-            (x[i][0] - x[b][0]).powi(2) + (x[i][1] - x[b][1]).powi(2)
-        };
+        let distance =
+            |i: usize, b: usize| (x[i][0] - x[b][0]).powi(2) + (x[i][1] - x[b][1]).powi(2);
         let row = |i: usize, out: &mut [f64]| out.copy_from_slice(&x[i]);
         for k in 1..6 {
             let members: Vec<(usize, f64)> =
