@@ -100,7 +100,7 @@ pub fn run(mut args: Train) -> Result<Done> {
         (Some(share), _) => {
             Some(Holdout { share, seed: training.random_seed, rows: data.features.rows() })
         }
-        (None, Some(f)) => f.extra.get("holdout").map(|h| holdout_of(h)).transpose()?,
+        (None, Some(f)) => f.extra.get("holdout").map(holdout_of).transpose()?,
         (None, None) => None,
     };
     let (mut rows, kept) = match &holdout {

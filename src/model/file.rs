@@ -202,10 +202,7 @@ impl Fitted {
         record.validation_history = vector("history/validation_loss");
         record.rate_history = vector("history/learning_rate");
         record.seconds_history = vector("history/seconds");
-        let state = match header.counters {
-            Some(counters) => Some(read_state(counters, &stored)),
-            None => None,
-        };
+        let state = header.counters.map(|counters| read_state(counters, &stored));
         Ok(Fitted {
             model,
             training: header.training,

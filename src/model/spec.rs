@@ -218,15 +218,6 @@ impl Model {
 
     /// The composition, with every setting resolved to numbers; sizes are checked here.
     pub fn compose(&self, sizes: Sizes) -> Result<Composition> {
-        if self.row.metric == M::Tangent {
-            let s = self.int("subspace_dim").unwrap_or(2);
-            if s >= sizes.d {
-                return Err(Error::parameter(
-                    "subspace_dim",
-                    format!("must be below the number of features, {}; got {s}", sizes.d),
-                ));
-            }
-        }
         if self.text("distance_fn").as_deref() != Some("lp")
             && self.float("p").is_some_and(|p| p != 2.0)
         {

@@ -168,7 +168,13 @@ pub fn start(
                 Tensor::new(name, &[p, d, l], one.repeat(p))
             }
             (None, MetricName::Tangent, _) => {
-                let s = model.int("subspace_dim").unwrap_or(2).min(d);
+                let s = model.int("subspace_dim").unwrap_or(2);
+                if s >= d {
+                    return Err(Error::parameter(
+                        "subspace_dim",
+                        format!("must be below the number of features, {d}; got {s}"),
+                    ));
+                }
                 let bases = (0..p).flat_map(|j| {
                     initialiser::random_omega(d, s, &mut stream(seed, "omegas", j as u64))
                 });

@@ -402,7 +402,7 @@ impl Run<'_> {
                 break;
             }
             if let Some(c) = &options.checkpoint
-                && (i + 1) % c.every == 0
+                && (i + 1).is_multiple_of(c.every)
                 && i + 1 < last
             {
                 self.record.stopped_by = String::new();
