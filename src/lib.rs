@@ -43,3 +43,8 @@ pub use data::{Dataset, Features, Label, Labels};
 pub use error::{Error, Result};
 pub use model::{Fitted, Model};
 pub use train::{Extras, Flow, Iteration, Observer, Training};
+
+/// The README's example, compiled and run.
+#[cfg(doctest)]
+#[doc = include_str!("../README.md")]
+struct Readme;
