@@ -23,7 +23,7 @@ fn main() -> lvq::Result<()> {
         ..Training::default()
     };
     let mut report = |it: &Iteration<'_>| {
-        if it.iteration % 10 == 0 {
+        if it.iteration.is_multiple_of(10) {
             let validation = it.validation_loss.unwrap_or(f64::NAN);
             println!("{:4}  loss {:.4}  validation {validation:.4}", it.iteration, it.loss);
         }

@@ -142,7 +142,9 @@ fn worked_examples() {
     let reasonings = [0.6, 0.2, 0.3, 0.7, 0.9, 0.4, 0.1, 0.5, 0.25, 0.5, 0.75, 0.3];
     type Own<'a> = Option<(&'a str, Vec<usize>, &'a [f64])>;
     let plain: Own<'_> = None;
-    let cases: Vec<(&str, &[(&str, &str)], Own<'_>, f64, &[f64], &[f64])> = vec![
+    // Model, options, its own tensor, loss, gradient of prototypes, gradient of the own tensor.
+    type Example<'a> = (&'a str, &'a [(&'a str, &'a str)], Own<'a>, f64, &'a [f64], &'a [f64]);
+    let cases: Vec<Example<'_>> = vec![
         (
             "GLVQ",
             &[],

@@ -154,7 +154,7 @@ fn options_without_numerical_effect_change_no_bit() {
     let plain = fit("GMLVQ", &base(), &d);
     let mut seen = 0;
     let mut count = |it: &Iteration<'_>| {
-        assert!(it.gradient_norm().is_finite() && it.tensors().len() > 0);
+        assert!(it.gradient_norm().is_finite() && !it.tensors().is_empty());
         seen += 1;
         Flow::Continue
     };
