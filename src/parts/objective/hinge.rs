@@ -1,7 +1,7 @@
 //! Margin loss on class scores (classification by components).
 //!
-//! `h = max over wrong classes P_c - P_y + margin`, `L = max(0, h)`, `dL/dP = [h > 0] (indicator of the maximisers, shared equally
-//! - indicator of y)`; at `h = 0` the slope is 0.
+//! With `h = max over wrong classes P_c - P_y + margin`: `L = max(0, h)`, and where `h > 0` the slope is 1 on the maximisers
+//! (shared equally) and -1 on the right class. At `h = 0` it is 0.
 
 use crate::parts::real::Real;
 
