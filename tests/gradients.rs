@@ -122,6 +122,48 @@ fn every_model_and_metric_by_finite_differences() {
     check_by_differences(&ranked, "CBC rank_scaled_gaussian");
 }
 
+/// A metric of the user's own, which need not be translation invariant.
+struct Weighted;
+
+impl lvq::parts::metric::custom::UserMetric for Weighted {
+    fn distance(&self, x: &[f64], w: &[f64]) -> f64 {
+        x.iter().zip(w).map(|(x, w)| (x - w) * (x - w) / (1.0 + x * x)).sum()
+    }
+
+    fn add_gradient(&self, g: f64, x: &[f64], w: &[f64], dw: &mut [f64]) {
+        for ((d, x), w) in dw.iter_mut().zip(x).zip(w) {
+            *d -= 2.0 * g * (x - w) / (1.0 + x * x);
+        }
+    }
+}
+
+#[test]
+fn metrics_of_the_users_own() {
+    let own = std::sync::Arc::new(Weighted);
+    for name in ["GLVQ", "CELVQ", "RSLVQ", "CBC"] {
+        let model = Model::new(name).unwrap().metric_fn(own.clone()).unwrap();
+        check_by_differences(&model, &format!("{name} with its own metric"));
+        let (data, given) = problem(&model, 30, 3, 3, 2);
+        let extras = lvq::Extras { given, ..Default::default() };
+        let f = training().fit_with(&model, &data, &Cpu::default(), extras).unwrap();
+        let (first, last) = (f.record.loss_history[0], *f.record.loss_history.last().unwrap());
+        assert!(last < first, "{name}");
+        // Inference in the same metric, on rows as they are.
+        if name == "GLVQ" {
+            let d = f.on(&Cpu::default()).unwrap().distances(&data.features).unwrap();
+            let mut row = vec![0.0; 3];
+            data.features.row_into(4, &mut row);
+            let w = f.prototype_matrix();
+            use lvq::parts::metric::custom::UserMetric;
+            let by_hand = Weighted.distance(&row, w.row(2).to_slice().unwrap());
+            assert!((d[[4, 2]] - by_hand).abs() < 1e-12);
+        }
+        let path = std::env::temp_dir().join("lvq-own-metric.safetensors");
+        assert!(f.save(&path).unwrap_err().to_string().contains("distance_fn"));
+    }
+    assert!(Model::new("GMLVQ").unwrap().metric_fn(own).is_err());
+}
+
 /// Section 12 of the specification: four rows, three prototypes, float64 values of the reference.
 #[test]
 fn worked_examples() {

@@ -48,7 +48,7 @@ pub fn run(args: Bench) -> Result<Done> {
     let backend = device(&args.place)?;
     let data = gaussian_blobs(args.rows, args.features, args.classes, training.random_seed)?;
     let labels = data.labels.as_ref().ok_or_else(|| Error::data("made data has labels"))?;
-    let centre = data.features.column_means();
+    let centre = model.centre(&data.features);
     let start = start::start(
         &model,
         &data,

@@ -87,6 +87,7 @@ impl Fitted {
     pub(super) fn euclidean_composition(&self) -> Result<Composition> {
         Ok(Composition {
             metric: MetricName::SquaredEuclidean,
+            user_metric: None,
             kernel: Kernel::None,
             cooperation: Cooperation::WinnerPair { ties: Ties::First },
             objective: Objective::Lvq21,

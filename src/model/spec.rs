@@ -10,8 +10,10 @@ use crate::parts::composition::{
     Assignment, Composition, Cooperation, Embedding, Kernel, MetricName, Objective, Ties,
 };
 use crate::parts::constraint::Constraint;
+use crate::parts::metric::custom::{Shared, UserMetric};
 use crate::parts::objective::transfer::Transfer;
 use serde_json::{Map, Value as Json};
+use std::sync::Arc;
 
 /// A model to be trained: a row of the catalogue and the hyper-parameters that differ from its defaults.
 ///
@@ -27,6 +29,7 @@ pub struct Model {
     row: &'static Row,
     values: Map<String, Json>,
     transfer: Option<Transfer>,
+    user_metric: Option<Shared>,
 }
 
 /// The sizes that a model takes from its data.
@@ -45,7 +48,12 @@ pub struct Sizes {
 impl Model {
     /// The model of that name (case, `_` and `-` do not matter) with all defaults.
     pub fn new(name: &str) -> Result<Self> {
-        Ok(Model { row: catalogue::find(name)?, values: Map::new(), transfer: None })
+        Ok(Model {
+            row: catalogue::find(name)?,
+            values: Map::new(),
+            transfer: None,
+            user_metric: None,
+        })
     }
 
     /// The catalogue row.
@@ -92,8 +100,10 @@ impl Model {
         } else {
             self.values.insert(parameter.name.into(), value);
         }
-        if parameter.name == "transfer_fn" {
-            self.transfer = None;
+        match parameter.name {
+            "transfer_fn" => self.transfer = None,
+            "distance_fn" => self.user_metric = None,
+            _ => {}
         }
         Ok(self)
     }
@@ -109,6 +119,16 @@ impl Model {
             return Err(Error::parameter("transfer_fn", format!("not used by {}", self.name())));
         }
         self.transfer = Some(transfer);
+        Ok(self)
+    }
+
+    /// A metric of the user's own, in place of `distance_fn`. Such a model can be trained and used, but not saved.
+    pub fn metric_fn(mut self, metric: Arc<dyn UserMetric>) -> Result<Self> {
+        if !self.has("distance_fn") {
+            return Err(Error::parameter("distance_fn", format!("not used by {}", self.name())));
+        }
+        self = self.set("distance_fn", "squared_euclidean")?;
+        self.user_metric = Some(Shared(metric));
         Ok(self)
     }
 
@@ -174,7 +194,8 @@ impl Model {
 
     /// Whether the model holds a function that no file can store.
     pub fn custom_option(&self) -> Option<&'static str> {
-        self.transfer.as_ref().map(|_| "transfer_fn")
+        let transfer = self.transfer.as_ref().map(|_| "transfer_fn");
+        transfer.or(self.user_metric.as_ref().map(|_| "distance_fn"))
     }
 
     /// From the name and hyper-parameters of a file.
@@ -189,6 +210,7 @@ impl Model {
             M::Omega => MetricName::Omega,
             M::LocalOmega => MetricName::LocalOmega,
             M::Tangent => MetricName::Tangent,
+            M::Pluggable if self.user_metric.is_some() => MetricName::Custom,
             M::Pluggable => match self.text("distance_fn").as_deref() {
                 Some("euclidean") => MetricName::Euclidean,
                 Some("manhattan") => MetricName::Manhattan,
@@ -209,6 +231,15 @@ impl Model {
     /// The tensor that the metric reads but does not learn (`distance_fn` omega, local_omega, tangent).
     pub fn fixed_tensor(&self) -> Option<&'static str> {
         (self.row.metric == M::Pluggable).then(|| self.metric().own_tensor()).flatten()
+    }
+
+    /// What is subtracted from rows and prototypes before distances are taken: the column means, unless the metric may not
+    /// be translation invariant.
+    pub fn centre(&self, features: &crate::data::Features) -> Vec<f64> {
+        match self.metric() {
+            MetricName::Custom => vec![0.0; features.columns()],
+            _ => features.column_means(),
+        }
     }
 
     /// The tensor that plays the prototypes.
@@ -278,6 +309,7 @@ impl Model {
         Ok(Composition {
             embedding: Embedding::Identity,
             metric: self.metric(),
+            user_metric: self.user_metric.clone(),
             kernel,
             cooperation,
             objective,

@@ -11,6 +11,7 @@
 
 use super::constraint::Constraint;
 use super::metric::Operand;
+use super::metric::custom::Shared;
 use super::objective::transfer::Transfer;
 use crate::error::{Error, Result};
 use serde::{Deserialize, Serialize};
@@ -44,6 +45,8 @@ pub enum MetricName {
     LocalOmega,
     /// `|(I - Omega_j Omega_j^T)(x - w_j)|^2`
     Tangent,
+    /// The user's own: [`Composition::user_metric`].
+    Custom,
 }
 
 impl MetricName {
@@ -59,6 +62,7 @@ impl MetricName {
             MetricName::Omega => "omega",
             MetricName::LocalOmega => "local_omega",
             MetricName::Tangent => "tangent",
+            MetricName::Custom => "custom",
         }
     }
 
@@ -190,6 +194,8 @@ pub struct Composition {
     pub embedding: Embedding,
     /// The metric.
     pub metric: MetricName,
+    /// The metric itself, if it is the user's own.
+    pub user_metric: Option<Shared>,
     /// After the metric.
     pub kernel: Kernel,
     /// Who takes part.

@@ -143,7 +143,7 @@ impl Training {
         if labels.classes.len() < 2 {
             return Err(Error::data(format!("{}: at least two classes are needed", data.source)));
         }
-        let centre = data.features.column_means();
+        let centre = model.centre(&data.features);
         let start =
             start::start(model, data, &labels.classes, &labels.codes, given, self.random_seed)?;
         let composition = model.compose(Sizes {

@@ -99,7 +99,7 @@ impl Job<'_> {
         let mut warnings = Vec::new();
         let (start, centre) = match &from {
             From::Scratch(given) => {
-                let centre = data.features.column_means();
+                let centre = model.centre(&data.features);
                 let start =
                     start::start(model, data, &classes, &codes, given, options.random_seed)?;
                 warnings.extend(start.warnings.iter().cloned());

@@ -15,6 +15,7 @@ mod block;
 pub mod chebyshev;
 #[cfg(test)]
 mod check;
+pub mod custom;
 pub mod direct;
 pub mod euclidean;
 pub mod local_omega;
