@@ -295,6 +295,17 @@ fn every_model_trains_from_the_command_line() {
 }
 
 #[test]
+fn the_table_of_the_readme_is_the_catalogue() {
+    let readme =
+        std::fs::read_to_string(Path::new(env!("CARGO_MANIFEST_DIR")).join("README.md")).unwrap();
+    let table = String::from_utf8(ok(&["models", "--markdown"]).stdout).unwrap();
+    assert!(
+        readme.contains(table.trim()),
+        "README.md: put the output of `lvq models --markdown` there"
+    );
+}
+
+#[test]
 fn models_devices_bench() {
     let text = String::from_utf8(ok(&["models", "gtlvq"]).stdout).unwrap();
     assert!(text.contains("subspace_dim") && text.contains("Saralajew"), "{text}");

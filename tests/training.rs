@@ -297,13 +297,6 @@ fn stopping_rules() {
     assert_eq!((f.n_iter(), f.record.stopped_by.as_str()), (5, "observer"));
 }
 
-/// Loss of a fitted model on its training data: one more forward, through the gradient at its tensors.
-fn loss_of(f: &Fitted, d: &Dataset) -> f64 {
-    let labels = f.prototype_labels.iter().map(|c| f.classes[*c as usize].clone()).collect();
-    let given = Given { tensors: f.tensors.clone(), prototype_labels: Some(labels) };
-    base().gradient(&f.model, d, &given, &Cpu::default()).unwrap().0
-}
-
 #[test]
 fn restore_best_returns_what_the_best_loss_belongs_to() {
     let d = iris();
@@ -321,7 +314,7 @@ fn restore_best_returns_what_the_best_loss_belongs_to() {
     ] {
         let f = fit("GMLVQ", &training, &d);
         let best = f.record.best_loss.unwrap();
-        let error = (loss_of(&f, &d) - best).abs();
+        let error = (f.loss(&d, &Cpu::default()).unwrap() - best).abs();
         assert!(error < 1e-12, "{training:?}: off by {error:e}");
     }
     let (train, test) = halves();
@@ -333,14 +326,7 @@ fn restore_best_returns_what_the_best_loss_belongs_to() {
     );
     let smallest = f.record.validation_history.iter().copied().fold(f64::INFINITY, f64::min);
     assert_eq!(f.record.best_loss, Some(smallest));
-    let given = Given {
-        tensors: f.tensors.clone(),
-        prototype_labels: Some(
-            f.prototype_labels.iter().map(|c| f.classes[*c as usize].clone()).collect(),
-        ),
-    };
-    // Validation losses are measured in the training data's frame: the loss itself does not depend on it.
-    let (loss, _) = base().gradient(&f.model, &test, &given, &Cpu::default()).unwrap();
+    let loss = f.loss(&test, &Cpu::default()).unwrap();
     assert!((loss - smallest).abs() < 1e-9, "{loss} {smallest}");
 }
 

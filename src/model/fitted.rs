@@ -5,9 +5,9 @@ use super::quantise::{self, Quantised};
 use super::spec::{Model, Sizes};
 use super::state::{Record, TrainingState};
 use crate::backend::cpu::Cpu;
-use crate::backend::{Backend, Question};
+use crate::backend::{Backend, Problem, Question, Rows, Samples, Slot};
 use crate::data::scaling::StandardScaler;
-use crate::data::{Features, Label};
+use crate::data::{Dataset, Features, Label};
 use crate::error::{Error, Result};
 use crate::parts::composition::{
     Composition, Cooperation, Kernel, MetricName, Objective, Precision, Ties,
@@ -133,6 +133,38 @@ impl Fitted {
         let predicted = self.predict(x)?;
         let right = predicted.iter().zip(y).filter(|(a, b)| a == b).count();
         Ok(right as f64 / y.len().max(1) as f64)
+    }
+
+    /// The model's loss on labelled rows, unweighted: of the returned tensors, where the last entry of the history belongs to
+    /// the ones before the last update.
+    pub fn loss(&self, data: &Dataset, backend: &dyn Backend) -> Result<f64> {
+        data.validate()?;
+        if data.columns() != self.features() {
+            let expected = format!("{} features", self.features());
+            return Err(Error::shape(&data.source, expected, data.columns()));
+        }
+        let labels = data.labels.as_ref().ok_or_else(|| Error::data("a loss needs labels"))?;
+        let codes = labels.recode(&self.classes)?.codes;
+        let scaled = self.scaler.as_ref().map(|s| s.transform(&data.features)).transpose()?;
+        let composition = self.composition()?;
+        let mut session = backend.session(Problem {
+            composition: &composition,
+            training: Samples {
+                features: scaled.as_ref().unwrap_or(&data.features),
+                codes: &codes,
+            },
+            validation: None,
+            row_weights: None,
+            classes: self.classes.len(),
+            prototype_labels: &self.prototype_labels,
+            centre: &self.centre,
+            tensors: &self.tensors,
+            learn: &[],
+            train: &[],
+            precision: self.precision,
+            optimizer: None,
+        })?;
+        session.loss(Slot::Current, Rows::TRAINING)
     }
 
     /// A tensor of two axes as an array.
