@@ -517,3 +517,42 @@ fn properties_that_need_no_reference() {
     let (_, g) = loss_and_gradient(&model, &data, &given);
     assert_eq!(g.values("prototypes")[..3], [0.0; 3]);
 }
+
+/// Tight clusters far from the mean: the product form of the distance has no digits left, the answers have all.
+#[test]
+fn predictions_are_right_where_the_expansion_is_not() {
+    let (p, d) = (40, 6);
+    let mut w = random(5, p * d);
+    // Two far groups; within a group prototypes are 1e-2 apart on coordinates of size 100.
+    for (i, v) in w.iter_mut().enumerate() {
+        *v = if i / d % 2 == 0 { 100.0 } else { -100.0 } + 1e-2 * *v;
+    }
+    let rows: Vec<f64> = w.iter().zip(random(6, p * d)).map(|(w, e)| w + 1e-3 * e).collect();
+    let x = Features::from(Array2::from_shape_vec((p, d), rows).unwrap());
+    let labels: Vec<i64> = (0..p as i64).collect();
+    let data = Dataset::new(x.clone(), Some(Labels::new(&labels).unwrap())).unwrap();
+    for (name, precision) in [
+        ("GLVQ", Precision::F32),
+        ("GMLVQ", Precision::F32),
+        ("GRLVQ", Precision::F32),
+        ("GMLVQ", Precision::F64),
+    ] {
+        let mut tensors = Tensors::default();
+        tensors.insert(Tensor::new("prototypes", &[p, d], w.clone()));
+        let names = labels.iter().map(|l| Label::Int(*l)).collect();
+        let given = Given { tensors, prototype_labels: Some(names) };
+        // One step of no size: the tensors stay as given.
+        let training = Training {
+            max_iter: 1,
+            lr: 1e-30,
+            optimizer: "sgd".into(),
+            precision,
+            ..Training::default()
+        };
+        let extras = lvq::Extras { given, ..Default::default() };
+        let model = Model::new(name).unwrap();
+        let f = training.fit_with(&model, &data, &Cpu::default(), extras).unwrap();
+        let truth = data.labels.as_ref().unwrap().values();
+        assert_eq!(f.predict(&x).unwrap(), truth, "{name} {precision}");
+    }
+}

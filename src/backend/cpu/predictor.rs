@@ -60,25 +60,26 @@ impl<T: Real> CpuPredictor<T> {
         Array2::from_shape_vec((n, width), values).expect("n x width values")
     }
 
-    /// The two nearest by the product form, compared by differences: it cannot tell near ties apart.
+    /// Nearest prototype of row `k`; those that the forward cannot tell apart are compared by differences.
     fn nearest(&self, k: usize, ws: &mut Workspace<T>) -> usize {
         let p = self.plan.p;
         let d = &ws.d[k * p..][..p];
-        let (mut first, mut second) = (0, usize::MAX);
-        for (j, v) in d.iter().enumerate().skip(1) {
-            if *v < d[first] {
-                (first, second) = (j, first);
-            } else if second == usize::MAX || *v < d[second] {
-                second = j;
+        let best = d.iter().enumerate().fold(0, |b, (j, v)| if *v < d[b] { j } else { b });
+        let relative = T::of(1e-4) * d[best];
+        let limit = d[best] + relative + self.ready.metric.slack(k, &ws.scratch);
+        if d.iter().filter(|v| **v <= limit).count() < 2 {
+            return best;
+        }
+        let (mut nearest, mut least) = (best, T::infinity());
+        for j in 0..p {
+            if ws.d[k * p + j] <= limit {
+                let exact = self.ready.metric.exact(&ws.x, k, j, &mut ws.scratch);
+                if exact < least {
+                    (nearest, least) = (j, exact);
+                }
             }
         }
-        // A clear winner stays one: the product form is off by a small part of the distances' scale.
-        if second == usize::MAX || d[second] - d[first] > T::of(1e-3) * d[second] {
-            return first;
-        }
-        let mut exact = |j: usize| self.ready.metric.exact(&ws.x, k, j, &mut ws.scratch);
-        let (a, b) = (exact(first), exact(second));
-        if (b, second) < (a, first) { second } else { first }
+        nearest
     }
 }
 

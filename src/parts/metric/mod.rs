@@ -104,6 +104,13 @@ pub trait Metric<T: Real>: Send + Sync {
     /// recomputed with. Called after [`Metric::forward`] on the same block and scratch.
     fn exact(&self, x: &[T], row: usize, prototype: usize, scratch: &mut Scratch<T>) -> T;
 
+    /// How far the last [`Metric::forward`] may be off for row `row`: distances that differ by less are compared by
+    /// [`Metric::exact`] where it matters which is smaller. 0 where the forward works with differences.
+    fn slack(&self, row: usize, scratch: &Scratch<T>) -> T {
+        let _ = (row, scratch);
+        T::zero()
+    }
+
     /// Lengths of the buffers that the backward fills.
     fn sums(&self) -> Vec<usize>;
 

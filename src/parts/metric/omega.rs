@@ -13,7 +13,9 @@
 //!
 //! The sums hold `dV / 2` and `X^T dZ / 2`. With rounded operands `Z` and `V` are rounded after their products.
 
-use super::block::{add_column_sums, add_scaled_rows, grow, squared_expansion, squared_norms};
+use super::block::{
+    add_column_sums, add_scaled_rows, expansion_slack, grow, squared_expansion, squared_norms,
+};
 use super::{Inputs, Metric, Operand, Pair, Scratch, Sums};
 use crate::parts::linalg::{Mat, gemm};
 use crate::parts::real::Real;
@@ -111,6 +113,10 @@ impl<T: Real> Metric<T> for Omega<T> {
     fn exact(&self, _: &[T], row: usize, prototype: usize, scratch: &mut Scratch<T>) -> T {
         let l = self.l;
         squared_distance(&scratch.kept[row * l..][..l], &self.v[prototype * l..][..l])
+    }
+
+    fn slack(&self, row: usize, scratch: &Scratch<T>) -> T {
+        expansion_slack(scratch.norms[row], &self.norms)
     }
 
     /// If anything learns `dV / 2` (`p x l`); if omega learns `X^T dZ / 2` (`d x l`).

@@ -14,7 +14,7 @@
 //!
 //! Pairs sum `H_j += G_ij (x_i - w_j)` without `g`, as in [`squared_euclidean`](super::squared_euclidean). The first form of `dlam` is used for pairs, the second (which needs centred rows) for a dense `G`.
 
-use super::block::{add_column_sums, grow, scatter_differences};
+use super::block::{add_column_sums, expansion_slack, grow, scatter_differences};
 use super::{Inputs, Metric, Pair, Scratch, Sums};
 use crate::parts::linalg::{Mat, gemm, softmax};
 use crate::parts::real::Real;
@@ -120,6 +120,10 @@ impl<T: Real> Metric<T> for Relevance<T> {
     fn exact(&self, x: &[T], row: usize, prototype: usize, _: &mut Scratch<T>) -> T {
         let d = self.d;
         one_distance(&self.lam, &x[row * d..][..d], &self.w[prototype * d..][..d])
+    }
+
+    fn slack(&self, row: usize, scratch: &Scratch<T>) -> T {
+        expansion_slack(scratch.norms[row], &self.norms)
     }
 
     /// If the prototypes learn `H` (`p x d`) and `g` (`p`); then, if the relevances learn, `dlam` (`d`).

@@ -13,7 +13,9 @@
 //!
 //! The clamp is ignored: it acts where `x_i = w_j` up to rounding, and there the gradient is zero anyway.
 
-use super::block::{add_column_sums, scatter_differences, squared_expansion, squared_norms};
+use super::block::{
+    add_column_sums, expansion_slack, scatter_differences, squared_expansion, squared_norms,
+};
 use super::{Inputs, Metric, Pair, Scratch, Sums};
 use crate::parts::linalg::{Mat, gemm};
 use crate::parts::real::Real;
@@ -46,6 +48,10 @@ impl<T: Real> Metric<T> for SquaredEuclidean<T> {
     fn exact(&self, x: &[T], row: usize, prototype: usize, _: &mut Scratch<T>) -> T {
         let d = self.d;
         squared_distance(&x[row * d..][..d], &self.w[prototype * d..][..d])
+    }
+
+    fn slack(&self, row: usize, scratch: &Scratch<T>) -> T {
+        expansion_slack(scratch.norms[row], &self.norms)
     }
 
     /// `H` (`p x d`) and `g` (`p`).
