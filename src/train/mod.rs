@@ -1,6 +1,7 @@
 //! Training: the loop and what it is made of.
 
 mod batch;
+mod checks;
 pub mod observer;
 mod options;
 mod run;

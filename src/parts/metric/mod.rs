@@ -58,10 +58,9 @@ impl Operand {
     pub fn round<T: Real>(self, values: &mut [T]) {
         match self {
             Operand::Full => {}
-            Operand::F16 => {
-                for v in values {
-                    *v = T::of(half::f16::from_f64(v.f64()).to_f64());
-                }
+            Operand::F16 => round_to_f16(values),
+            Operand::Bf16 if size_of::<T>() == 4 => {
+                round_bits_to_bf16(bytemuck::cast_slice_mut(values));
             }
             Operand::Bf16 => {
                 for v in values {
@@ -69,6 +68,30 @@ impl Operand {
                 }
             }
         }
+    }
+}
+
+/// Rounds single-precision numbers, as bits, to the nearest bfloat16, ties to even; NaN stays NaN.
+fn round_bits_to_bf16(values: &mut [u32]) {
+    for v in values {
+        // A bfloat16 is the upper half of a single: add just below half a unit of its last place (half, if that is odd).
+        let rounded = v.wrapping_add(0x7fff + ((*v >> 16) & 1)) & 0xffff_0000;
+        let nan = *v & 0x7fff_ffff > 0x7f80_0000;
+        *v = if nan { *v | 0x0040_0000 } else { rounded };
+    }
+}
+
+/// Rounds to the nearest f16 through the conversion instructions of the machine.
+fn round_to_f16<T: Real>(values: &mut [T]) {
+    use half::slice::HalfFloatSliceExt;
+    const LEN: usize = 64;
+    let (mut singles, mut halves) = ([0.0f32; LEN], [half::f16::ZERO; LEN]);
+    for chunk in values.chunks_mut(LEN) {
+        let n = chunk.len();
+        singles.iter_mut().zip(&*chunk).for_each(|(s, v)| *s = v.f64() as f32);
+        halves[..n].convert_from_f32_slice(&singles[..n]);
+        halves[..n].convert_to_f32_slice(&mut singles[..n]);
+        chunk.iter_mut().zip(&singles).for_each(|(v, s)| *v = T::of(f64::from(*s)));
     }
 }
 
@@ -160,4 +183,30 @@ pub struct Inputs<'a, T: Real> {
     pub learn_own: bool,
     /// Rounding of operands (rows arrive rounded already).
     pub operand: Operand,
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn operands_are_rounded_to_nearest() {
+        let values: Vec<f32> = (0..200)
+            .map(|i| (i as f32 - 100.0) * 1.37e-3 * 10f32.powi(i % 7 - 3))
+            .chain([0.0, -0.0, 1.003_906_2, 1.011_718_8, 65_519.0, 65_520.0, 1e-8, f32::INFINITY])
+            .collect();
+        let rounded = |o: Operand| {
+            let mut v = values.clone();
+            o.round(&mut v);
+            v
+        };
+        let plain: Vec<f32> = values.iter().map(|v| half::bf16::from_f32(*v).to_f32()).collect();
+        assert_eq!(rounded(Operand::Bf16), plain);
+        let plain: Vec<f32> = values.iter().map(|v| half::f16::from_f32(*v).to_f32()).collect();
+        assert_eq!(rounded(Operand::F16), plain);
+        assert_eq!(rounded(Operand::Full), values);
+        let mut nan = [f32::NAN];
+        Operand::Bf16.round(&mut nan);
+        assert!(nan[0].is_nan());
+    }
 }
