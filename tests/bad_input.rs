@@ -223,6 +223,9 @@ fn hyper_parameters() {
     assert!(fails("GLVQ", "n_prototypes_per_class", "1,2").contains("3 classes"));
     assert!(fails("GLVQ", "n_prototypes_per_class", "setosa=1,rose=2").contains("versicolor"));
     assert!(fails("GLVQ", "p", "3").contains("distance_fn=lp"));
+    let both = Model::new("CBC").unwrap().set("similarity_fn", "cosine").unwrap();
+    let text = message(fit(both.set("distance_fn", "manhattan").unwrap(), &iris()));
+    assert!(text.contains("similarity_fn"), "{text}");
     // What is unusual and works says so.
     let warned = |name: &str, key: &str, value: &str, expected: &str| {
         let f = fit(Model::new(name).unwrap().set_text(key, value).unwrap(), &iris()).unwrap();
@@ -253,6 +256,9 @@ fn questions_that_do_not_fit_the_model() {
         Err(Error::NotFinite { row: 0, column: 2, .. }) => {}
         other => panic!("{other:?}"),
     }
+    let some = Features::from(array![[5.1, 3.5, 1.4, 0.2], [f64::NAN, 2.0, 3.0, 4.0]]);
+    let codes = asked.predict_or_reject_nan(&some).unwrap();
+    assert!(codes[0].is_some() && codes[1].is_none());
     assert!(asked.predict(&Features::from(Array2::<f64>::zeros((0, 4)))).unwrap().is_empty());
     assert!(message(asked.posterior(&iris().features)).contains("GMLVQ"));
     assert!(message(asked.accuracy(&iris().features, &[0, 1])).contains("150"));

@@ -120,6 +120,8 @@ fn every_model_and_metric_by_finite_differences() {
     check_by_differences(&soft.set("sigma", 0.4).unwrap(), "RSLVQ exact_log");
     let ranked = Model::new("CBC").unwrap().set("similarity_fn", "rank_scaled_gaussian").unwrap();
     check_by_differences(&ranked, "CBC rank_scaled_gaussian");
+    let angle = Model::new("CBC").unwrap().set("similarity_fn", "cosine").unwrap();
+    check_by_differences(&angle, "CBC cosine");
 }
 
 /// A metric of the user's own, which need not be translation invariant.

@@ -321,9 +321,9 @@ const COMPONENTS: &[Parameter] = &[
     ),
     parameter(
         "similarity_fn",
-        Kind::Choice(&["gaussian", "rank_scaled_gaussian"]),
+        Kind::Choice(&["gaussian", "rank_scaled_gaussian", "cosine"]),
         "gaussian",
-        "detection from distance",
+        "detection: from distance, or max(0, cosine of the angle to the component)",
     ),
     parameter("lambd", POSITIVE, "1", "range of rank_scaled_gaussian"),
     parameter(

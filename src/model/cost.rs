@@ -39,6 +39,7 @@ pub fn step(composition: &Composition, [n, d, p, classes, l]: [usize; 5], size: 
         | MetricName::Manhattan
         | MetricName::Lp(_)
         | MetricName::Chebyshev
+        | MetricName::Cosine
         | MetricName::Custom => (2.0 * n * p * d, 2.0 * n * q * d),
         MetricName::Relevance => (2.0 * n * p * d + n * d, 2.0 * n * q * d + 3.0 * n * q * d),
         MetricName::Omega => (2.0 * n * d * l + 2.0 * n * p * l, 4.0 * n * q * l + 2.0 * n * d * l),

@@ -96,6 +96,22 @@ impl<'a> Inference<'a> {
         Ok(self.predict_codes(x)?.into_iter().map(|c| classes[c as usize].clone()).collect())
     }
 
+    /// The same for rows that may hold NaN or infinities: none for those.
+    pub fn predict_or_reject_nan(&self, x: &Features) -> Result<Vec<Option<u32>>> {
+        let mut row = vec![0.0f64; x.columns()];
+        let good: Vec<usize> = (0..x.rows())
+            .filter(|&i| {
+                x.row_into(i, &mut row);
+                row.iter().all(|v| v.is_finite())
+            })
+            .collect();
+        let mut codes = vec![None; x.rows()];
+        for (i, code) in good.iter().zip(self.predict_codes(&x.select(&good))?) {
+            codes[*i] = Some(code);
+        }
+        Ok(codes)
+    }
+
     /// Index of the nearest prototype of each row.
     pub fn winners(&self, x: &Features) -> Result<Vec<u32>> {
         self.predictor.winners(&*self.prepare(x)?)

@@ -210,6 +210,9 @@ impl Model {
             M::Omega => MetricName::Omega,
             M::LocalOmega => MetricName::LocalOmega,
             M::Tangent => MetricName::Tangent,
+            M::Pluggable if self.text("similarity_fn").as_deref() == Some("cosine") => {
+                MetricName::Cosine
+            }
             M::Pluggable if self.user_metric.is_some() => MetricName::Custom,
             M::Pluggable => match self.text("distance_fn").as_deref() {
                 Some("euclidean") => MetricName::Euclidean,
@@ -236,9 +239,9 @@ impl Model {
     /// What is subtracted from rows and prototypes before distances are taken: the column means, unless the metric may not
     /// be translation invariant.
     pub fn centre(&self, features: &crate::data::Features) -> Vec<f64> {
-        match self.metric() {
-            MetricName::Custom => vec![0.0; features.columns()],
-            _ => features.column_means(),
+        match self.metric().is_translation_invariant() {
+            true => features.column_means(),
+            false => vec![0.0; features.columns()],
         }
     }
 
@@ -253,6 +256,14 @@ impl Model {
             && self.float("p").is_some_and(|p| p != 2.0)
         {
             return Err(Error::parameter("p", "used with distance_fn=lp only"));
+        }
+        if self.metric() == MetricName::Cosine
+            && (self.is_set("distance_fn") || self.is_set("sigma") || self.user_metric.is_some())
+        {
+            return Err(Error::parameter(
+                "similarity_fn",
+                "cosine is computed from the rows themselves: distance_fn and sigma have no use",
+            ));
         }
         if let Some(classes) = self.int("n_classes")
             && classes != sizes.classes
@@ -279,6 +290,7 @@ impl Model {
             (C::Reasoning, Some("rank_scaled_gaussian")) => {
                 Kernel::RankScaledGaussian { lambda: self.float("lambd").unwrap_or(1.0) }
             }
+            (C::Reasoning, Some("cosine")) => Kernel::Complement,
             (C::Reasoning, _) => Kernel::Gaussian { sigma },
             _ => Kernel::None,
         };

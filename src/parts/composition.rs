@@ -45,6 +45,8 @@ pub enum MetricName {
     LocalOmega,
     /// `|(I - Omega_j Omega_j^T)(x - w_j)|^2`
     Tangent,
+    /// `1 - max(0, cos(x, w))`
+    Cosine,
     /// The user's own: [`Composition::user_metric`].
     Custom,
 }
@@ -62,8 +64,14 @@ impl MetricName {
             MetricName::Omega => "omega",
             MetricName::LocalOmega => "local_omega",
             MetricName::Tangent => "tangent",
+            MetricName::Cosine => "cosine",
             MetricName::Custom => "custom",
         }
+    }
+
+    /// Whether the distance depends on `x - w` alone, so that both may be centred.
+    pub fn is_translation_invariant(self) -> bool {
+        !matches!(self, MetricName::Cosine | MetricName::Custom)
     }
 
     /// The metric's own tensor, if it has one.
@@ -88,6 +96,8 @@ pub enum Kernel {
         /// Width.
         sigma: f64,
     },
+    /// The similarity `1 - D` of a dissimilarity in `[0, 1]`.
+    Complement,
     /// The similarity `exp(-exp(-rank / lambda) D)`, rank 0 = nearest.
     RankScaledGaussian {
         /// Range of the ranks.

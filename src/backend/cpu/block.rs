@@ -10,9 +10,9 @@ use crate::parts::cooperation::reasoning::Reasoning;
 use crate::parts::cooperation::winner_pair::Classes;
 use crate::parts::kernel;
 use crate::parts::metric::{
-    Inputs, Metric, Operand, Pair, Scratch, Sums, chebyshev::Chebyshev, custom::Custom,
-    euclidean::Euclidean, local_omega::LocalOmega, lp::Lp, manhattan::Manhattan, omega::Omega,
-    relevance::Relevance, squared_euclidean::SquaredEuclidean, tangent::Tangent,
+    Inputs, Metric, Operand, Pair, Scratch, Sums, chebyshev::Chebyshev, cosine::Cosine,
+    custom::Custom, euclidean::Euclidean, local_omega::LocalOmega, lp::Lp, manhattan::Manhattan,
+    omega::Omega, relevance::Relevance, squared_euclidean::SquaredEuclidean, tangent::Tangent,
 };
 use crate::parts::objective::{
     PairObjective, cross_entropy, glvq::Glvq, hinge, lvq1::Lvq1, lvq21::Lvq21, nllr, rslvq,
@@ -185,6 +185,7 @@ impl<T: Real> Plan<T> {
             MetricName::Omega => Box::new(Omega::new(inputs, width)),
             MetricName::LocalOmega => Box::new(LocalOmega::new(inputs, width)),
             MetricName::Tangent => Box::new(Tangent::new(inputs, width)),
+            MetricName::Cosine => Box::new(Cosine::new(inputs)),
             MetricName::Custom => {
                 let own = self.composition.user_metric.clone().expect("composed with its metric");
                 Box::new(Custom::new(inputs, own))
@@ -500,6 +501,9 @@ impl<T: Real> Plan<T> {
                     &mut ws.similarities,
                 );
             }
+            Kernel::Complement => {
+                ws.similarities.iter_mut().zip(&ws.d).for_each(|(s, d)| *s = T::one() - *d);
+            }
             Kernel::None => ws.similarities.copy_from_slice(&ws.d),
         }
     }
@@ -519,6 +523,7 @@ impl<T: Real> Plan<T> {
                     &mut ws.g,
                 );
             }
+            Kernel::Complement => ws.g.iter_mut().for_each(|g| *g = -*g),
             Kernel::None => {}
         }
     }

@@ -1,4 +1,4 @@
-//! Other similarities: rank-scaled Gaussian, and cosine.
+//! The rank-scaled Gaussian similarity of distances.
 
 use crate::parts::real::Real;
 
@@ -30,28 +30,6 @@ fn rank_factor<T: Real>(row: &[T], j: usize, lambda: T) -> T {
     num_traits::Float::exp(-T::of(rank(row, j) as f64) / lambda)
 }
 
-/// Cosine of the angle between two vectors; vectors of length 0 count as length machine epsilon.
-pub fn cosine<T: Real>(x: &[T], y: &[T]) -> T {
-    let norm = |v: &[T]| {
-        let square: T = v.iter().map(|a| *a * *a).sum();
-        num_traits::Float::max(num_traits::Float::sqrt(square), T::epsilon())
-    };
-    let dot: T = x.iter().zip(y).map(|(a, b)| *a * *b).sum();
-    dot / (norm(x) * norm(y))
-}
-
-/// Adds `g` times the gradient of the cosine with respect to `y`: `(x^ - S y^)/|y|` with unit vectors `x^`, `y^`.
-pub fn cosine_backward<T: Real>(x: &[T], y: &[T], g: T, dy: &mut [T]) {
-    let norm = |v: &[T]| {
-        let square: T = v.iter().map(|a| *a * *a).sum();
-        num_traits::Float::max(num_traits::Float::sqrt(square), T::epsilon())
-    };
-    let (nx, ny, s) = (norm(x), norm(y), cosine(x, y));
-    for ((d, x), y) in dy.iter_mut().zip(x).zip(y) {
-        *d += g * (*x / nx - s * *y / ny) / ny;
-    }
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -73,21 +51,5 @@ mod tests {
             };
             assert!((g[j] - (at(1e-6) - at(-1e-6)) / 2e-6).abs() < 1e-8);
         }
-    }
-
-    #[test]
-    fn cosine_and_its_gradient() {
-        let (x, y) = ([0.3, -1.0, 2.0], [1.0, 0.5, 0.2]);
-        let mut g = [0.0; 3];
-        cosine_backward(&x, &y, 1.0, &mut g);
-        for a in 0..3 {
-            let at = |h: f64| {
-                let mut y = y;
-                y[a] += h;
-                cosine(&x, &y)
-            };
-            assert!((g[a] - (at(1e-6) - at(-1e-6)) / 2e-6).abs() < 1e-9);
-        }
-        assert_eq!(cosine(&[0.0f32, 0.0], &[1.0, 0.0]), 0.0);
     }
 }

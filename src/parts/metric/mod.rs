@@ -15,6 +15,7 @@ mod block;
 pub mod chebyshev;
 #[cfg(test)]
 mod check;
+pub mod cosine;
 pub mod custom;
 pub mod direct;
 pub mod euclidean;
