@@ -13,8 +13,9 @@
 mod bank;
 mod block;
 pub mod chebyshev;
+pub mod class_omega;
 #[cfg(test)]
-mod check;
+pub(crate) mod check;
 pub mod cosine;
 pub mod custom;
 pub mod direct;
@@ -24,6 +25,7 @@ pub mod lp;
 pub mod manhattan;
 pub mod omega;
 pub mod relevance;
+pub mod spread;
 pub mod squared_euclidean;
 pub mod tangent;
 
@@ -99,7 +101,7 @@ fn round_to_f16<T: Real>(values: &mut [T]) {
 /// Working memory of one thread for one block, reused from block to block.
 ///
 /// Which buffer holds what is the metric's business; buffers grow on first use and stay.
-#[derive(Debug, Default)]
+#[derive(Clone, Debug, Default)]
 pub struct Scratch<T> {
     /// What the forward keeps for the backward of the same block (projections, differences).
     pub kept: Vec<T>,
@@ -111,6 +113,8 @@ pub struct Scratch<T> {
     pub more: Vec<T>,
     /// Pairs sorted by prototype, for metrics that work prototype by prototype.
     pub order: Vec<u32>,
+    /// Working memory of the metrics that a metric is made of.
+    pub nested: Vec<Scratch<T>>,
 }
 
 /// Buffers of a gradient's sums; their lengths are given by [`Metric::sums`].

@@ -1,0 +1,281 @@
+//! The exponential kernel's distance with a learned matrix, in the logarithm (Villmann, Haase & Kaden 2015).
+//!
+//! With `Y = X O`, `V = W O` (`O` = omega_hat, `d x l`), `a = |y|^2`, `b = |v|^2`, `C = y.v`:
+//! `D = e^a + e^b - 2 e^C`. It leaves the range of numbers soon, so everything here is about `ell = ln D`:
+//!
+//! ```text
+//! m = max(a, b)   t = exp(-|a - b|/2)   q = |y - v|^2 = a + b - 2 C
+//! br = expm1(-|a - b|/2)^2 - 2 t expm1(-q/2)      in [0, 2], no cancellation
+//! ell = m + ln br                                  -inf where x = w
+//! ```
+//!
+//! Backward, from `Gam = dL/dell = D dL/dD`. `dD/dy = 2 e^a y - 2 e^C v`, divided by D:
+//!
+//! ```text
+//! dell/dy = (2/br) ( e^(C-m) (y - v) - e^(a-m) expm1(C - a) y )        C - a = (b - a - q)/2
+//! dell/dv = (2/br) ( e^(C-m) (v - y) - e^(b-m) expm1(C - b) v )
+//! dO = X^T dY + W^T dV      dW = dV O^T
+//! ```
+//!
+//! Not translation invariant: rows and prototypes are taken as they are. Pairs with `Gam = 0` (all with `x = w`) contribute nothing.
+
+use crate::parts::linalg::{Mat, gemm};
+use crate::parts::metric::{Inputs, Metric, Pair, Scratch, Sums};
+use crate::parts::real::Real;
+use crate::parts::simd::squared_distance;
+
+/// See the [module](self).
+pub struct Exponential<T: Real> {
+    d: usize,
+    l: usize,
+    w: Vec<T>,
+    omega: Vec<T>,
+    v: Vec<T>,
+    /// `|v|^2`
+    b: Vec<T>,
+    learn_prototypes: bool,
+    learn_own: bool,
+}
+
+fn exp<T: Real>(x: T) -> T {
+    num_traits::Float::exp(x)
+}
+
+/// `ln D` and `br` from a, b and q.
+fn log_distance<T: Real>(a: T, b: T, q: T) -> (T, T) {
+    let half = T::of(0.5);
+    let gap = -num_traits::Float::abs(a - b) * half;
+    let e = num_traits::Float::exp_m1(gap);
+    let br = e * e - T::of(2.0) * exp(gap) * num_traits::Float::exp_m1(-q * half);
+    (num_traits::Float::max(a, b) + num_traits::Float::ln(br), br)
+}
+
+impl<T: Real> Exponential<T> {
+    /// `inputs.own` holds `d x l` values.
+    pub fn new(inputs: Inputs<'_, T>, l: usize) -> Self {
+        let d = inputs.d;
+        let p = inputs.prototypes.len() / d;
+        let mut v = vec![T::zero(); p * l];
+        let omega = Mat::new(inputs.own, d, l);
+        gemm(&mut v, false, T::one(), Mat::new(inputs.prototypes, p, d), omega);
+        inputs.operand.round(&mut v);
+        let b = v.chunks_exact(l).map(|v| v.iter().map(|v| *v * *v).sum()).collect();
+        Exponential {
+            d,
+            l,
+            w: inputs.prototypes.to_vec(),
+            omega: inputs.own.to_vec(),
+            v,
+            b,
+            learn_prototypes: inputs.learn_prototypes,
+            learn_own: inputs.learn_own,
+        }
+    }
+
+    /// Adds a pair's share to `dY` of its row and `dV` of its prototype.
+    fn add(&self, y: &[T], a: T, j: usize, gamma: T, dy: &mut [T], dv: &mut [T]) {
+        let v = &self.v[j * self.l..][..self.l];
+        let (b, q) = (self.b[j], squared_distance(y, v));
+        let (_, br) = log_distance(a, b, q);
+        if br <= T::zero() {
+            return;
+        }
+        let (m, half) = (num_traits::Float::max(a, b), T::of(0.5));
+        let factor = T::of(2.0) * gamma / br;
+        let e_c = exp((a + b - q) * half - m);
+        let on_y = -exp(a - m) * num_traits::Float::exp_m1((b - a - q) * half);
+        let on_v = -exp(b - m) * num_traits::Float::exp_m1((a - b - q) * half);
+        for k in 0..self.l {
+            let e = y[k] - v[k];
+            dy[k] += factor * (e_c * e + on_y * y[k]);
+            dv[k] += factor * (on_v * v[k] - e_c * e);
+        }
+    }
+
+    /// Adds `X^T dY` if the matrix learns.
+    fn close_block(&self, x: &[T], dy: &[T], sums: &mut Sums<T>) {
+        if let [_, domega] = &mut sums[..] {
+            let b = x.len() / self.d;
+            let dy = Mat::new(dy, b, self.l);
+            gemm(domega, true, T::one(), Mat::new(x, b, self.d).t(), dy);
+        }
+    }
+}
+
+impl<T: Real> Metric<T> for Exponential<T> {
+    /// `ell`; keeps `Y` and `a`.
+    fn forward(&self, x: &[T], ell: &mut [T], scratch: &mut Scratch<T>) {
+        let (n, l, p) = (x.len() / self.d, self.l, self.b.len());
+        scratch.kept.resize(n * l, T::zero());
+        let omega = Mat::new(&self.omega, self.d, l);
+        gemm(&mut scratch.kept, false, T::one(), Mat::new(x, n, self.d), omega);
+        scratch.norms.clear();
+        for (y, ell) in scratch.kept.chunks_exact(l).zip(ell.chunks_exact_mut(p)) {
+            let a = y.iter().map(|y| *y * *y).sum();
+            scratch.norms.push(a);
+            for ((v, b), ell) in self.v.chunks_exact(l).zip(&self.b).zip(ell) {
+                *ell = log_distance(a, *b, squared_distance(y, v)).0;
+            }
+        }
+    }
+
+    fn exact(&self, _: &[T], row: usize, prototype: usize, scratch: &mut Scratch<T>) -> T {
+        let l = self.l;
+        let q = squared_distance(&scratch.kept[row * l..][..l], &self.v[prototype * l..][..l]);
+        log_distance(scratch.norms[row], self.b[prototype], q).0
+    }
+
+    /// `dV` (`p x l`); if the matrix learns `X^T dY` (`d x l`).
+    fn sums(&self) -> Vec<usize> {
+        match (self.learn_prototypes, self.learn_own) {
+            (false, false) => vec![],
+            (true, false) => vec![self.v.len()],
+            (_, true) => vec![self.v.len(), self.omega.len()],
+        }
+    }
+
+    fn backward_pairs(
+        &self,
+        x: &[T],
+        pairs: &[Pair<T>],
+        scratch: &mut Scratch<T>,
+        sums: &mut Sums<T>,
+    ) {
+        if sums.is_empty() {
+            return;
+        }
+        let l = self.l;
+        let mut dy = std::mem::take(&mut scratch.work);
+        dy.clear();
+        dy.resize(x.len() / self.d * l, T::zero());
+        for pair in pairs.iter().filter(|pair| pair.g != T::zero()) {
+            let (i, j) = (pair.row as usize, pair.prototype as usize);
+            let (dy, dv) = (&mut dy[i * l..][..l], &mut sums[0][j * l..][..l]);
+            self.add(&scratch.kept[i * l..][..l], scratch.norms[i], j, pair.g, dy, dv);
+        }
+        self.close_block(x, &dy, sums);
+        scratch.work = dy;
+    }
+
+    fn backward_dense(
+        &self,
+        x: &[T],
+        _: &[T],
+        g: &[T],
+        scratch: &mut Scratch<T>,
+        sums: &mut Sums<T>,
+    ) {
+        let p = self.b.len();
+        let pairs: Vec<Pair<T>> = g
+            .iter()
+            .enumerate()
+            .map(|(k, g)| Pair { row: (k / p) as u32, prototype: (k % p) as u32, g: *g })
+            .collect();
+        self.backward_pairs(x, &pairs, scratch, sums);
+    }
+
+    fn finish(&self, sums: &Sums<T>) -> Vec<(&'static str, Vec<T>)> {
+        let (d, l, p) = (self.d, self.l, self.b.len());
+        let mut gradients = vec![];
+        let Some(dv) = sums.first() else { return gradients };
+        let dv = Mat::new(dv, p, l);
+        if self.learn_prototypes {
+            let mut dw = vec![T::zero(); p * d];
+            gemm(&mut dw, false, T::one(), dv, Mat::new(&self.omega, d, l).t());
+            gradients.push(("prototypes", dw));
+        }
+        if let Some(domega) = sums.get(1) {
+            let mut domega = domega.clone();
+            gemm(&mut domega, true, T::one(), Mat::new(&self.w, p, d).t(), dv);
+            gradients.push(("omega_hat", domega));
+        }
+        gradients
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    const D: usize = 3;
+    const L: usize = 2;
+
+    fn values(n: usize, shift: usize) -> Vec<f64> {
+        (0..n).map(|i| (((i + shift) * 29) % 23) as f64 / 23.0 - 0.4).collect()
+    }
+
+    fn build<'a, T: Real>(w: &'a [T], own: &'a [T]) -> Exponential<T> {
+        Exponential::new(
+            Inputs {
+                d: D,
+                prototypes: w,
+                own,
+                learn_prototypes: true,
+                learn_own: true,
+                operand: Default::default(),
+            },
+            L,
+        )
+    }
+
+    /// `sum g ln D` over all pairs, from the plain formula.
+    fn plain(x: &[f64], w: &[f64], own: &[f64], g: &[f64]) -> f64 {
+        let p = w.len() / D;
+        let project = |r: &[f64]| -> Vec<f64> {
+            (0..L).map(|k| (0..D).map(|a| r[a] * own[a * L + k]).sum()).collect()
+        };
+        let dot = |a: &[f64], b: &[f64]| a.iter().zip(b).map(|(a, b)| a * b).sum::<f64>();
+        let mut sum = 0.0;
+        for (i, x) in x.chunks(D).enumerate() {
+            for (j, w) in w.chunks(D).enumerate() {
+                let (y, v) = (project(x), project(w));
+                let d = dot(&y, &y).exp() + dot(&v, &v).exp() - 2.0 * dot(&y, &v).exp();
+                sum += g[i * p + j] * d.ln();
+            }
+        }
+        sum
+    }
+
+    #[test]
+    fn values_and_gradients() {
+        let (x, w, own) = (values(5 * D, 0), values(4 * D, 7), values(D * L, 3));
+        let g = values(20, 11);
+        let metric = build(&w, &own);
+        let (mut ell, mut scratch) = (vec![0.0; 20], Scratch::default());
+        metric.forward(&x, &mut ell, &mut scratch);
+        let total: f64 = ell.iter().zip(&g).map(|(e, g)| e * g).sum();
+        assert!((total - plain(&x, &w, &own, &g)).abs() < 1e-10);
+        assert_eq!(metric.exact(&x, 2, 3, &mut scratch), ell[11]);
+        let mut sums = metric.sums().into_iter().map(|n| vec![0.0; n]).collect();
+        metric.backward_dense(&x, &ell, &g, &mut scratch, &mut sums);
+        for (name, gradient) in metric.finish(&sums) {
+            for (i, got) in gradient.iter().enumerate() {
+                let at = |h: f64| {
+                    let (mut w, mut own) = (w.clone(), own.clone());
+                    if name == "prototypes" {
+                        w[i] += h;
+                    } else {
+                        own[i] += h;
+                    }
+                    plain(&x, &w, &own, &g)
+                };
+                let slope = (at(1e-6) - at(-1e-6)) / 2e-6;
+                assert!((got - slope).abs() < 1e-6 * slope.abs().max(1.0), "{name} {i}: {got} {slope}");
+            }
+        }
+    }
+
+    #[test]
+    fn large_and_coincident_rows_are_finite() {
+        let x: Vec<f32> = values(2 * D, 0).iter().map(|v| *v as f32 * 100.0).collect();
+        let w = [&x[..D], &[1.0, 2.0, 3.0]].concat();
+        let own: Vec<f32> = values(D * L, 3).iter().map(|v| *v as f32).collect();
+        let metric = build(&w, &own);
+        let (mut ell, mut scratch) = (vec![0.0; 4], Scratch::default());
+        metric.forward(&x, &mut ell, &mut scratch);
+        assert!(ell[0] == f32::NEG_INFINITY && ell[1..].iter().all(|e| e.is_finite()), "{ell:?}");
+        let mut sums = metric.sums().into_iter().map(|n| vec![0.0; n]).collect();
+        metric.backward_dense(&x, &ell, &[0.0, 0.5, -0.5, 0.1], &mut scratch, &mut sums);
+        assert!(metric.finish(&sums).iter().all(|(_, g)| g.iter().all(|v| v.is_finite())));
+    }
+}
