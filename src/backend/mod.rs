@@ -93,6 +93,8 @@ pub struct Problem<'a> {
     pub row_weights: Option<Vec<f64>>,
     /// Number of classes.
     pub classes: usize,
+    /// The class that one-class models are about; 0 for all others.
+    pub target: u32,
     /// Class of each prototype.
     pub prototype_labels: &'a [u32],
     /// Subtracted from rows and prototypes before distances are taken.
@@ -115,6 +117,8 @@ pub struct Question<'a> {
     pub composition: &'a Composition,
     /// Number of classes.
     pub classes: usize,
+    /// The class that one-class models are about; 0 for all others.
+    pub target: u32,
     /// Class of each prototype.
     pub prototype_labels: &'a [u32],
     /// As in [`Problem::centre`].
@@ -198,7 +202,7 @@ pub trait Session {
     /// Restores it.
     fn restore_optimizer(&mut self, state: &Tensors<f64>) -> Result<()>;
 
-    /// `to <- to + a (from - to)` on the tensors that learn; `a = 1` copies exactly.
+    /// `to <- to + a (from - to)` on the tensors that learn; `a = 1` copies all tensors exactly.
     fn blend(&mut self, to: Slot, from: Slot, a: f64);
 
     /// Applies the constraints to a slot.
@@ -224,6 +228,9 @@ pub trait Predictor {
 
     /// Class scores of the models that reason about components, `n x classes`.
     fn class_scores(&self, features: &Features) -> Result<Array2<f64>>;
+
+    /// Score of each row, high for the target class, of one-class models.
+    fn target_scores(&self, features: &Features) -> Result<Vec<f64>>;
 
     /// What the model projects rows to: `n x l`; distances if it has no projection.
     fn transform(&self, features: &Features) -> Result<Array2<f64>>;

@@ -12,6 +12,14 @@ use crate::error::{Error, Result};
 pub enum Family {
     /// The core LVQ family.
     Lvq,
+    /// Supervised neural gas.
+    SupervisedNeuralGas,
+    /// One-class LVQ and SVQ-OCC.
+    OneClass,
+    /// Differentiating kernels.
+    DifferentiatingKernel,
+    /// Wasserstein LVQ.
+    Wasserstein,
 }
 
 impl Family {
@@ -19,6 +27,10 @@ impl Family {
     pub fn title(self) -> &'static str {
         match self {
             Family::Lvq => "learning vector quantization",
+            Family::SupervisedNeuralGas => "supervised neural gas",
+            Family::OneClass => "one-class learning vector quantization",
+            Family::DifferentiatingKernel => "differentiating kernels",
+            Family::Wasserstein => "Wasserstein learning vector quantization",
         }
     }
 
@@ -26,6 +38,10 @@ impl Family {
     pub fn key(self) -> &'static str {
         match self {
             Family::Lvq => "lvq",
+            Family::SupervisedNeuralGas => "sng",
+            Family::OneClass => "oc",
+            Family::DifferentiatingKernel => "dk",
+            Family::Wasserstein => "w2",
         }
     }
 }
@@ -35,14 +51,33 @@ impl Family {
 pub enum MetricChoice {
     /// Squared Euclidean unless `distance_fn` says otherwise.
     Pluggable,
+    /// `|x - w|^2`
+    SquaredEuclidean,
     /// `sum softmax(rho)_a (x_a - w_a)^2`
     Relevance,
     /// `|(x - w) Omega|^2`
     Omega,
+    /// `|(x - w_j) Omega_c(j)|^2`
+    ClassOmega,
     /// `|(x - w_j) Omega_j|^2`
     LocalOmega,
+    /// `x L x - 2 x L w + w L w` in the exponential kernel
+    Bilinear,
     /// `|(I - Omega_j Omega_j^T)(x - w_j)|^2`
     Tangent,
+}
+
+/// The kernel of a row.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum KernelChoice {
+    /// None.
+    None,
+    /// A similarity of given width.
+    Similarity,
+    /// The Gaussian kernel's distance, a learned bandwidth per prototype.
+    Gaussian,
+    /// The exponential kernel's distance.
+    Exponential,
 }
 
 /// The cooperation of a row.
@@ -58,6 +93,14 @@ pub enum CooperationChoice {
     Posterior,
     /// Classification by components.
     Reasoning,
+    /// Ranks within the row's class.
+    RanksOwn,
+    /// Ranks within each class.
+    RanksEach,
+    /// Ranks among all.
+    RanksAll,
+    /// Gaussian responsibilities times ranks.
+    PosteriorRanks,
 }
 
 /// The objective of a row.
@@ -77,6 +120,10 @@ pub enum ObjectiveChoice {
     Rslvq,
     /// Margin loss on class scores.
     Hinge,
+    /// The ratio against a threshold.
+    OneClass,
+    /// Representation and classification cost.
+    SvqOcc,
     /// LVQ1 / LVQ2.1 moves, no gradient.
     Hebbian,
     /// Median LVQ, no gradient.
@@ -88,6 +135,12 @@ pub enum ObjectiveChoice {
 pub enum ConstraintChoice {
     /// Orthonormal bases: the polar factor of each.
     Polar,
+    /// The trace of each omega is the number of features.
+    TraceNormalise,
+    /// The tensor stays above its floor.
+    Clamp(&'static str),
+    /// The ranks' range shrinks.
+    Anneal(&'static str),
 }
 
 /// A learnable tensor of a row.
@@ -110,6 +163,10 @@ pub struct Row {
     pub summary: &'static str,
     /// Metric.
     pub metric: MetricChoice,
+    /// Whether prototypes have variances.
+    pub spread: bool,
+    /// Kernel.
+    pub kernel: KernelChoice,
     /// Cooperation.
     pub cooperation: CooperationChoice,
     /// Objective or update rule.
@@ -142,15 +199,23 @@ const RELEVANCES: TensorSpec = tensor("relevances", "d");
 const OMEGA: TensorSpec = tensor("omega", "d,l");
 const LOCAL_OMEGAS: TensorSpec = tensor("omegas", "p,d,l");
 const BASES: TensorSpec = tensor("omegas", "p,d,s");
+const CLASS_OMEGAS: TensorSpec = tensor("omegas", "C,d,l");
+const OMEGA_HAT: TensorSpec = tensor("omega_hat", "d,l");
+const SIGMAS: TensorSpec = tensor("sigmas", "p");
+const RADII: TensorSpec = tensor("radii", "p");
+const THETAS: TensorSpec = tensor("thetas", "p");
+const LOG_VARIANCES: TensorSpec = tensor("log_variances", "p,d");
+
+/// How many prototypes a class gets.
+const COUNTS: &[Parameter] = &[parameter(
+    "n_prototypes_per_class",
+    Kind::Counts,
+    "1",
+    "prototypes of each class: one count, a list by class, or a map label=count",
+)];
 
 /// How prototypes start (all models with class prototypes).
 const START: &[Parameter] = &[
-    parameter(
-        "n_prototypes_per_class",
-        Kind::Counts,
-        "1",
-        "prototypes of each class: one count, a list by class, or a map label=count",
-    ),
     parameter(
         "prototypes_initializer",
         Kind::Choice(crate::parts::initialiser::NAMES),
@@ -277,6 +342,81 @@ const INFERENCE: &[Parameter] = &[parameter(
     "metric of probabilities, confidence and win ratios (compatibility)",
 )];
 
+/// **NG**: the ranks' range.
+const RANGE: &[Parameter] = &[
+    parameter("gamma_init", POSITIVE, "none", "range of the ranks at the start; none: half the largest number of prototypes in a scope"),
+    parameter("gamma_final", NOT_NEGATIVE, "0.01", "its floor"),
+    parameter("gamma_decay", DECAY, "none", "factor per update; none: the floor is reached with the last"),
+];
+
+/// A factor in `(0, 1]`.
+const DECAY: Kind = Kind::Float { min: 0.0, max: 1.0, min_included: false };
+
+/// Gradient through the nearest wrong prototype, against the others'.
+const LR_RATIO: &[Parameter] = &[parameter(
+    "lr_ratio",
+    NOT_NEGATIVE,
+    "0.5",
+    "factor of the gradient through the nearest wrong prototype",
+)];
+
+/// The same, and a rate of its own for the class-wise maps.
+const LR_RATIO_CLASS: &[Parameter] = &[
+    parameter("lr_ratio", NOT_NEGATIVE, "1", "factor of the gradient through the nearest wrong prototype"),
+    parameter("omega_lr", POSITIVE, "none", "learning rate of the omegas; none: that of the run"),
+];
+
+/// How classwise distances are pooled for probabilities.
+const POOLING: &[Parameter] = &[parameter(
+    "pooling",
+    Kind::Choice(&["min", "ng"]),
+    "min",
+    "probabilities from the least distance to a class, or from its rank-weighted mean as in training",
+)];
+
+/// Scope of the ranks beside responsibilities.
+const RANK_SCOPE: &[Parameter] = &[parameter(
+    "rank_scope",
+    Kind::Choice(&["all", "class"]),
+    "all",
+    "ranks among all prototypes, or within each class",
+)];
+
+/// **OC**: one class to be told from everything else.
+const ONE_CLASS: &[Parameter] = &[
+    parameter("n_prototypes", Kind::Int { min: 1 }, "3", "prototypes, all of the target class"),
+    parameter("target_label", Kind::Label, "none", "the class to be told from all others; none: the most frequent"),
+];
+
+/// Width of one-class responsibilities.
+const WIDTH: &[Parameter] =
+    &[parameter("sigma", POSITIVE, "1", "width of the responsibilities' Gaussians")];
+
+/// **SVQ**: costs of SVQ-OCC.
+const SVQ: &[Parameter] = &[
+    parameter("alpha", UNIT, "0.5", "share of the representation; the rest is classification"),
+    parameter("cost_function", Kind::Choice(&["contrastive", "brier", "cross_entropy"]), "contrastive", "the classification cost"),
+    parameter("response_type", Kind::Choice(&["gaussian", "student_t", "uniform"]), "gaussian", "how prototypes respond to a row"),
+    parameter("sigma", POSITIVE, "0.1", "width of the soft step at the threshold"),
+    parameter("gamma_resp", POSITIVE, "1", "inverse temperature of the gaussian response"),
+    parameter("nu", POSITIVE, "1", "degrees of freedom of the student_t response"),
+    parameter("lambda_init", POSITIVE, "none", "range of the ranks at the start; none: half the number of prototypes"),
+    parameter("lambda_final", NOT_NEGATIVE, "0.01", "its floor"),
+    parameter("lambda_decay", DECAY, "none", "factor per update; none: the floor is reached with the last"),
+];
+
+/// **K**: bandwidths of the Gaussian kernel.
+const BANDWIDTHS: &[Parameter] = &[
+    parameter("sigma_init", Kind::ChoiceOrPositive(&["median", "mean"]), "median", "bandwidth at the start: of the distances to the rows of the class, or a number"),
+    parameter("sigma_min", POSITIVE, "0.001", "floor of the bandwidths"),
+];
+
+/// **E**: the exponential kernel's matrix.
+const KERNEL_MATRIX: &[Parameter] = &[
+    parameter("omega_hat_scale", FINITE, "0.1", "scale of the matrix at the start, not 0"),
+    parameter("latent_dim", Kind::Int { min: 1 }, "none", "columns of omega_hat; none: as many as features"),
+];
+
 /// Classification by components.
 const COMPONENTS: &[Parameter] = &[
     parameter("n_components", Kind::Int { min: 1 }, "5", "components, shared by all classes"),
@@ -350,8 +490,9 @@ const ASSIGNMENT: &[Parameter] = &[parameter(
     "rows a prototype answers for",
 )];
 
-use ConstraintChoice::Polar;
+use ConstraintChoice::{Anneal, Clamp, Polar, TraceNormalise};
 use CooperationChoice as C;
+use KernelChoice as K;
 use MetricChoice as M;
 use ObjectiveChoice as O;
 
@@ -361,12 +502,157 @@ const BASE: Row = Row {
     family: Family::Lvq,
     summary: "",
     metric: M::Pluggable,
+    spread: false,
+    kernel: K::None,
     cooperation: C::WinnerPair,
     objective: O::Glvq,
     constraints: &[],
     tensors: &[PROTOTYPES],
-    parameters: &[START, DISTANCE],
+    parameters: &[COUNTS, START, DISTANCE],
     paper: "",
+};
+
+/// Supervised neural gas: GLVQ with ranks.
+const SNG: Row = Row {
+    family: Family::SupervisedNeuralGas,
+    metric: M::SquaredEuclidean,
+    cooperation: C::RanksOwn,
+    constraints: &[Anneal("gamma")],
+    parameters: &[COUNTS, START, TRANSFER, RANGE, LR_RATIO, TIES],
+    paper: "Hammer, Strickert & Villmann 2005",
+    ..BASE
+};
+
+/// Cross-entropy with ranks in each class.
+const CE_NG: Row = Row {
+    family: Family::SupervisedNeuralGas,
+    cooperation: C::RanksEach,
+    objective: O::CrossEntropy,
+    constraints: &[Anneal("gamma")],
+    parameters: &[COUNTS, START, RANGE, POOLING, LATENT, INFERENCE],
+    paper: "Villmann et al. 2019; Hammer et al. 2003",
+    ..BASE
+};
+
+/// Robust soft LVQ with ranks.
+const RS_NG: Row = Row {
+    family: Family::SupervisedNeuralGas,
+    cooperation: C::PosteriorRanks,
+    objective: O::Rslvq,
+    constraints: &[Anneal("gamma")],
+    parameters: &[COUNTS, START, RANGE, SOFT, RANK_SCOPE, LATENT, INFERENCE],
+    paper: "Seo & Obermayer 2003; Hammer et al. 2003",
+    ..BASE
+};
+
+/// One-class LVQ, winner takes all.
+const OC: Row = Row {
+    family: Family::OneClass,
+    cooperation: C::Winner,
+    objective: O::OneClass,
+    tensors: &[PROTOTYPES, RADII],
+    parameters: &[ONE_CLASS, START, TRANSFER],
+    paper: "Sato & Yamada 1995; Staps et al. 2022",
+    ..BASE
+};
+
+/// One-class LVQ with ranks.
+const OC_NG: Row = Row {
+    cooperation: C::RanksAll,
+    constraints: &[Anneal("gamma")],
+    parameters: &[ONE_CLASS, START, TRANSFER, RANGE],
+    paper: "Staps et al. 2022; Martinetz, Berkovich & Schulten 1993",
+    ..OC
+};
+
+/// One-class LVQ with responsibilities.
+const OC_RS: Row = Row {
+    cooperation: C::Posterior,
+    parameters: &[ONE_CLASS, START, TRANSFER, WIDTH],
+    paper: "Seo & Obermayer 2003; Staps et al. 2022",
+    ..OC
+};
+
+/// One-class LVQ with responsibilities times ranks.
+const OC_RS_NG: Row = Row {
+    cooperation: C::PosteriorRanks,
+    constraints: &[Anneal("gamma")],
+    parameters: &[ONE_CLASS, START, TRANSFER, WIDTH, RANGE],
+    paper: "Seo & Obermayer 2003; Hammer et al. 2003; Staps et al. 2022",
+    ..OC
+};
+
+/// SVQ-OCC.
+const SVQ_OCC: Row = Row {
+    metric: M::SquaredEuclidean,
+    cooperation: C::RanksAll,
+    objective: O::SvqOcc,
+    constraints: &[Clamp("thetas"), Anneal("lambda_ng")],
+    tensors: &[PROTOTYPES, THETAS],
+    parameters: &[ONE_CLASS, START, SVQ],
+    paper: "Staps et al. 2022",
+    ..OC
+};
+
+/// Gaussian kernel with learned bandwidths.
+const DK: Row = Row {
+    family: Family::DifferentiatingKernel,
+    metric: M::SquaredEuclidean,
+    kernel: K::Gaussian,
+    constraints: &[Clamp("sigmas")],
+    tensors: &[PROTOTYPES, SIGMAS],
+    parameters: &[COUNTS, START, TRANSFER, BANDWIDTHS, TIES, INFERENCE],
+    paper: "Villmann, Haase & Kaden 2015",
+    ..BASE
+};
+
+/// Exponential kernel with a learned matrix.
+const DKM: Row = Row {
+    metric: M::Bilinear,
+    kernel: K::Exponential,
+    constraints: &[],
+    tensors: &[PROTOTYPES, OMEGA_HAT],
+    parameters: &[COUNTS, START, TRANSFER, KERNEL_MATRIX, TIES, INFERENCE],
+    ..DK
+};
+
+/// The Gaussian kernel with ranks.
+const DK_NG: Row = Row {
+    cooperation: C::RanksOwn,
+    constraints: &[Clamp("sigmas"), Anneal("gamma")],
+    parameters: &[COUNTS, START, TRANSFER, BANDWIDTHS, RANGE, LR_RATIO, TIES, INFERENCE],
+    paper: "Villmann, Haase & Kaden 2015; Hammer, Strickert & Villmann 2005",
+    ..DK
+};
+
+/// The Gaussian kernel for one class.
+const OC_DK: Row = Row {
+    cooperation: C::Winner,
+    objective: O::OneClass,
+    tensors: &[PROTOTYPES, RADII, SIGMAS],
+    parameters: &[ONE_CLASS, START, TRANSFER, BANDWIDTHS],
+    paper: "Villmann, Haase & Kaden 2015; Staps et al. 2022",
+    ..DK
+};
+
+/// The Gaussian kernel for one class with ranks.
+const OC_DK_NG: Row = Row {
+    cooperation: C::RanksAll,
+    constraints: &[Clamp("sigmas"), Anneal("gamma")],
+    parameters: &[ONE_CLASS, START, TRANSFER, BANDWIDTHS, RANGE],
+    paper: "Villmann, Haase & Kaden 2015; Staps et al. 2022; Martinetz et al. 1993",
+    ..OC_DK
+};
+
+/// Wasserstein LVQ.
+const W2: Row = Row {
+    family: Family::Wasserstein,
+    metric: M::SquaredEuclidean,
+    spread: true,
+    tensors: &[PROTOTYPES, LOG_VARIANCES],
+    parameters: &[COUNTS, START, TRANSFER, TIES, INFERENCE],
+    paper: "Sato & Yamada 1996; Givens & Shortt 1984",
+    ..BASE
 };
 
 /// All models, in the order of the specification.
@@ -374,7 +660,7 @@ pub const CATALOGUE: &[Row] = &[
     Row {
         name: "GLVQ",
         summary: "margin-maximising prototype classifier",
-        parameters: &[START, DISTANCE, TRANSFER, TIES],
+        parameters: &[COUNTS, START, DISTANCE, TRANSFER, TIES],
         paper: "Sato & Yamada 1995",
         ..BASE
     },
@@ -382,7 +668,7 @@ pub const CATALOGUE: &[Row] = &[
         name: "GLVQ1",
         summary: "gradient descent on LVQ1's cost",
         objective: O::Lvq1,
-        parameters: &[START, DISTANCE, TIES],
+        parameters: &[COUNTS, START, DISTANCE, TIES],
         paper: "Kohonen 1990",
         ..BASE
     },
@@ -390,7 +676,7 @@ pub const CATALOGUE: &[Row] = &[
         name: "GLVQ21",
         summary: "gradient descent on LVQ2.1's cost (unbounded below)",
         objective: O::Lvq21,
-        parameters: &[START, DISTANCE, TIES],
+        parameters: &[COUNTS, START, DISTANCE, TIES],
         paper: "Kohonen 1990",
         ..BASE
     },
@@ -399,7 +685,7 @@ pub const CATALOGUE: &[Row] = &[
         summary: "cross-entropy over classwise minimum distances",
         cooperation: C::ClassMinimum,
         objective: O::CrossEntropy,
-        parameters: &[START, DISTANCE, TIES],
+        parameters: &[COUNTS, START, DISTANCE, TIES],
         paper: "Villmann et al. 2019",
         ..BASE
     },
@@ -408,7 +694,7 @@ pub const CATALOGUE: &[Row] = &[
         summary: "soft LVQ: likelihood ratio of a Gaussian mixture",
         cooperation: C::Posterior,
         objective: O::Nllr,
-        parameters: &[START, DISTANCE, SOFT],
+        parameters: &[COUNTS, START, DISTANCE, SOFT],
         paper: "Seo & Obermayer 2003",
         ..BASE
     },
@@ -417,7 +703,7 @@ pub const CATALOGUE: &[Row] = &[
         summary: "robust soft LVQ: posterior of the right class",
         cooperation: C::Posterior,
         objective: O::Rslvq,
-        parameters: &[START, DISTANCE, SOFT, EXACT_LOG],
+        parameters: &[COUNTS, START, DISTANCE, SOFT, EXACT_LOG],
         paper: "Seo & Obermayer 2003",
         ..BASE
     },
@@ -426,7 +712,7 @@ pub const CATALOGUE: &[Row] = &[
         summary: "GLVQ with one learned weight per feature",
         metric: M::Relevance,
         tensors: &[PROTOTYPES, RELEVANCES],
-        parameters: &[START, TRANSFER, TIES, INFERENCE],
+        parameters: &[COUNTS, START, TRANSFER, TIES, INFERENCE],
         paper: "Hammer & Villmann 2002",
         ..BASE
     },
@@ -435,7 +721,7 @@ pub const CATALOGUE: &[Row] = &[
         summary: "GLVQ with a learned linear map",
         metric: M::Omega,
         tensors: &[PROTOTYPES, OMEGA],
-        parameters: &[START, TRANSFER, LATENT, TIES, INFERENCE],
+        parameters: &[COUNTS, START, TRANSFER, LATENT, TIES, INFERENCE],
         paper: "Schneider, Biehl & Hammer 2009",
         ..BASE
     },
@@ -444,7 +730,7 @@ pub const CATALOGUE: &[Row] = &[
         summary: "GLVQ with a learned linear map per prototype",
         metric: M::LocalOmega,
         tensors: &[PROTOTYPES, LOCAL_OMEGAS],
-        parameters: &[START, TRANSFER, LATENT, TIES, INFERENCE],
+        parameters: &[COUNTS, START, TRANSFER, LATENT, TIES, INFERENCE],
         paper: "Schneider, Biehl & Hammer 2009",
         ..BASE
     },
@@ -454,7 +740,7 @@ pub const CATALOGUE: &[Row] = &[
         metric: M::Tangent,
         constraints: &[Polar],
         tensors: &[PROTOTYPES, BASES],
-        parameters: &[START, TRANSFER, SUBSPACE, TIES, INFERENCE],
+        parameters: &[COUNTS, START, TRANSFER, SUBSPACE, TIES, INFERENCE],
         paper: "Saralajew & Villmann 2016",
         ..BASE
     },
@@ -465,7 +751,7 @@ pub const CATALOGUE: &[Row] = &[
         cooperation: C::Posterior,
         objective: O::Rslvq,
         tensors: &[PROTOTYPES, OMEGA],
-        parameters: &[START, SOFT, EXACT_LOG, LATENT, INFERENCE],
+        parameters: &[COUNTS, START, SOFT, EXACT_LOG, LATENT, INFERENCE],
         paper: "Schneider, Biehl & Hammer 2009",
         ..BASE
     },
@@ -476,13 +762,14 @@ pub const CATALOGUE: &[Row] = &[
         cooperation: C::Posterior,
         objective: O::Rslvq,
         tensors: &[PROTOTYPES, LOCAL_OMEGAS],
-        parameters: &[START, SOFT, EXACT_LOG, LATENT, INFERENCE],
+        parameters: &[COUNTS, START, SOFT, EXACT_LOG, LATENT, INFERENCE],
         paper: "Schneider, Biehl & Hammer 2009",
         ..BASE
     },
     Row {
         name: "CBC",
         summary: "classification by components: detections and reasoning",
+        kernel: K::Similarity,
         cooperation: C::Reasoning,
         objective: O::Hinge,
         tensors: &[tensor("components", "p,d"), tensor("reasonings", "p,C,2")],
@@ -502,7 +789,7 @@ pub const CATALOGUE: &[Row] = &[
         name: "LVQ21",
         summary: "nearest right and nearest wrong prototype move (batch form)",
         objective: O::Hebbian,
-        parameters: &[START, DISTANCE, WINDOW],
+        parameters: &[COUNTS, START, DISTANCE, WINDOW],
         paper: "Kohonen 1990",
         ..BASE
     },
@@ -510,9 +797,392 @@ pub const CATALOGUE: &[Row] = &[
         name: "MedianLVQ",
         summary: "prototypes are rows of the data",
         objective: O::Medoid,
-        parameters: &[START, DISTANCE, ASSIGNMENT],
+        parameters: &[COUNTS, START, DISTANCE, ASSIGNMENT],
         paper: "Nebel, Hammer, Frohberg & Villmann 2015",
         ..BASE
+    },
+    Row {
+        name: "SNG",
+        summary: "GLVQ in which all prototypes of the class learn, by rank",
+        ..SNG
+    },
+    Row {
+        name: "SRNG",
+        summary: "supervised neural gas with one learned weight per feature",
+        metric: M::Relevance,
+        tensors: &[PROTOTYPES, RELEVANCES],
+        parameters: &[COUNTS, START, TRANSFER, RANGE, LR_RATIO, TIES, INFERENCE],
+        ..SNG
+    },
+    Row {
+        name: "SMNG",
+        summary: "supervised neural gas with a learned linear map",
+        metric: M::Omega,
+        tensors: &[PROTOTYPES, OMEGA],
+        parameters: &[COUNTS, START, TRANSFER, RANGE, LR_RATIO, LATENT, TIES, INFERENCE],
+        paper: "Hammer et al. 2005; Schneider, Biehl & Hammer 2009",
+        ..SNG
+    },
+    Row {
+        name: "SCMNG",
+        summary: "supervised neural gas with a learned linear map per class",
+        metric: M::ClassOmega,
+        tensors: &[PROTOTYPES, CLASS_OMEGAS],
+        parameters: &[COUNTS, START, TRANSFER, RANGE, LR_RATIO_CLASS, LATENT, TIES, INFERENCE],
+        paper: "Hammer et al. 2005; Schneider, Biehl & Hammer 2009",
+        ..SNG
+    },
+    Row {
+        name: "SLNG",
+        summary: "supervised neural gas with a learned linear map per prototype",
+        metric: M::LocalOmega,
+        tensors: &[PROTOTYPES, LOCAL_OMEGAS],
+        parameters: &[COUNTS, START, TRANSFER, RANGE, LR_RATIO, LATENT, TIES, INFERENCE],
+        paper: "Hammer et al. 2005; Schneider, Biehl & Hammer 2009",
+        ..SNG
+    },
+    Row {
+        name: "STNG",
+        summary: "supervised neural gas with a tangent subspace per prototype",
+        metric: M::Tangent,
+        constraints: &[Polar, Anneal("gamma")],
+        tensors: &[PROTOTYPES, BASES],
+        parameters: &[COUNTS, START, TRANSFER, RANGE, LR_RATIO, SUBSPACE, TIES, INFERENCE],
+        paper: "Hammer et al. 2005; Saralajew & Villmann 2016",
+        ..SNG
+    },
+    Row {
+        name: "CELVQ_NG",
+        summary: "cross-entropy over rank-weighted class distances",
+        parameters: &[COUNTS, START, DISTANCE, RANGE, POOLING],
+        ..CE_NG
+    },
+    Row {
+        name: "MCELVQ_NG",
+        summary: "the same with a learned linear map",
+        metric: M::Omega,
+        tensors: &[PROTOTYPES, OMEGA],
+        ..CE_NG
+    },
+    Row {
+        name: "LCELVQ_NG",
+        summary: "the same with a learned linear map per prototype",
+        metric: M::LocalOmega,
+        tensors: &[PROTOTYPES, LOCAL_OMEGAS],
+        ..CE_NG
+    },
+    Row {
+        name: "TCELVQ_NG",
+        summary: "the same with a tangent subspace per prototype",
+        metric: M::Tangent,
+        constraints: &[Polar, Anneal("gamma")],
+        tensors: &[PROTOTYPES, BASES],
+        parameters: &[COUNTS, START, RANGE, POOLING, SUBSPACE, INFERENCE],
+        ..CE_NG
+    },
+    Row {
+        name: "RSLVQ_NG",
+        summary: "robust soft LVQ with responsibilities times ranks",
+        parameters: &[COUNTS, START, DISTANCE, RANGE, SOFT, RANK_SCOPE],
+        ..RS_NG
+    },
+    Row {
+        name: "MRSLVQ_NG",
+        summary: "the same with a learned linear map",
+        metric: M::Omega,
+        tensors: &[PROTOTYPES, OMEGA],
+        ..RS_NG
+    },
+    Row {
+        name: "LMRSLVQ_NG",
+        summary: "the same with a learned linear map per prototype",
+        metric: M::LocalOmega,
+        tensors: &[PROTOTYPES, LOCAL_OMEGAS],
+        ..RS_NG
+    },
+    Row {
+        name: "OCGLVQ",
+        summary: "one class against a threshold per prototype",
+        constraints: &[],
+        tensors: &[PROTOTYPES, RADII],
+        parameters: &[ONE_CLASS, START, DISTANCE, TRANSFER],
+        ..OC
+    },
+    Row {
+        name: "OCGRLVQ",
+        summary: "one class against a threshold per prototype with one learned weight per feature",
+        metric: M::Relevance,
+        constraints: &[],
+        tensors: &[PROTOTYPES, RADII, RELEVANCES],
+        parameters: &[ONE_CLASS, START, TRANSFER],
+        ..OC
+    },
+    Row {
+        name: "OCGMLVQ",
+        summary: "one class against a threshold per prototype with a learned linear map",
+        metric: M::Omega,
+        constraints: &[TraceNormalise],
+        tensors: &[PROTOTYPES, RADII, OMEGA],
+        parameters: &[ONE_CLASS, START, TRANSFER, LATENT],
+        ..OC
+    },
+    Row {
+        name: "OCLGMLVQ",
+        summary: "one class against a threshold per prototype with a learned linear map per prototype",
+        metric: M::LocalOmega,
+        constraints: &[TraceNormalise],
+        tensors: &[PROTOTYPES, RADII, LOCAL_OMEGAS],
+        parameters: &[ONE_CLASS, START, TRANSFER, LATENT],
+        ..OC
+    },
+    Row {
+        name: "OCGTLVQ",
+        summary: "one class against a threshold per prototype with a tangent subspace per prototype",
+        metric: M::Tangent,
+        constraints: &[Polar],
+        tensors: &[PROTOTYPES, RADII, BASES],
+        parameters: &[ONE_CLASS, START, TRANSFER, SUBSPACE],
+        ..OC
+    },
+    Row {
+        name: "OCGLVQ_NG",
+        summary: "one class, all prototypes by rank",
+        constraints: &[Anneal("gamma")],
+        tensors: &[PROTOTYPES, RADII],
+        parameters: &[ONE_CLASS, START, DISTANCE, TRANSFER, RANGE],
+        ..OC_NG
+    },
+    Row {
+        name: "OCGRLVQ_NG",
+        summary: "one class, all prototypes by rank with one learned weight per feature",
+        metric: M::Relevance,
+        constraints: &[Anneal("gamma")],
+        tensors: &[PROTOTYPES, RADII, RELEVANCES],
+        parameters: &[ONE_CLASS, START, TRANSFER, RANGE],
+        ..OC_NG
+    },
+    Row {
+        name: "OCGMLVQ_NG",
+        summary: "one class, all prototypes by rank with a learned linear map",
+        metric: M::Omega,
+        constraints: &[TraceNormalise, Anneal("gamma")],
+        tensors: &[PROTOTYPES, RADII, OMEGA],
+        parameters: &[ONE_CLASS, START, TRANSFER, RANGE, LATENT],
+        ..OC_NG
+    },
+    Row {
+        name: "OCLGMLVQ_NG",
+        summary: "one class, all prototypes by rank with a learned linear map per prototype",
+        metric: M::LocalOmega,
+        constraints: &[TraceNormalise, Anneal("gamma")],
+        tensors: &[PROTOTYPES, RADII, LOCAL_OMEGAS],
+        parameters: &[ONE_CLASS, START, TRANSFER, RANGE, LATENT],
+        ..OC_NG
+    },
+    Row {
+        name: "OCGTLVQ_NG",
+        summary: "one class, all prototypes by rank with a tangent subspace per prototype",
+        metric: M::Tangent,
+        constraints: &[Polar, Anneal("gamma")],
+        tensors: &[PROTOTYPES, RADII, BASES],
+        parameters: &[ONE_CLASS, START, TRANSFER, RANGE, SUBSPACE],
+        ..OC_NG
+    },
+    Row {
+        name: "OCRSLVQ",
+        summary: "one class, all prototypes by responsibility",
+        constraints: &[],
+        tensors: &[PROTOTYPES, RADII],
+        parameters: &[ONE_CLASS, START, DISTANCE, TRANSFER, WIDTH],
+        ..OC_RS
+    },
+    Row {
+        name: "OCMRSLVQ",
+        summary: "one class, all prototypes by responsibility with a learned linear map",
+        metric: M::Omega,
+        constraints: &[],
+        tensors: &[PROTOTYPES, RADII, OMEGA],
+        parameters: &[ONE_CLASS, START, TRANSFER, WIDTH, LATENT],
+        ..OC_RS
+    },
+    Row {
+        name: "OCLMRSLVQ",
+        summary: "one class, all prototypes by responsibility with a learned linear map per prototype",
+        metric: M::LocalOmega,
+        constraints: &[],
+        tensors: &[PROTOTYPES, RADII, LOCAL_OMEGAS],
+        parameters: &[ONE_CLASS, START, TRANSFER, WIDTH, LATENT],
+        ..OC_RS
+    },
+    Row {
+        name: "OCRSLVQ_NG",
+        summary: "one class, responsibilities times ranks",
+        constraints: &[Anneal("gamma")],
+        tensors: &[PROTOTYPES, RADII],
+        parameters: &[ONE_CLASS, START, DISTANCE, TRANSFER, WIDTH, RANGE],
+        ..OC_RS_NG
+    },
+    Row {
+        name: "OCMRSLVQ_NG",
+        summary: "one class, responsibilities times ranks with a learned linear map",
+        metric: M::Omega,
+        constraints: &[Anneal("gamma")],
+        tensors: &[PROTOTYPES, RADII, OMEGA],
+        parameters: &[ONE_CLASS, START, TRANSFER, WIDTH, RANGE, LATENT],
+        ..OC_RS_NG
+    },
+    Row {
+        name: "OCLMRSLVQ_NG",
+        summary: "one class, responsibilities times ranks with a learned linear map per prototype",
+        metric: M::LocalOmega,
+        constraints: &[Anneal("gamma")],
+        tensors: &[PROTOTYPES, RADII, LOCAL_OMEGAS],
+        parameters: &[ONE_CLASS, START, TRANSFER, WIDTH, RANGE, LATENT],
+        ..OC_RS_NG
+    },
+    Row {
+        name: "SVQOCC",
+        summary: "representation and classification of one class",
+        ..SVQ_OCC
+    },
+    Row {
+        name: "SVQOCC_R",
+        summary: "representation and classification of one class with one learned weight per feature",
+        metric: M::Relevance,
+        constraints: &[Clamp("thetas"), Anneal("lambda_ng")],
+        tensors: &[PROTOTYPES, THETAS, RELEVANCES],
+        parameters: &[ONE_CLASS, START, SVQ],
+        ..SVQ_OCC
+    },
+    Row {
+        name: "SVQOCC_M",
+        summary: "representation and classification of one class with a learned linear map",
+        metric: M::Omega,
+        constraints: &[Clamp("thetas"), Anneal("lambda_ng")],
+        tensors: &[PROTOTYPES, THETAS, OMEGA],
+        parameters: &[ONE_CLASS, START, SVQ, LATENT],
+        ..SVQ_OCC
+    },
+    Row {
+        name: "SVQOCC_LM",
+        summary: "representation and classification of one class with a learned linear map per prototype",
+        metric: M::LocalOmega,
+        constraints: &[Clamp("thetas"), Anneal("lambda_ng")],
+        tensors: &[PROTOTYPES, THETAS, LOCAL_OMEGAS],
+        parameters: &[ONE_CLASS, START, SVQ, LATENT],
+        ..SVQ_OCC
+    },
+    Row {
+        name: "SVQOCC_T",
+        summary: "representation and classification of one class with a tangent subspace per prototype",
+        metric: M::Tangent,
+        constraints: &[Polar, Clamp("thetas"), Anneal("lambda_ng")],
+        tensors: &[PROTOTYPES, THETAS, BASES],
+        parameters: &[ONE_CLASS, START, SVQ, SUBSPACE],
+        ..SVQ_OCC
+    },
+    Row {
+        name: "DKGLVQ",
+        summary: "GLVQ in the Gaussian kernel's space, a bandwidth per prototype",
+        ..DK
+    },
+    Row {
+        name: "DKGRLVQ",
+        summary: "the same with one learned weight per feature",
+        metric: M::Relevance,
+        tensors: &[PROTOTYPES, SIGMAS, RELEVANCES],
+        ..DK
+    },
+    Row {
+        name: "DKGMLVQ",
+        summary: "GLVQ in the exponential kernel's space with a learned matrix",
+        ..DKM
+    },
+    Row {
+        name: "DKGLVQ_NG",
+        summary: "DKGLVQ in which all prototypes of the class learn, by rank",
+        ..DK_NG
+    },
+    Row {
+        name: "DKGRLVQ_NG",
+        summary: "the same with one learned weight per feature",
+        metric: M::Relevance,
+        tensors: &[PROTOTYPES, SIGMAS, RELEVANCES],
+        ..DK_NG
+    },
+    Row {
+        name: "DKGMLVQ_NG",
+        summary: "DKGMLVQ in which all prototypes of the class learn, by rank",
+        cooperation: C::RanksOwn,
+        constraints: &[Anneal("gamma")],
+        parameters: &[COUNTS, START, TRANSFER, KERNEL_MATRIX, RANGE, LR_RATIO, TIES, INFERENCE],
+        paper: DK_NG.paper,
+        ..DKM
+    },
+    Row {
+        name: "OCDKGLVQ",
+        summary: "one class in the Gaussian kernel's space",
+        ..OC_DK
+    },
+    Row {
+        name: "OCDKGRLVQ",
+        summary: "the same with one learned weight per feature",
+        metric: M::Relevance,
+        tensors: &[PROTOTYPES, RADII, SIGMAS, RELEVANCES],
+        ..OC_DK
+    },
+    Row {
+        name: "OCDKGMLVQ",
+        summary: "one class in the exponential kernel's space with a learned matrix",
+        cooperation: C::Winner,
+        objective: O::OneClass,
+        tensors: &[PROTOTYPES, RADII, OMEGA_HAT],
+        parameters: &[ONE_CLASS, START, TRANSFER, KERNEL_MATRIX],
+        paper: OC_DK.paper,
+        ..DKM
+    },
+    Row {
+        name: "OCDKGLVQ_NG",
+        summary: "one class in the Gaussian kernel's space, all prototypes by rank",
+        ..OC_DK_NG
+    },
+    Row {
+        name: "OCDKGRLVQ_NG",
+        summary: "the same with one learned weight per feature",
+        metric: M::Relevance,
+        tensors: &[PROTOTYPES, RADII, SIGMAS, RELEVANCES],
+        ..OC_DK_NG
+    },
+    Row {
+        name: "OCDKGMLVQ_NG",
+        summary: "one class in the exponential kernel's space, all prototypes by rank",
+        cooperation: C::RanksAll,
+        objective: O::OneClass,
+        constraints: &[Anneal("gamma")],
+        tensors: &[PROTOTYPES, RADII, OMEGA_HAT],
+        parameters: &[ONE_CLASS, START, TRANSFER, KERNEL_MATRIX, RANGE],
+        paper: OC_DK_NG.paper,
+        ..DKM
+    },
+    Row {
+        name: "WGLVQ",
+        summary: "prototypes are Gaussians with learned variances",
+        ..W2
+    },
+    Row {
+        name: "WGMLVQ",
+        summary: "the same with a learned linear map of the means",
+        metric: M::Omega,
+        tensors: &[PROTOTYPES, LOG_VARIANCES, OMEGA],
+        parameters: &[COUNTS, START, TRANSFER, LATENT, TIES, INFERENCE],
+        ..W2
+    },
+    Row {
+        name: "WGRLVQ",
+        summary: "the same with one learned weight per feature",
+        metric: M::Relevance,
+        tensors: &[PROTOTYPES, LOG_VARIANCES, RELEVANCES],
+        ..W2
     },
 ];
 
@@ -538,29 +1208,56 @@ impl Row {
 
     /// Whether the reject option works on class probabilities (the soft models) and not on the relative distance.
     pub fn is_soft(&self) -> bool {
-        self.cooperation == C::Posterior
+        matches!(self.cooperation, C::Posterior | C::PosteriorRanks) && !self.is_one_class()
+    }
+
+    /// Whether the row tells one class from everything else.
+    pub fn is_one_class(&self) -> bool {
+        matches!(self.objective, O::OneClass | O::SvqOcc)
+    }
+
+    /// The tensor of the ranks' range, if there are ranks.
+    pub fn range(&self) -> Option<&'static str> {
+        self.constraints.iter().find_map(|c| match c {
+            Anneal(name) => Some(*name),
+            _ => None,
+        })
     }
 
     /// The parts by name, in the order of the composition.
-    pub fn parts(&self) -> Vec<&'static str> {
-        let mut parts = vec![match self.metric {
+    pub fn parts(&self) -> Vec<String> {
+        let metric = match self.metric {
             M::Pluggable => "squared_euclidean*",
+            M::SquaredEuclidean => "squared_euclidean",
             M::Relevance => "relevance",
             M::Omega => "omega",
+            M::ClassOmega => "class_omega",
             M::LocalOmega => "local_omega",
             M::Tangent => "tangent",
+            M::Bilinear => "bilinear",
+        };
+        let mut parts = vec![match self.spread {
+            true => format!("{metric} + spread"),
+            false => metric.to_string(),
         }];
-        if self.cooperation == C::Reasoning {
-            parts.push("gaussian");
+        match self.kernel {
+            K::None => {}
+            K::Similarity | K::Gaussian => parts.push("gaussian".into()),
+            K::Exponential => parts.push("exponential".into()),
         }
-        parts.push(match self.cooperation {
+        let cooperation = match self.cooperation {
             C::Winner => "winner",
             C::WinnerPair => "winner_pair",
             C::ClassMinimum => "class_minimum",
             C::Posterior => "posterior",
             C::Reasoning => "reasoning",
-        });
-        parts.push(match self.objective {
+            C::RanksOwn => "ranks(own class)",
+            C::RanksEach => "ranks(each class)",
+            C::RanksAll if self.objective == O::SvqOcc => "ranks(all) + response",
+            C::RanksAll => "ranks(all)",
+            C::PosteriorRanks => "posterior x ranks(all)",
+        };
+        let objective = match self.objective {
             O::Glvq => "glvq",
             O::Lvq1 => "lvq1",
             O::Lvq21 => "lvq21",
@@ -568,10 +1265,18 @@ impl Row {
             O::Nllr => "nllr",
             O::Rslvq => "rslvq",
             O::Hinge => "hinge",
+            O::OneClass => "one_class",
+            O::SvqOcc => "svq_occ",
             O::Hebbian => "hebbian",
             O::Medoid => "medoid",
-        });
-        parts.extend(self.constraints.iter().map(|Polar| "polar"));
+        };
+        parts.extend([cooperation, objective].map(String::from));
+        parts.extend(self.constraints.iter().map(|c| match c {
+            Polar => "polar".to_string(),
+            TraceNormalise => "trace_normalise".to_string(),
+            Clamp(name) => format!("clamp({name})"),
+            Anneal(name) => format!("anneal({name})"),
+        }));
         parts
     }
 }

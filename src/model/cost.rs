@@ -31,7 +31,12 @@ pub fn step(composition: &Composition, [n, d, p, classes, l]: [usize; 5], size: 
         Cooperation::Winner => 1.0,
         Cooperation::WinnerPair { .. } => 2.0f64.min(p),
         Cooperation::ClassMinimum { .. } => classes.min(p),
-        Cooperation::Posterior { .. } | Cooperation::Reasoning => p,
+        Cooperation::RanksOwn { .. } => (p / classes + 1.0).min(p),
+        Cooperation::Posterior { .. }
+        | Cooperation::PosteriorRanks { .. }
+        | Cooperation::RanksEach
+        | Cooperation::RanksAll
+        | Cooperation::Reasoning => p,
     };
     let (forward, backward) = match composition.metric {
         MetricName::SquaredEuclidean
@@ -43,6 +48,13 @@ pub fn step(composition: &Composition, [n, d, p, classes, l]: [usize; 5], size: 
         | MetricName::Custom => (2.0 * n * p * d, 2.0 * n * q * d),
         MetricName::Relevance => (2.0 * n * p * d + n * d, 2.0 * n * q * d + 3.0 * n * q * d),
         MetricName::Omega => (2.0 * n * d * l + 2.0 * n * p * l, 4.0 * n * q * l + 2.0 * n * d * l),
+        MetricName::ClassOmega => (
+            2.0 * n * classes * d * l + 2.0 * n * p * l,
+            4.0 * n * q * l + 2.0 * n * classes * d * l,
+        ),
+        MetricName::Bilinear => {
+            (2.0 * n * d * l + 3.0 * n * p * l, 9.0 * n * q * l + 2.0 * n * d * l)
+        }
         MetricName::LocalOmega => (2.0 * n * p * d * l, 2.0 * n * q * d * l),
         MetricName::Tangent => {
             (2.0 * n * p * d * l + 2.0 * n * p * d, n * q * (4.0 * d * l + 2.0 * d))
@@ -51,10 +63,13 @@ pub fn step(composition: &Composition, [n, d, p, classes, l]: [usize; 5], size: 
     let extra = match composition.cooperation {
         Cooperation::Reasoning => 6.0 * n * p * classes,
         Cooperation::Posterior { .. } => 4.0 * n * p,
+        Cooperation::PosteriorRanks { .. } | Cooperation::RanksAll => n * p * (p + 4.0),
+        Cooperation::RanksOwn { .. } | Cooperation::RanksEach => n * p * (p / classes + 4.0),
         _ => n * p,
     };
     let maps = match composition.metric {
-        MetricName::Omega => d * l,
+        MetricName::Omega | MetricName::Bilinear => d * l,
+        MetricName::ClassOmega => classes * d * l,
         MetricName::LocalOmega | MetricName::Tangent => p * d * l,
         MetricName::Relevance => d,
         _ => 0.0,

@@ -10,7 +10,7 @@
 //!
 //! A checkpoint is the same file written in mid-training.
 
-use super::fitted::{Fitted, Quantisation};
+use super::fitted::{Fitted, OneClass, Quantisation};
 use super::quantise::{Precision as Bits, Quantised};
 use super::spec::Model;
 use super::state::{Counters, Record, TrainingState};
@@ -38,6 +38,8 @@ struct Header {
     training: Map<String, Json>,
     precision: Precision,
     classes: Vec<Label>,
+    #[serde(default)]
+    one_class: Option<OneClass>,
     #[serde(default)]
     feature_names: Vec<String>,
     #[serde(default)]
@@ -129,6 +131,7 @@ impl Fitted {
             training: self.training.clone(),
             precision: self.precision,
             classes: self.classes.clone(),
+            one_class: self.one_class.clone(),
             feature_names: self.feature_names.clone(),
             scaler: self.scaler.clone(),
             quantisation,
@@ -172,7 +175,9 @@ impl Fitted {
             }
             None => None,
         };
-        let names = model.row().tensors.iter().map(|t| t.name).chain(model.fixed_tensor());
+        let row = model.row();
+        let names = row.tensors.iter().map(|t| t.name);
+        let names = names.chain(model.fixed_tensor()).chain(row.range());
         for name in names {
             let t = get(name)?;
             let scales = header.quantisation.as_ref().and_then(|q| q.scales.get(name));
@@ -208,6 +213,7 @@ impl Fitted {
             training: header.training,
             precision: header.precision,
             classes: header.classes,
+            one_class: header.one_class,
             prototype_labels: labels.iter().map(|c| *c as u32).collect(),
             centre,
             feature_names: header.feature_names,

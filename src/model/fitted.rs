@@ -15,6 +15,7 @@ use crate::parts::composition::{
 use crate::parts::linalg::{Mat, gemm, softmax};
 use crate::parts::tensor::{Tensor, Tensors};
 use ndarray::{Array1, Array2, Array3};
+use serde::{Deserialize, Serialize};
 use serde_json::{Map, Value as Json};
 
 /// Tensors stored in fewer bits. The model computes with the values that the codes stand for.
@@ -24,6 +25,29 @@ pub struct Quantisation {
     pub precision: quantise::Precision,
     /// The tensors, in the order of the model's.
     pub tensors: Vec<Quantised>,
+}
+
+/// What a one-class model answers.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+pub struct OneClass {
+    /// The label of the target class.
+    pub target: Label,
+    /// The label of everything else.
+    pub outlier: Label,
+}
+
+impl OneClass {
+    /// For a target among the classes of the data. Everything else is called by the smallest other label; if there is none, `1 -
+    /// target` for a number, else `outlier`.
+    pub fn new(classes: &[Label], target: u32) -> Self {
+        let target = classes[target as usize].clone();
+        let outlier = match (classes.iter().find(|c| **c != target), &target) {
+            (Some(other), _) => other.clone(),
+            (None, Label::Int(t)) => Label::Int(1 - t),
+            (None, Label::Text(_)) => Label::Text("outlier".into()),
+        };
+        OneClass { target, outlier }
+    }
 }
 
 /// A trained model.
@@ -41,6 +65,8 @@ pub struct Fitted {
     pub prototype_labels: Vec<u32>,
     /// Column means of the training data, subtracted before distances are taken.
     pub centre: Vec<f64>,
+    /// The labels of a one-class model.
+    pub one_class: Option<OneClass>,
     /// Names of the features, if the data had any.
     pub feature_names: Vec<String>,
     /// Applied to rows before anything else.
@@ -68,6 +94,12 @@ impl Fitted {
         self.prototype_labels.len()
     }
 
+    /// Index into `classes` of a one-class model's target; 0 for all others.
+    pub(crate) fn target_code(&self) -> u32 {
+        let target = self.one_class.as_ref().map(|o| &o.target);
+        self.classes.iter().position(|c| Some(c) == target).unwrap_or(0) as u32
+    }
+
     /// Iterations trained, over all runs.
     pub fn n_iter(&self) -> usize {
         self.record.loss_history.len()
@@ -88,6 +120,8 @@ impl Fitted {
         Ok(Composition {
             metric: MetricName::SquaredEuclidean,
             user_metric: None,
+            spread: false,
+            anneal: None,
             kernel: Kernel::None,
             cooperation: Cooperation::WinnerPair { ties: Ties::First },
             objective: Objective::Lvq21,
@@ -104,6 +138,7 @@ impl Fitted {
         Question {
             composition,
             classes: self.classes.len(),
+            target: self.target_code(),
             prototype_labels: &self.prototype_labels,
             centre: &self.centre,
             tensors: &self.tensors,
@@ -156,6 +191,7 @@ impl Fitted {
             validation: None,
             row_weights: None,
             classes: self.classes.len(),
+            target: self.target_code(),
             prototype_labels: &self.prototype_labels,
             centre: &self.centre,
             tensors: &self.tensors,
@@ -165,6 +201,17 @@ impl Fitted {
             optimizer: None,
         })?;
         session.loss(Slot::Current, Rows::TRAINING)
+    }
+
+    /// Thresholds of a one-class model's prototypes, on the scale of distances (squared). None for classifiers.
+    pub fn thetas(&self) -> Option<Vec<f64>> {
+        let radii = self.tensors.get("radii").map(|t| t.data.iter().map(|r| r * r).collect());
+        radii.or_else(|| self.tensors.get("thetas").map(|t| t.data.clone()))
+    }
+
+    /// The ranks' range after training, if the model has ranks.
+    pub fn range(&self) -> Option<f64> {
+        Some(self.tensors.get(self.model.row().range()?)?.data[0])
     }
 
     /// A tensor of two axes as an array.
@@ -224,7 +271,8 @@ impl Fitted {
 
     /// All linear maps of the metric as `(d, l, values)`.
     fn maps(&self) -> Vec<(usize, usize, Vec<f64>)> {
-        let Some(t) = self.tensors.get("omega").or_else(|| self.tensors.get("omegas")) else {
+        let names = ["omega", "omegas", "omega_hat"];
+        let Some(t) = names.iter().find_map(|name| self.tensors.get(name)) else {
             return Vec::new();
         };
         let (d, l) = match t.shape[..] {

@@ -3,12 +3,13 @@
 //! One metric per model: labels, probabilities, confidence, win ratios and curves all come from the model's own
 //! distance (`inference_metric = euclidean` is a switch for comparing with the reference).
 
-use super::catalogue::CooperationChoice;
+use super::catalogue::{CooperationChoice, KernelChoice};
 use super::fitted::Fitted;
 use crate::backend::{Backend, Predictor};
 use crate::data::{Features, Label};
 use crate::error::{Error, Result};
 use crate::parts::composition::Cooperation;
+use crate::parts::cooperation::ranks::{Neighbourhood, ranks};
 use ndarray::{Array1, Array2};
 use std::borrow::Cow;
 
@@ -48,7 +49,9 @@ impl<'a> Inference<'a> {
             _ => None,
         };
         let sigma = match composition.cooperation {
-            Cooperation::Posterior { sigma } => Some(sigma),
+            Cooperation::Posterior { sigma } | Cooperation::PosteriorRanks { sigma, .. } => {
+                Some(sigma)
+            }
             _ => None,
         };
         Ok(Inference { fitted, predictor, euclidean, sigma })
@@ -76,14 +79,18 @@ impl<'a> Inference<'a> {
         self.euclidean.as_deref().unwrap_or(&*self.predictor)
     }
 
-    /// Class of each row, as an index into the model's classes.
+    /// Class of each row, as an index into the model's classes. Not for one-class models, whose answer may be no class of the
+    /// data: see [`Inference::predict`].
     pub fn predict_codes(&self, x: &Features) -> Result<Vec<u32>> {
+        self.classifies("predict_codes")?;
         let x = self.prepare(x)?;
         if self.reasons() {
             return Ok(self.predictor.class_scores(&x)?.rows().into_iter().map(argmax).collect());
         }
         // The reference's GRLVQ ignores its relevances here too.
         let ignores = self.euclidean.is_some()
+            && self.fitted.model.row().kernel == KernelChoice::None
+            && !self.fitted.model.row().spread
             && self.fitted.model.metric() == crate::parts::composition::MetricName::Relevance;
         let predictor = if ignores { self.second() } else { &*self.predictor };
         let labels = &self.fitted.prototype_labels;
@@ -92,11 +99,69 @@ impl<'a> Inference<'a> {
 
     /// Label of each row.
     pub fn predict(&self, x: &Features) -> Result<Vec<Label>> {
+        if let Some(labels) = &self.fitted.one_class {
+            let scores = self.decision_function(x)?;
+            let label = |s: f64| if s >= 0.5 { labels.target.clone() } else { labels.outlier.clone() };
+            return Ok(scores.into_iter().map(label).collect());
+        }
         let classes = &self.fitted.classes;
         Ok(self.predict_codes(x)?.into_iter().map(|c| classes[c as usize].clone()).collect())
     }
 
-    /// The same for rows that may hold NaN or infinities: none for those.
+    /// An error that says what a one-class model offers in place of a classifier's function.
+    fn classifies(&self, function: &str) -> Result<()> {
+        match self.fitted.one_class {
+            None => Ok(()),
+            Some(_) => Err(Error::parameter(
+                function,
+                format!(
+                    "{} is a one-class model: use the score (--scores, decision_function) and its \
+                     thresholds (--upper, --lower, predict_with_reject)",
+                    self.fitted.model.name()
+                ),
+            )),
+        }
+    }
+
+    /// Score of each row by a one-class model, in `[0, 1]`, high for the target class; 1/2 is the threshold.
+    pub fn decision_function(&self, x: &Features) -> Result<Vec<f64>> {
+        if self.fitted.one_class.is_none() {
+            return Err(Error::parameter(
+                "decision_function",
+                format!("{} is a classifier; use predict_proba", self.fitted.model.name()),
+            ));
+        }
+        self.predictor.target_scores(&*self.prepare(x)?)
+    }
+
+    /// Answers of a one-class model with a zone of rejection: target at a score of `upper` or more, outlier below `lower`, none between.
+    pub fn predict_with_reject(
+        &self,
+        x: &Features,
+        upper: f64,
+        lower: f64,
+    ) -> Result<Vec<Option<Label>>> {
+        if !(0.0..=1.0).contains(&upper) || !(0.0..=1.0).contains(&lower) || lower > upper {
+            return Err(Error::parameter(
+                "upper, lower",
+                format!("must be in [0, 1] and lower at most upper; got {upper} and {lower}"),
+            ));
+        }
+        let scores = self.decision_function(x)?;
+        let labels = self.fitted.one_class.as_ref().expect("checked by decision_function");
+        let answer = |s: f64| {
+            if s >= upper {
+                Some(labels.target.clone())
+            } else if s < lower {
+                Some(labels.outlier.clone())
+            } else {
+                None
+            }
+        };
+        Ok(scores.into_iter().map(answer).collect())
+    }
+
+    /// The same as [`Inference::predict_codes`] for rows that may hold NaN or infinities: none for those.
     pub fn predict_or_reject_nan(&self, x: &Features) -> Result<Vec<Option<u32>>> {
         let mut row = vec![0.0f64; x.columns()];
         let good: Vec<usize> = (0..x.rows())
@@ -129,12 +194,21 @@ impl<'a> Inference<'a> {
 
     /// Probability of each class, `n x classes`: softmax of the negative smallest distances; for CBC the class scores,
     /// which need not sum to 1.
+    ///
+    /// One-class models: the score, `n x 1`.
     pub fn predict_proba(&self, x: &Features) -> Result<Array2<f64>> {
+        if self.fitted.one_class.is_some() {
+            let scores = self.decision_function(x)?;
+            return Ok(Array1::from_vec(scores).insert_axis(ndarray::Axis(1)));
+        }
         let x = self.prepare(x)?;
         if self.reasons() {
             return self.predictor.class_scores(&x);
         }
-        let mut minima = self.second().class_minima(&x)?;
+        let mut minima = match self.fitted.model.text("pooling").as_deref() {
+            Some("ng") => self.ranked_means(&self.predictor.distances(&x)?),
+            _ => self.second().class_minima(&x)?,
+        };
         for mut row in minima.rows_mut() {
             let least = row.fold(f64::INFINITY, |a, &b| a.min(b));
             row.mapv_inplace(|d| (least - d).exp());
@@ -144,8 +218,30 @@ impl<'a> Inference<'a> {
         Ok(minima)
     }
 
+    /// Rank-weighted mean distance to each class, as in training with ranks in each class.
+    fn ranked_means(&self, distances: &Array2<f64>) -> Array2<f64> {
+        let (p, labels) = (self.fitted.prototypes(), &self.fitted.prototype_labels);
+        let neighbourhood = Neighbourhood::<f64>::new(self.fitted.range().unwrap_or(0.0), p);
+        let mut means = Array2::zeros((distances.nrows(), self.fitted.classes.len()));
+        for (d, mut out) in distances.rows().into_iter().zip(means.rows_mut()) {
+            for c in 0..out.len() {
+                let own: Vec<f64> =
+                    (0..p).filter(|j| labels[*j] as usize == c).map(|j| d[j]).collect();
+                let mut order = vec![0; own.len()];
+                ranks(&own, &mut order);
+                let weighted = own.iter().zip(order);
+                out[c] = weighted.map(|(d, r)| d * neighbourhood.weight(r, own.len())).sum();
+                if own.is_empty() {
+                    out[c] = f64::MAX;
+                }
+            }
+        }
+        means
+    }
+
     /// Posterior of each class under the trained mixture, with its width sigma, `n x classes`. Soft models only.
     pub fn posterior(&self, x: &Features) -> Result<Array2<f64>> {
+        self.classifies("posterior")?;
         let Some(sigma) = self.sigma else {
             return Err(Error::parameter(
                 "posterior",
@@ -170,6 +266,7 @@ impl<'a> Inference<'a> {
     /// Confidence is `(d- - d+)/(d- + d+)` with the smallest distance to the predicted class and to all others, in
     /// `[0, 1]`; for CBC the best minus the second best score; 1 if there is but one class.
     pub fn confidence(&self, x: &Features) -> Result<(Vec<u32>, Vec<f64>)> {
+        self.classifies("confidence")?;
         let scores = if self.reasons() {
             self.predictor.class_scores(&*self.prepare(x)?)?
         } else {
@@ -206,6 +303,7 @@ impl<'a> Inference<'a> {
         x: &Features,
         threshold: Option<f64>,
     ) -> Result<Vec<Option<u32>>> {
+        self.classifies("predict_with_rejection")?;
         let threshold = threshold.or(self.fitted.model.float("rejection_confidence"));
         if let Some(t) = threshold
             && !(0.0..=1.0).contains(&t)
@@ -295,6 +393,7 @@ impl<'a> Inference<'a> {
                 "components belong to no class; use the reasonings",
             ));
         }
+        self.classifies("prototype_win_ratios")?;
         for (j, y) in self.second().winners(&*self.prepare(x)?)?.into_iter().zip(y) {
             if self.fitted.prototype_labels[j as usize] == *y {
                 ratios[j as usize] += 1.0;
@@ -307,6 +406,13 @@ impl<'a> Inference<'a> {
     pub fn accuracy(&self, x: &Features, y: &[u32]) -> Result<f64> {
         if x.rows() != y.len() {
             return Err(Error::shape("labels", format!("{} values", x.rows()), y.len()));
+        }
+        if let Some(labels) = &self.fitted.one_class {
+            // Everything that is not the target is an outlier, whatever it is called.
+            let target = self.fitted.target_code();
+            let is_target = self.predict(x)?.into_iter().map(|l| l == labels.target);
+            let right = is_target.zip(y).filter(|(t, y)| *t == (**y == target)).count();
+            return Ok(right as f64 / y.len().max(1) as f64);
         }
         let codes = self.predict_codes(x)?;
         let right = codes.iter().zip(y).filter(|(a, b)| a == b).count();

@@ -13,6 +13,6 @@ pub mod spec;
 pub mod start;
 pub mod state;
 
-pub use fitted::Fitted;
+pub use fitted::{Fitted, OneClass};
 pub use inference::Inference;
 pub use spec::{Model, Sizes};

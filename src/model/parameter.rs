@@ -22,6 +22,10 @@ pub enum Kind {
     },
     /// One of some words.
     Choice(&'static [&'static str]),
+    /// One of some words, or a finite number above 0.
+    ChoiceOrPositive(&'static [&'static str]),
+    /// A label: a whole number or text.
+    Label,
     /// Yes or no.
     Bool,
     /// One count for all classes, a list by class position, or a map `label=count`.
@@ -67,6 +71,10 @@ impl Kind {
                 }
             }
             Kind::Choice(names) => format!("one of {}", names.join(", ")),
+            Kind::ChoiceOrPositive(names) => {
+                format!("{}, or a finite number > 0", names.join(", "))
+            }
+            Kind::Label => "a label".into(),
             Kind::Bool => "true or false".into(),
             Kind::Counts => {
                 "a count >= 1, a list of counts by class, or a map label=count,...".into()
@@ -109,6 +117,13 @@ impl Parameter {
                     Err(Error::unknown(self.name, v, names))
                 }
             }
+            Kind::ChoiceOrPositive(names) => match value {
+                Json::String(s) if names.contains(&s.as_str()) => Ok(value.clone()),
+                v if v.as_f64().is_some_and(|v| v.is_finite() && v > 0.0) => Ok(value.clone()),
+                _ => Err(wrong()),
+            },
+            Kind::Label if value.is_string() || value.is_i64() => Ok(value.clone()),
+            Kind::Label => Err(wrong()),
             Kind::Bool => value.as_bool().map(Json::from).ok_or_else(wrong),
             Kind::Counts => {
                 let count = |v: &Json| v.as_i64().is_some_and(|c| c >= 1);

@@ -1,16 +1,17 @@
 //! `Model`: WHAT to learn, a row of the catalogue with its hyper-parameters.
 
 use super::catalogue::{
-    self, CATALOGUE, ConstraintChoice, CooperationChoice as C, MetricChoice as M,
-    ObjectiveChoice as O, Row,
+    self, CATALOGUE, ConstraintChoice, CooperationChoice as C, KernelChoice as K,
+    MetricChoice as M, ObjectiveChoice as O, Row,
 };
 use super::parameter::{Parameter, from_text, plain};
 use crate::error::{Error, Result};
 use crate::parts::composition::{
-    Assignment, Composition, Cooperation, Embedding, Kernel, MetricName, Objective, Ties,
+    Anneal, Assignment, Composition, Cooperation, Embedding, Kernel, MetricName, Objective, Ties,
 };
 use crate::parts::constraint::Constraint;
 use crate::parts::metric::custom::{Shared, UserMetric};
+use crate::parts::objective::svq_occ::{Cost, Response, THETA_MIN};
 use crate::parts::objective::transfer::Transfer;
 use serde_json::{Map, Value as Json};
 use std::sync::Arc;
@@ -206,8 +207,11 @@ impl Model {
     /// The metric, as the row or `distance_fn` says.
     pub fn metric(&self) -> MetricName {
         match self.row.metric {
+            M::SquaredEuclidean => MetricName::SquaredEuclidean,
             M::Relevance => MetricName::Relevance,
             M::Omega => MetricName::Omega,
+            M::ClassOmega => MetricName::ClassOmega,
+            M::Bilinear => MetricName::Bilinear,
             M::LocalOmega => MetricName::LocalOmega,
             M::Tangent => MetricName::Tangent,
             M::Pluggable if self.text("similarity_fn").as_deref() == Some("cosine") => {
@@ -252,6 +256,9 @@ impl Model {
 
     /// The composition, with every setting resolved to numbers; sizes are checked here.
     pub fn compose(&self, sizes: Sizes) -> Result<Composition> {
+        if self.float("omega_hat_scale") == Some(0.0) {
+            return Err(Error::parameter("omega_hat_scale", "must not be 0"));
+        }
         if self.text("distance_fn").as_deref() != Some("lp")
             && self.float("p").is_some_and(|p| p != 2.0)
         {
@@ -285,23 +292,53 @@ impl Model {
             C::ClassMinimum => Cooperation::ClassMinimum { ties },
             C::Posterior => Cooperation::Posterior { sigma },
             C::Reasoning => Cooperation::Reasoning,
+            C::RanksOwn => Cooperation::RanksOwn { ties },
+            C::RanksEach => Cooperation::RanksEach,
+            C::RanksAll => Cooperation::RanksAll,
+            C::PosteriorRanks => Cooperation::PosteriorRanks {
+                sigma,
+                within_class: self.text("rank_scope").as_deref() == Some("class"),
+            },
         };
-        let kernel = match (self.row.cooperation, self.text("similarity_fn").as_deref()) {
-            (C::Reasoning, Some("rank_scaled_gaussian")) => {
+        let kernel = match (self.row.kernel, self.text("similarity_fn").as_deref()) {
+            (K::None, _) => Kernel::None,
+            (K::Similarity, Some("rank_scaled_gaussian")) => {
                 Kernel::RankScaledGaussian { lambda: self.float("lambd").unwrap_or(1.0) }
             }
-            (C::Reasoning, Some("cosine")) => Kernel::Complement,
-            (C::Reasoning, _) => Kernel::Gaussian { sigma },
-            _ => Kernel::None,
+            (K::Similarity, Some("cosine")) => Kernel::Complement,
+            (K::Similarity, _) => Kernel::Gaussian { sigma },
+            (K::Gaussian, _) => {
+                Kernel::Bandwidth { sigma_min: self.float("sigma_min").unwrap_or(1e-3) }
+            }
+            (K::Exponential, _) => Kernel::Exponential,
         };
         let objective = match self.row.objective {
-            O::Glvq => Objective::Glvq { transfer: self.transfer_function()?, margin },
+            O::Glvq => Objective::Glvq {
+                transfer: self.transfer_function()?,
+                margin,
+                lr_ratio: self.float("lr_ratio").unwrap_or(1.0),
+            },
             O::Lvq1 => Objective::Lvq1,
             O::Lvq21 => Objective::Lvq21,
             O::CrossEntropy => Objective::CrossEntropy,
             O::Nllr => Objective::Nllr,
             O::Rslvq => Objective::Rslvq { exact_log: self.flag("exact_log") },
             O::Hinge => Objective::Hinge { margin },
+            O::OneClass => Objective::OneClass {
+                transfer: self.transfer_function()?,
+                margin,
+                beta: self.float("beta").unwrap_or(10.0),
+            },
+            O::SvqOcc => Objective::SvqOcc {
+                alpha: self.float("alpha").unwrap_or(0.5),
+                cost: Cost::parse(&self.text("cost_function").unwrap_or_default())?,
+                response: match self.text("response_type").as_deref() {
+                    Some("student_t") => Response::StudentT { nu: self.float("nu").unwrap_or(1.0) },
+                    Some("uniform") => Response::Uniform,
+                    _ => Response::Gaussian { gamma: self.float("gamma_resp").unwrap_or(1.0) },
+                },
+                sigma: self.float("sigma").unwrap_or(0.1),
+            },
             O::Hebbian => Objective::Hebbian { window: self.float("window") },
             O::Medoid => Objective::Medoid {
                 assignment: match self.text("assignment").as_deref() {
@@ -310,8 +347,23 @@ impl Model {
                 },
             },
         };
-        let mut constraints: Vec<Constraint> =
-            self.row.constraints.iter().map(|ConstraintChoice::Polar| Constraint::Polar).collect();
+        let mut constraints: Vec<Constraint> = self
+            .row
+            .constraints
+            .iter()
+            .filter_map(|c| match c {
+                ConstraintChoice::Polar => Some(Constraint::Polar),
+                ConstraintChoice::TraceNormalise => Some(Constraint::TraceNormalise),
+                ConstraintChoice::Clamp("sigmas") => Some(Constraint::Clamp {
+                    tensor: "sigmas",
+                    floor: self.float("sigma_min").unwrap_or(1e-3),
+                }),
+                ConstraintChoice::Clamp(tensor) => {
+                    Some(Constraint::Clamp { tensor, floor: THETA_MIN })
+                }
+                ConstraintChoice::Anneal(_) => None,
+            })
+            .collect();
         if self.flag("normalize_omega") {
             constraints.push(Constraint::NormalizeOmega);
         }
@@ -322,12 +374,38 @@ impl Model {
             embedding: Embedding::Identity,
             metric: self.metric(),
             user_metric: self.user_metric.clone(),
+            spread: self.row.spread,
             kernel,
             cooperation,
             objective,
             constraints,
             prototypes: self.prototypes(),
+            anneal: self.row.range().map(|tensor| Anneal {
+                tensor,
+                decay: self.float(if tensor == "gamma" { "gamma_decay" } else { "lambda_decay" }),
+                floor: self.range_floor(),
+            }),
         })
+    }
+
+    /// Floor of the ranks' range.
+    fn range_floor(&self) -> f64 {
+        self.float("gamma_final").or(self.float("lambda_final")).unwrap_or(0.01)
+    }
+
+    /// Range of the ranks at the start: as set, or half of `scope`, the largest number of prototypes ranked together; just above its
+    /// floor at least.
+    pub fn first_range(&self, scope: usize) -> f64 {
+        let set = self.float("gamma_init").or(self.float("lambda_init"));
+        set.unwrap_or(scope as f64 / 2.0).max(self.range_floor() + 1e-6)
+    }
+
+    /// Factor of the learning rate of a tensor in a run with rate `lr`.
+    pub fn multiplier(&self, tensor: &str, lr: f64) -> f64 {
+        match self.float("omega_lr") {
+            Some(rate) if tensor == "omegas" => rate / lr,
+            _ => 1.0,
+        }
     }
 
     fn transfer_function(&self) -> Result<Transfer> {

@@ -1,9 +1,11 @@
 //! How a model starts: the tensors before the first step.
 
-use super::spec::Model;
+use super::spec::{Model, Sizes};
+use crate::backend::cpu::Cpu;
+use crate::backend::{Backend, Question};
 use crate::data::{Dataset, Label};
 use crate::error::{Error, Result};
-use crate::parts::composition::MetricName;
+use crate::parts::composition::{Composition, MetricName, Precision};
 use crate::parts::initialiser::{self, Counts, Settings};
 use crate::parts::linalg;
 use crate::parts::random::stream;
@@ -32,6 +34,8 @@ pub struct Start {
     pub tensors: Tensors<f64>,
     /// Class of each prototype.
     pub prototype_labels: Vec<u32>,
+    /// The class that a one-class model is about; 0 for all others.
+    pub target: u32,
     /// What a user should know.
     pub warnings: Vec<String>,
 }
@@ -46,8 +50,18 @@ pub fn start(
     seed: u64,
 ) -> Result<Start> {
     let (n, d) = (data.features.rows(), data.features.columns());
-    let names: Vec<&str> =
-        model.row().tensors.iter().map(|t| t.name).chain(model.fixed_tensor()).collect();
+    let row = model.row();
+    let names: Vec<&str> = row
+        .tensors
+        .iter()
+        .map(|t| t.name)
+        .chain(model.fixed_tensor())
+        .chain(row.range())
+        .collect();
+    let target = match row.is_one_class() {
+        true => target(model, classes, codes)?,
+        false => 0,
+    };
     for t in &given.tensors.list {
         if !names.contains(&t.name.as_str()) {
             return Err(Error::unknown(
@@ -83,9 +97,20 @@ pub fn start(
             };
             let labels = match &given.prototype_labels {
                 _ if components => vec![0; p],
-                Some(labels) => given_labels(labels, classes, p)?,
+                Some(labels) => {
+                    let labels = given_labels(labels, classes, p)?;
+                    if row.is_one_class() && labels.iter().any(|l| *l != target) {
+                        return Err(Error::data(format!(
+                            "prototype_labels: all prototypes of {} are of the target class, {}",
+                            model.name(),
+                            classes[target as usize]
+                        )));
+                    }
+                    labels
+                }
+                None if row.is_one_class() => vec![target; p],
                 None => {
-                    let counts = counts(model, classes, &mut warnings)?;
+                    let counts = counts(model, classes, target, &mut warnings)?;
                     let labels: Vec<u32> = (0..classes.len() as u32)
                         .flat_map(|c| std::iter::repeat_n(c, counts[c as usize]))
                         .collect();
@@ -114,7 +139,7 @@ pub fn start(
             (initialiser::components(&name, n, d, p, &settings, seed, &rows)?, vec![0; p])
         }
         None => {
-            let counts = counts(model, classes, &mut warnings)?;
+            let counts = counts(model, classes, target, &mut warnings)?;
             let name = model.text("prototypes_initializer").unwrap_or_default();
             let settings = settings(model);
             let made = initialiser::prototypes(
@@ -136,38 +161,162 @@ pub fn start(
     let mut tensors = Tensors::default();
     tensors.insert(Tensor::new(prototypes_name, &[p, d], prototypes));
 
+    let sizes = Sizes { n, d, p, classes: classes.len() };
+    let composition = model.compose(sizes)?;
+    let thresholds = composition.objective.thresholds().map(|(name, _)| name);
     for name in names.into_iter().skip(1) {
-        let fixed = model.fixed_tensor() == Some(name);
-        let tensor = match (given.tensors.get(name), model.metric(), name) {
-            (Some(t), metric, _) => {
-                let t = if t.shape == [1] && name == "gamma" {
+        let tensor = match given.tensors.get(name) {
+            Some(t) => {
+                let t = if t.data.len() == 1 && row.range() == Some(name) {
                     Tensor::new(name, &[], t.data.clone())
                 } else {
                     t.clone()
                 };
-                check_shape(model, &t, metric, d, p, classes.len())?;
+                check_shape(model, &t, d, p, classes.len())?;
                 t
             }
-            (None, ..) if fixed => {
+            // Thresholds need all other tensors: theirs is the last turn.
+            None if thresholds == Some(name) => Tensor::new(name, &[p], vec![0.0; p]),
+            None if model.fixed_tensor() == Some(name) => {
+                let metric = model.metric().name();
                 return Err(Error::parameter(
                     "distance_fn",
-                    format!(
-                        "{} needs its matrices: give '{name}' as a start tensor",
-                        model.metric().name()
-                    ),
+                    format!("{metric} needs its matrices: give '{name}' as a start tensor"),
                 ));
             }
-            (None, _, "relevances") => Tensor::new(name, &[d], vec![1.0 / d as f64; d]),
-            (None, _, "omega") => {
-                let l = latent(model, d, &mut warnings);
-                Tensor::new(name, &[d, l], omega(model, data, l, seed)?)
+            None => {
+                let prototypes = tensors.values(prototypes_name);
+                let made = Making {
+                    model,
+                    data,
+                    codes,
+                    classes: classes.len(),
+                    prototypes,
+                    labels: &prototype_labels,
+                    seed,
+                };
+                made.tensor(name, &mut warnings)?
             }
-            (None, MetricName::LocalOmega, _) => {
-                let l = latent(model, d, &mut warnings);
-                let one = omega(model, data, l, seed)?;
-                Tensor::new(name, &[p, d, l], one.repeat(p))
+        };
+        tensors.insert(tensor);
+    }
+    if let Some(name) = thresholds
+        && given.tensors.get(name).is_none()
+    {
+        let values = first_thresholds(model, &composition, data, codes, target, &prototype_labels, &tensors)?;
+        tensors.insert(Tensor::new(name, &[p], values));
+    }
+    Ok(Start { tensors, prototype_labels, target, warnings })
+}
+
+/// The target class of a one-class model: as set, or the most frequent (the smallest label on ties).
+fn target(model: &Model, classes: &[Label], codes: &[u32]) -> Result<u32> {
+    match model.get("target_label") {
+        Some(Json::Null) | None => {
+            let mut counts = vec![0usize; classes.len()];
+            codes.iter().for_each(|c| counts[*c as usize] += 1);
+            Ok((0..counts.len()).fold(0, |b, c| if counts[c] > counts[b] { c } else { b }) as u32)
+        }
+        Some(value) => {
+            let text = match &value {
+                Json::String(s) => s.clone(),
+                v => v.to_string(),
+            };
+            classes.iter().position(|c| c.to_string() == text).map(|c| c as u32).ok_or_else(|| {
+                let names: Vec<String> = classes.iter().map(Label::to_string).collect();
+                Error::parameter(
+                    "target_label",
+                    format!("'{text}' does not occur in y; labels there: {}", names.join(", ")),
+                )
+            })
+        }
+    }
+}
+
+/// Thresholds at the start: `thetas` the mean squared Euclidean distance of all target rows to the prototype, `radii` the root of
+/// the mean distance of the target rows that the prototype is nearest to (of all target rows, each to its nearest, if there are none).
+fn first_thresholds(
+    model: &Model,
+    composition: &Composition,
+    data: &Dataset,
+    codes: &[u32],
+    target: u32,
+    labels: &[u32],
+    tensors: &Tensors<f64>,
+) -> Result<Vec<f64>> {
+    let rows: Vec<usize> = (0..codes.len()).filter(|i| codes[*i] == target).collect();
+    let targets = data.features.select(&rows);
+    let radii = model.row().tensors.iter().any(|t| t.name == "radii");
+    let plain;
+    let composition = if radii {
+        composition
+    } else {
+        plain = Composition {
+            metric: MetricName::SquaredEuclidean,
+            user_metric: None,
+            ..composition.clone()
+        };
+        &plain
+    };
+    let question = Question {
+        composition,
+        classes: labels.iter().max().map_or(1, |c| *c as usize + 1),
+        target,
+        prototype_labels: labels,
+        centre: &model.centre(&data.features),
+        tensors,
+        precision: Precision::F64,
+    };
+    let distances = Cpu::default().predictor(question)?.distances(&targets)?;
+    let n = rows.len().max(1) as f64;
+    if !radii {
+        return Ok(distances.columns().into_iter().map(|c| c.sum() / n).collect());
+    }
+    let mut cells = vec![(0.0, 0usize); labels.len()];
+    let mut total = 0.0;
+    for row in distances.rows() {
+        let nearest = row.iter().enumerate().fold(0, |b, (j, v)| if *v < row[b] { j } else { b });
+        cells[nearest].0 += row[nearest];
+        cells[nearest].1 += 1;
+        total += row[nearest];
+    }
+    let mean = |(sum, count): (f64, usize)| if count == 0 { total / n } else { sum / count as f64 };
+    Ok(cells.into_iter().map(|cell| mean(cell).max(1e-10).sqrt()).collect())
+}
+
+/// Makes tensors from the prototypes actually used.
+struct Making<'a> {
+    model: &'a Model,
+    data: &'a Dataset,
+    codes: &'a [u32],
+    classes: usize,
+    prototypes: &'a [f64],
+    labels: &'a [u32],
+    seed: u64,
+}
+
+impl Making<'_> {
+    fn tensor(&self, name: &str, warnings: &mut Vec<String>) -> Result<Tensor<f64>> {
+        let (model, d, p) = (self.model, self.data.features.columns(), self.labels.len());
+        Ok(match (model.metric(), name) {
+            (_, "relevances") => Tensor::new(name, &[d], vec![1.0 / d as f64; d]),
+            (_, "omega") => {
+                let l = latent(model, d, warnings);
+                Tensor::new(name, &[d, l], omega(model, self.data, l, self.seed)?)
             }
-            (None, MetricName::Tangent, _) => {
+            (_, "omega_hat") => {
+                let l = latent(model, d, warnings);
+                let scale = model.float("omega_hat_scale").unwrap_or(0.1);
+                let values = initialiser::identity_omega(d, l).iter().map(|v| v * scale).collect();
+                Tensor::new(name, &[d, l], values)
+            }
+            (metric @ (MetricName::LocalOmega | MetricName::ClassOmega), "omegas") => {
+                let l = latent(model, d, warnings);
+                let count = if metric == MetricName::LocalOmega { p } else { self.classes };
+                let one = omega(model, self.data, l, self.seed)?;
+                Tensor::new(name, &[count, d, l], one.repeat(count))
+            }
+            (MetricName::Tangent, "omegas") => {
                 let s = model.int("subspace_dim").unwrap_or(2);
                 if s >= d {
                     return Err(Error::parameter(
@@ -176,25 +325,92 @@ pub fn start(
                     ));
                 }
                 let bases = (0..p).flat_map(|j| {
-                    initialiser::random_omega(d, s, &mut stream(seed, "omegas", j as u64))
+                    initialiser::random_omega(d, s, &mut stream(self.seed, "omegas", j as u64))
                 });
                 Tensor::new(name, &[p, d, s], bases.collect())
             }
-            (None, _, "reasonings") => {
-                let c = classes.len();
+            (_, "reasonings") => {
+                let c = self.classes;
                 let values = match model.text("reasonings_initializer").as_deref() {
                     Some("pure_positive") => initialiser::pure_positive_reasonings(p, c),
-                    _ => initialiser::random_reasonings(p, c, &mut stream(seed, "reasonings", 0)),
+                    _ => {
+                        let mut rng = stream(self.seed, "reasonings", 0);
+                        initialiser::random_reasonings(p, c, &mut rng)
+                    }
                 };
                 Tensor::new(name, &[p, c, 2], values)
             }
-            (None, ..) => unreachable!("tensor '{name}' of {} has no start", model.name()),
-        };
-        tensors.insert(tensor);
+            (_, "sigmas") => Tensor::new(name, &[p], self.bandwidths()),
+            (_, "log_variances") => Tensor::new(name, &[p, d], self.log_variances()),
+            (_, "gamma" | "lambda_ng") => {
+                let mut counts = vec![0usize; self.classes];
+                self.labels.iter().for_each(|c| counts[*c as usize] += 1);
+                let scope = counts.into_iter().max().unwrap_or(1);
+                Tensor::new(name, &[], vec![model.first_range(scope)])
+            }
+            _ => unreachable!("tensor '{name}' of {} has no start", model.name()),
+        })
     }
-    // The model is checked against its sizes before anything is trained.
-    model.compose(super::spec::Sizes { n, d, p, classes: classes.len() })?;
-    Ok(Start { tensors, prototype_labels, warnings })
+
+    /// Rows of each class.
+    fn rows_of(&self, class: u32) -> impl Iterator<Item = usize> {
+        (0..self.codes.len()).filter(move |i| self.codes[*i] == class)
+    }
+
+    /// Median or mean of the Euclidean distances of a prototype to the rows of its class, or the number set; not below the floor.
+    fn bandwidths(&self) -> Vec<f64> {
+        let d = self.data.features.columns();
+        let floor = self.model.float("sigma_min").unwrap_or(1e-3);
+        let mut row = vec![0.0f64; d];
+        let value = |(j, class): (usize, &u32)| {
+            if let Some(fixed) = self.model.float("sigma_init") {
+                return fixed.max(floor);
+            }
+            let w = &self.prototypes[j * d..][..d];
+            let mut r: Vec<f64> = self
+                .rows_of(*class)
+                .map(|i| {
+                    self.data.features.row_into(i, &mut row);
+                    row.iter().zip(w).map(|(x, w)| (x - w) * (x - w)).sum::<f64>().sqrt()
+                })
+                .collect();
+            if r.is_empty() {
+                return floor;
+            }
+            let value = if self.model.text("sigma_init").as_deref() == Some("mean") {
+                r.iter().sum::<f64>() / r.len() as f64
+            } else {
+                r.sort_by(f64::total_cmp);
+                let half = r.len() / 2;
+                if r.len() % 2 == 1 { r[half] } else { 0.5 * (r[half - 1] + r[half]) }
+            };
+            value.max(floor)
+        };
+        self.labels.iter().enumerate().map(value).collect()
+    }
+
+    /// Logarithm of the variance of each feature over the rows of the prototype's class.
+    fn log_variances(&self) -> Vec<f64> {
+        let d = self.data.features.columns();
+        let mut row = vec![0.0f64; d];
+        let mut of_class = |class: u32| {
+            let n = self.rows_of(class).count().max(1) as f64;
+            let (mut mean, mut square) = (vec![0.0f64; d], vec![0.0f64; d]);
+            for i in self.rows_of(class) {
+                self.data.features.row_into(i, &mut row);
+                mean.iter_mut().zip(&row).for_each(|(m, x)| *m += x / n);
+            }
+            for i in self.rows_of(class) {
+                self.data.features.row_into(i, &mut row);
+                for ((s, x), m) in square.iter_mut().zip(&row).zip(&mean) {
+                    *s += (x - m) * (x - m) / n;
+                }
+            }
+            square.into_iter().map(|v| v.max(1e-6).ln()).collect::<Vec<f64>>()
+        };
+        let classes: Vec<Vec<f64>> = (0..self.classes as u32).map(&mut of_class).collect();
+        self.labels.iter().flat_map(|c| classes[*c as usize].clone()).collect()
+    }
 }
 
 fn given_labels(labels: &[Label], classes: &[Label], p: usize) -> Result<Vec<u32>> {
@@ -218,7 +434,16 @@ fn given_labels(labels: &[Label], classes: &[Label], p: usize) -> Result<Vec<u32
 }
 
 /// Prototypes of each class, from `n_prototypes_per_class`.
-fn counts(model: &Model, classes: &[Label], warnings: &mut Vec<String>) -> Result<Vec<usize>> {
+fn counts(
+    model: &Model,
+    classes: &[Label],
+    target: u32,
+    warnings: &mut Vec<String>,
+) -> Result<Vec<usize>> {
+    if let Some(count) = model.int("n_prototypes") {
+        // One-class models have prototypes of one class.
+        return Ok((0..classes.len()).map(|c| if c == target as usize { count } else { 0 }).collect());
+    }
     let value = model.get("n_prototypes_per_class").unwrap_or(Json::from(1));
     let count = |v: &Json| v.as_u64().unwrap_or(1) as usize;
     let counts = match &value {
@@ -280,22 +505,20 @@ fn omega(model: &Model, data: &Dataset, l: usize, seed: u64) -> Result<Vec<f64>>
     }
 }
 
-fn check_shape(
-    model: &Model,
-    t: &Tensor<f64>,
-    metric: MetricName,
-    d: usize,
-    p: usize,
-    classes: usize,
-) -> Result<()> {
-    let expected = match (t.name.as_str(), metric) {
-        ("relevances", _) => format!("({d})"),
-        ("reasonings", _) => format!("({p}, {classes}, 2)"),
-        ("omega", _) => match model.int("latent_dim") {
-            Some(l) => format!("({d}, {l})"),
-            None => format!("({d}, l)"),
-        },
-        ("omegas", MetricName::Tangent) => {
+/// Checks the shape of a given tensor against the model's sizes.
+fn check_shape(model: &Model, t: &Tensor<f64>, d: usize, p: usize, classes: usize) -> Result<()> {
+    let latent = model.int("latent_dim");
+    let metric = model.metric();
+    let count = if metric == MetricName::ClassOmega { classes } else { p };
+    // None: any length.
+    let expected: Vec<Option<usize>> = match t.name.as_str() {
+        "relevances" => vec![Some(d)],
+        "sigmas" | "radii" | "thetas" => vec![Some(p)],
+        "gamma" | "lambda_ng" => vec![],
+        "log_variances" => vec![Some(p), Some(d)],
+        "reasonings" => vec![Some(p), Some(classes), Some(2)],
+        "omega" | "omega_hat" => vec![Some(d), latent],
+        "omegas" if metric == MetricName::Tangent => {
             if let [_, _, s] = t.shape[..]
                 && s >= d
             {
@@ -306,29 +529,22 @@ fn check_shape(
                     ),
                 ));
             }
-            match model.int("subspace_dim").filter(|_| model.is_set("subspace_dim")) {
-                Some(s) => format!("({p}, {d}, {s})"),
-                None => format!("({p}, {d}, s)"),
-            }
+            let s = model.int("subspace_dim").filter(|_| model.is_set("subspace_dim"));
+            vec![Some(p), Some(d), s]
         }
-        ("omegas", _) => match model.int("latent_dim") {
-            Some(l) => format!("({p}, {d}, {l})"),
-            None => format!("({p}, {d}, l)"),
-        },
+        "omegas" => vec![Some(count), Some(d), latent],
         _ => return Ok(()),
     };
-    let got = format!("({})", t.shape.iter().map(usize::to_string).collect::<Vec<_>>().join(", "));
-    let wild = |s: &str| -> String {
-        // A letter stands for any length of that axis.
-        let parts: Vec<&str> = s.trim_matches(['(', ')']).split(", ").collect();
-        let shape: Vec<String> = t.shape.iter().map(usize::to_string).collect();
-        let fits = parts.len() == shape.len()
-            && parts.iter().zip(&shape).all(|(a, b)| a == b || a.chars().all(char::is_alphabetic));
-        if fits { got.clone() } else { s.to_string() }
-    };
-    if wild(&expected) == got && !t.data.is_empty() {
-        Ok(())
-    } else {
-        Err(Error::shape(format!("start tensor '{}'", t.name), expected, got))
+    let fits = expected.len() == t.shape.len()
+        && expected.iter().zip(&t.shape).all(|(e, s)| e.is_none_or(|e| e == *s));
+    if fits && !t.data.is_empty() {
+        return Ok(());
     }
+    let list = |axes: Vec<String>| format!("({})", axes.join(", "));
+    let axis = |e: &Option<usize>| e.map_or("l".to_string(), |e| e.to_string());
+    Err(Error::shape(
+        format!("start tensor '{}'", t.name),
+        list(expected.iter().map(axis).collect()),
+        list(t.shape.iter().map(usize::to_string).collect()),
+    ))
 }

@@ -25,6 +25,10 @@ pub struct Counters {
     pub accumulated_rows: f64,
     /// Batches whose gradients wait in the running mean.
     pub accumulated_batches: usize,
+    /// The ranks' range, not rounded to the precision of the run.
+    pub range: Option<f64>,
+    /// Its factor per update.
+    pub range_decay: Option<f64>,
     /// Lookahead synchronisations made.
     pub synchronised: u64,
     /// Iterations in a row without improvement.

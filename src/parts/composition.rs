@@ -10,8 +10,10 @@
 //! metric, manifold models a metric applied to `Log_w(x)`, deep models an [`Embedding`] in front.
 
 use super::constraint::Constraint;
+use super::kernel::Map;
 use super::metric::Operand;
 use super::metric::custom::Shared;
+use super::objective::svq_occ::{Cost, Response};
 use super::objective::transfer::Transfer;
 use crate::error::{Error, Result};
 use serde::{Deserialize, Serialize};
@@ -41,10 +43,14 @@ pub enum MetricName {
     Relevance,
     /// `|(x - w) Omega|^2`
     Omega,
+    /// `|(x - w_j) Omega_c(j)|^2`, one map per class
+    ClassOmega,
     /// `|(x - w_j) Omega_j|^2`
     LocalOmega,
     /// `|(I - Omega_j Omega_j^T)(x - w_j)|^2`
     Tangent,
+    /// `x L x - 2 x L w + w L w` in the exponential kernel, with `L = Omega_hat Omega_hat^T`
+    Bilinear,
     /// `1 - max(0, cos(x, w))`
     Cosine,
     /// The user's own: [`Composition::user_metric`].
@@ -62,8 +68,10 @@ impl MetricName {
             MetricName::Chebyshev => "chebyshev",
             MetricName::Relevance => "relevance",
             MetricName::Omega => "omega",
+            MetricName::ClassOmega => "class_omega",
             MetricName::LocalOmega => "local_omega",
             MetricName::Tangent => "tangent",
+            MetricName::Bilinear => "bilinear",
             MetricName::Cosine => "cosine",
             MetricName::Custom => "custom",
         }
@@ -71,7 +79,7 @@ impl MetricName {
 
     /// Whether the distance depends on `x - w` alone, so that both may be centred.
     pub fn is_translation_invariant(self) -> bool {
-        !matches!(self, MetricName::Cosine | MetricName::Custom)
+        !matches!(self, MetricName::Bilinear | MetricName::Cosine | MetricName::Custom)
     }
 
     /// The metric's own tensor, if it has one.
@@ -79,7 +87,8 @@ impl MetricName {
         match self {
             MetricName::Relevance => Some("relevances"),
             MetricName::Omega => Some("omega"),
-            MetricName::LocalOmega | MetricName::Tangent => Some("omegas"),
+            MetricName::ClassOmega | MetricName::LocalOmega | MetricName::Tangent => Some("omegas"),
+            MetricName::Bilinear => Some("omega_hat"),
             _ => None,
         }
     }
@@ -96,6 +105,13 @@ pub enum Kernel {
         /// Width.
         sigma: f64,
     },
+    /// The distance `2 (1 - exp(-D / (2 sigma_j^2)))` with a learned bandwidth per prototype.
+    Bandwidth {
+        /// Floor of the bandwidths.
+        sigma_min: f64,
+    },
+    /// The distance of the exponential kernel, `exp(x L x) + exp(w L w) - 2 exp(x L w)`.
+    Exponential,
     /// The similarity `1 - D` of a dissimilarity in `[0, 1]`.
     Complement,
     /// The similarity `exp(-exp(-rank / lambda) D)`, rank 0 = nearest.
@@ -103,6 +119,17 @@ pub enum Kernel {
         /// Range of the ranks.
         lambda: f64,
     },
+}
+
+impl Kernel {
+    /// What the metric's keys stand for.
+    pub fn map(self) -> Map {
+        match self {
+            Kernel::Bandwidth { .. } => Map::Gaussian,
+            Kernel::Exponential => Map::Log,
+            _ => Map::Identity,
+        }
+    }
 }
 
 /// Who gets the subgradient of a minimum that several prototypes attain exactly.
@@ -138,6 +165,22 @@ pub enum Cooperation {
     },
     /// All, through positive and negative reasoning about each class.
     Reasoning,
+    /// All of the row's own class, weighted by rank, against the nearest of all others.
+    RanksOwn {
+        /// Exact ties of the nearest other.
+        ties: Ties,
+    },
+    /// All, weighted by rank within their class.
+    RanksEach,
+    /// All, weighted by rank.
+    RanksAll,
+    /// All, weighted by responsibility times rank weight.
+    PosteriorRanks {
+        /// Width of the mixture's components.
+        sigma: f64,
+        /// Ranks within the class in place of ranks among all.
+        within_class: bool,
+    },
 }
 
 /// What is minimised, or the update rule of the models without a gradient.
@@ -149,6 +192,28 @@ pub enum Objective {
         transfer: Transfer,
         /// Added before f.
         margin: f64,
+        /// Factor of the gradient through the nearest other prototype (with ranks).
+        lr_ratio: f64,
+    },
+    /// The GLVQ ratio against a learned threshold per prototype.
+    OneClass {
+        /// The transfer function f.
+        transfer: Transfer,
+        /// Added before f.
+        margin: f64,
+        /// Steepness of the score.
+        beta: f64,
+    },
+    /// Representation and classification cost of SVQ-OCC.
+    SvqOcc {
+        /// Share of the representation.
+        alpha: f64,
+        /// The classification cost.
+        cost: Cost,
+        /// The response.
+        response: Response,
+        /// Width of the soft step at the threshold.
+        sigma: f64,
     },
     /// `d+` where right, `-d-` where wrong.
     Lvq1,
@@ -185,6 +250,20 @@ impl Objective {
     pub fn is_rule(&self) -> bool {
         matches!(self, Objective::Hebbian { .. } | Objective::Medoid { .. })
     }
+
+    /// Whether there is one class to be told from everything else, with a threshold per prototype.
+    pub fn is_one_class(&self) -> bool {
+        self.thresholds().is_some()
+    }
+
+    /// The tensor of the thresholds, and whether it holds their roots.
+    pub fn thresholds(&self) -> Option<(&'static str, bool)> {
+        match self {
+            Objective::OneClass { .. } => Some(("radii", true)),
+            Objective::SvqOcc { .. } => Some(("thetas", false)),
+            _ => None,
+        }
+    }
 }
 
 /// Which rows of its class a medoid is chosen for.
@@ -206,6 +285,8 @@ pub struct Composition {
     pub metric: MetricName,
     /// The metric itself, if it is the user's own.
     pub user_metric: Option<Shared>,
+    /// Whether prototypes have variances that add to the distance (Wasserstein).
+    pub spread: bool,
     /// After the metric.
     pub kernel: Kernel,
     /// Who takes part.
@@ -216,6 +297,19 @@ pub struct Composition {
     pub constraints: Vec<Constraint>,
     /// The tensor that plays the prototypes: `prototypes` or `components`.
     pub prototypes: &'static str,
+    /// The range of the ranks, if there are any.
+    pub anneal: Option<Anneal>,
+}
+
+/// A range that shrinks from update to update: schedule state, not a parameter.
+#[derive(Clone, Copy, Debug, PartialEq)]
+pub struct Anneal {
+    /// Its tensor, a scalar: `gamma` or `lambda_ng`.
+    pub tensor: &'static str,
+    /// Factor per update; none: so that the floor is reached with the last.
+    pub decay: Option<f64>,
+    /// Its floor.
+    pub floor: f64,
 }
 
 /// Precision of data, products and parameters.

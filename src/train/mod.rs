@@ -141,7 +141,7 @@ impl Training {
             .labels
             .as_ref()
             .ok_or_else(|| Error::data(format!("{}: a gradient needs labels", data.source)))?;
-        if labels.classes.len() < 2 {
+        if labels.classes.len() < 2 && !model.row().is_one_class() {
             return Err(Error::data(format!("{}: at least two classes are needed", data.source)));
         }
         let centre = model.centre(&data.features);
@@ -159,7 +159,10 @@ impl Training {
                 format!("{} has an update rule and no gradient", model.name()),
             ));
         }
-        let learn: Vec<String> = model.row().tensors.iter().map(|t| t.name.to_string()).collect();
+        // The range of the ranks is no parameter, but it has a slope, and who asks for gradients may want to see it.
+        let row = model.row();
+        let names = row.tensors.iter().map(|t| t.name).chain(row.range());
+        let learn: Vec<String> = names.map(String::from).collect();
         let row_weights =
             batch::row_weights(data, &labels.classes, &labels.codes, &self.class_weight)?;
         let mut session = backend.session(Problem {
@@ -168,6 +171,7 @@ impl Training {
             validation: None,
             row_weights,
             classes: labels.classes.len(),
+            target: start.target,
             prototype_labels: &start.prototype_labels,
             centre: &centre,
             tensors: &start.tensors,

@@ -11,12 +11,12 @@ use crate::data::{Dataset, Label};
 use crate::error::{Error, Result};
 use crate::model::start::{self, Given};
 use crate::model::state::{Counters, Record, TrainingState};
-use crate::model::{Fitted, Model, Sizes};
-use crate::parts::composition::{Cooperation, Precision};
+use crate::model::{Fitted, Model, OneClass, Sizes};
+use crate::parts::composition::{Anneal, Cooperation, Precision};
 use crate::parts::optimizer::clip;
 use crate::parts::optimizer::prox::prox_l1_l2;
 use crate::parts::regulariser;
-use crate::parts::tensor::Tensors;
+use crate::parts::tensor::{Tensor, Tensors};
 use std::time::Instant;
 
 /// Largest loss scale of f16 training; also where it starts.
@@ -71,7 +71,7 @@ impl Job<'_> {
             From::Scratch(_) => (labels.classes.clone(), labels.codes.clone()),
             From::Fitted(f) => (f.classes.clone(), labels.recode(&f.classes)?.codes),
         };
-        if classes.len() < 2 {
+        if classes.len() < 2 && !model.row().is_one_class() {
             return Err(Error::data(format!(
                 "{}: all rows have the label {}; at least two classes are needed",
                 data.source,
@@ -122,6 +122,7 @@ impl Job<'_> {
                 let start = start::Start {
                     tensors,
                     prototype_labels: f.prototype_labels.clone(),
+                    target: f.target_code(),
                     warnings: Vec::new(),
                 };
                 (start, f.centre.clone())
@@ -134,14 +135,20 @@ impl Job<'_> {
         let learnable: Vec<String> =
             model.row().tensors.iter().map(|t| t.name.to_string()).collect();
         let frozen = &options.freeze_params;
+        let range = composition.anneal.map(|a| a.tensor);
         for name in frozen.iter().chain(options.per_group_clip.keys()) {
-            if !learnable.contains(name) {
+            // The ranks' range is never trained: to freeze it changes nothing.
+            if !learnable.contains(name) && range != Some(name) {
                 let names: Vec<&str> = learnable.iter().map(String::as_str).collect();
                 let what = if frozen.contains(name) { "freeze_params" } else { "per_group_clip" };
                 return Err(Error::unknown(what, name, &names));
             }
         }
         let leaks = options.frozen_update == FrozenUpdate::RawGradient;
+        let mut computed = learnable.clone();
+        if leaks {
+            computed.extend(range.map(String::from));
+        }
         let train: Vec<String> =
             learnable.iter().filter(|t| !frozen.contains(t)).cloned().collect();
         let rule = composition.objective.is_rule();
@@ -184,10 +191,11 @@ impl Job<'_> {
                 Weighting::Resample => None,
             },
             classes: classes.len(),
+            target: start.target,
             prototype_labels: &start.prototype_labels,
             centre: &centre,
             tensors: &start.tensors,
-            learn: if leaks { &learnable } else { &train },
+            learn: if leaks { &computed } else { &train },
             train: &train,
             precision: options.precision,
             optimizer: (!rule && !train.is_empty()).then_some((&spec, options.lr)),
@@ -226,9 +234,21 @@ impl Job<'_> {
                     session.restore_optimizer(&state.optimizer)?;
                 }
             }
+            if let (None, Some(a)) = (counters.range, composition.anneal) {
+                counters.range = Some(f.tensors.values(a.tensor)[0]);
+            }
             if counters.batch > 0 && mode == Mode::Partial {
                 // The interrupted epoch is given up: its remaining batches are not those of this step.
                 (counters.batch, counters.epoch_loss, counters.epoch_rows) = (0, 0.0, 0.0);
+            }
+        }
+        if let Some(a) = composition.anneal {
+            let first = *counters.range.get_or_insert(start.tensors.values(a.tensor)[0]);
+            // A run that goes on keeps the factor it began with.
+            let derived = || (a.floor / first).powf(1.0 / total_updates as f64);
+            counters.range_decay.get_or_insert_with(|| a.decay.unwrap_or_else(derived));
+            if a.floor == 0.0 {
+                warnings.push("the ranks' range ends at 0: after one update the nearest takes all".into());
             }
         }
         record.device = backend.info().name;
@@ -274,7 +294,14 @@ impl Job<'_> {
             accumulate,
             row_weights,
             rule,
-            leaks: if leaks { frozen.clone() } else { Vec::new() },
+            leaks: if leaks {
+                frozen.iter().filter(|f| range != Some(f.as_str())).cloned().collect()
+            } else {
+                Vec::new()
+            },
+            anneal: composition.anneal,
+            leaking_range: leaks && range.is_some(),
+            target: start.target,
             data_scale: data.features.deviations(&centre).into_iter().fold(0.0, f64::max),
             seconds_before: 0.0,
             began,
@@ -316,6 +343,10 @@ struct Run<'a> {
     mode: Mode,
     has_validation: bool,
     learns: bool,
+    anneal: Option<Anneal>,
+    /// Whether the range receives its raw gradient (compatibility).
+    leaking_range: bool,
+    target: u32,
     /// Norm to which DP-SGD clips each row's gradient.
     row_clip: Option<f64>,
 }
@@ -577,9 +608,15 @@ impl Run<'_> {
             (self.counters.accumulated_rows, self.counters.accumulated_batches) = (0.0, 0);
         }
         let leaked = self.clip()?;
+        if let (true, Some(a)) = (self.leaking_range, self.anneal) {
+            let gradient = self.session.read_gradient();
+            self.counters.range =
+                self.counters.range.map(|r| r + gradient.values(a.tensor)[0]);
+        }
 
         let rate = self.schedule.rate(self.counters.updates);
-        self.session.update(rate, &|_| 1.0, rows, loss)?;
+        let multiplier = |tensor: &str| self.model.multiplier(tensor, options.lr);
+        self.session.update(rate, &multiplier, rows, loss)?;
         if let Some(gradient) = leaked {
             let mut tensors = self.session.read(Slot::Current);
             for g in &gradient.list {
@@ -602,6 +639,7 @@ impl Run<'_> {
             self.session.write(Slot::Current, &tensors);
         }
         self.check_update(iteration)?;
+        self.anneal();
         self.counters.updates += 1;
         self.counters.moved += u64::from(rate > 0.0);
         if let Some(look) = options.lookahead
@@ -616,6 +654,17 @@ impl Run<'_> {
             self.session.blend(Slot::Average, Slot::Current, 1.0 - a);
         }
         Ok(loss)
+    }
+
+    /// The ranks' range takes its next value, in all copies that go on from here.
+    fn anneal(&mut self) {
+        let (Some(a), Some(range)) = (self.anneal, self.counters.range) else { return };
+        let next = (range * self.counters.range_decay.unwrap_or(1.0)).max(a.floor);
+        self.counters.range = Some(next);
+        let next = Tensors { list: vec![Tensor::new(a.tensor, &[], vec![next])] };
+        for slot in [Slot::Current, Slot::Slow, Slot::Average] {
+            self.session.write(slot, &next);
+        }
     }
 
     /// Adds the prototype diversity term to the gradient; returns its share of the loss.
@@ -643,8 +692,9 @@ impl Run<'_> {
         }
         let gradient = self.session.read_gradient();
         let (leaked, mut trained): (Vec<_>, Vec<_>) =
-            gradient.list.into_iter().partition(|t| self.leaks.contains(&t.name));
+            gradient.list.into_iter().partition(|t| self.leaks.contains(&t.name) || Some(t.name.as_str()) == self.anneal.map(|a| a.tensor));
         let leaked = Tensors { list: leaked };
+        let range = self.anneal.map(|a| a.tensor);
         let mut gradient = Tensors { list: std::mem::take(&mut trained) };
         if !options.per_group_clip.is_empty() {
             let groups: Vec<(String, f64)> = options
@@ -661,6 +711,9 @@ impl Run<'_> {
         let mut all = gradient.clone();
         all.list.extend(leaked.list.iter().cloned());
         self.session.write_gradient(&all);
+        // The range takes its gradient with its own step.
+        let list = leaked.list.into_iter().filter(|t| Some(t.name.as_str()) != range).collect();
+        let leaked = Tensors { list };
         Ok((!leaked.is_empty()).then_some(leaked))
     }
 
@@ -844,6 +897,11 @@ impl Run<'_> {
             precision: options.precision,
             classes: self.classes.to_vec(),
             prototype_labels: self.prototype_labels.to_vec(),
+            one_class: self
+                .model
+                .row()
+                .is_one_class()
+                .then(|| OneClass::new(self.classes, self.target)),
             centre: self.centre.to_vec(),
             feature_names: self.feature_names.clone(),
             scaler: self.scaler.clone(),

@@ -6,6 +6,7 @@
 
 mod block;
 mod predictor;
+mod rows;
 mod rule;
 mod session;
 

@@ -27,6 +27,7 @@ impl<T: Real> CpuPredictor<T> {
             question.centre,
             question.precision,
             question.tensors,
+            question.target,
         );
         let ready = plan.ready(&question.tensors.cast(), &|_| false);
         CpuPredictor { plan, ready, pool }
@@ -59,28 +60,6 @@ impl<T: Real> CpuPredictor<T> {
     fn array(n: usize, width: usize, values: Vec<f64>) -> Array2<f64> {
         Array2::from_shape_vec((n, width), values).expect("n x width values")
     }
-
-    /// Nearest prototype of row `k`; those that the forward cannot tell apart are compared by differences.
-    fn nearest(&self, k: usize, ws: &mut Workspace<T>) -> usize {
-        let p = self.plan.p;
-        let d = &ws.d[k * p..][..p];
-        let best = d.iter().enumerate().fold(0, |b, (j, v)| if *v < d[b] { j } else { b });
-        let relative = T::of(1e-4) * d[best];
-        let limit = d[best] + relative + self.ready.metric.slack(k, &ws.scratch);
-        if d.iter().filter(|v| **v <= limit).count() < 2 {
-            return best;
-        }
-        let (mut nearest, mut least) = (best, T::infinity());
-        for j in 0..p {
-            if ws.d[k * p + j] <= limit {
-                let exact = self.ready.metric.exact(&ws.x, k, j, &mut ws.scratch);
-                if exact < least {
-                    (nearest, least) = (j, exact);
-                }
-            }
-        }
-        nearest
-    }
 }
 
 impl<T: Real> Predictor for CpuPredictor<T> {
@@ -88,7 +67,7 @@ impl<T: Real> Predictor for CpuPredictor<T> {
         Ok(self.blocks(features, 1, |rows, ws, out| {
             self.plan.forward(&self.ready, rows, ws);
             for (k, out) in out.iter_mut().enumerate() {
-                *out = self.nearest(k, ws) as u32;
+                *out = self.plan.nearest(&self.ready, k, ws) as u32;
             }
         }))
     }
@@ -98,7 +77,8 @@ impl<T: Real> Predictor for CpuPredictor<T> {
         let values = self.blocks(features, p, |rows, ws, out: &mut [f64]| {
             self.plan.forward(&self.ready, rows, ws);
             for (i, o) in out.iter_mut().enumerate() {
-                *o = self.ready.metric.exact(&ws.x, i / p, i % p, &mut ws.scratch).f64();
+                let key = self.ready.metric.exact(&ws.x, i / p, i % p, &mut ws.scratch);
+                *o = self.plan.map.see(key).value.f64();
             }
         });
         Ok(Self::array(features.rows(), p, values))
@@ -133,6 +113,12 @@ impl<T: Real> Predictor for CpuPredictor<T> {
             out.iter_mut().zip(scores).for_each(|(o, s)| *o = s.f64());
         });
         Ok(Self::array(features.rows(), classes, values))
+    }
+
+    fn target_scores(&self, features: &Features) -> Result<Vec<f64>> {
+        Ok(self.blocks(features, 1, |rows, ws, out: &mut [f64]| {
+            self.plan.target_scores(&self.ready, rows, ws, out);
+        }))
     }
 
     fn transform(&self, features: &Features) -> Result<Array2<f64>> {

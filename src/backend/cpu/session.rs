@@ -1,10 +1,13 @@
 //! A training problem on the CPU.
 
-use super::block::{BlockRows, Partial, Plan, Ready, Workspace};
+use super::block::{BlockRows, Plan, Ready, Workspace};
+use super::rows::{Partial, Pass};
 use super::{on_pool, rule};
 use crate::backend::{Problem, Rows, Samples, Session, Set, Slot};
 use crate::error::Result;
+use crate::parts::composition::Objective;
 use crate::parts::constraint;
+use crate::parts::objective::svq_occ::Cost;
 use crate::parts::optimizer::Optimizer;
 use crate::parts::real::Real;
 use crate::parts::tensor::{Tensor, Tensors};
@@ -45,6 +48,7 @@ impl<'a, T: Real> CpuSession<'a, T> {
             problem.centre,
             problem.precision,
             problem.tensors,
+            problem.target,
         );
         let optimizer =
             problem.optimizer.map(|(spec, lr)| Optimizer::new(spec, lr, &only(problem.train)));
@@ -91,6 +95,11 @@ impl<'a, T: Real> CpuSession<'a, T> {
                 _ => 1.0,
             }
         };
+        let row = |k: usize| rows.indices.map_or(k, |r| r[k] as usize);
+        let one_class = self.plan.composition.objective.is_one_class();
+        let is_target = |k: &usize| one_class && samples.codes[row(*k)] == self.plan.target;
+        let targets = (0..n).filter(is_target).map(|k| weight(k) * inverse).sum();
+        let pass = Pass { gradient, scale, n, targets };
         let task = |ws: &mut Workspace<T>, chunk: usize| -> Partial<T> {
             let mut partial = self.plan.partial(&ready);
             let mut factors = Vec::with_capacity(self.plan.rows);
@@ -104,45 +113,67 @@ impl<'a, T: Real> CpuSession<'a, T> {
                     start,
                     end,
                 };
-                if gradient {
-                    self.plan.step(&ready, block, Some(&factors), scale, ws, &mut partial);
-                } else {
-                    self.plan.step(&ready, block, None, scale, ws, &mut partial);
-                    for (loss, k) in ws.losses.iter().zip(start..end) {
-                        partial.loss += loss.f64() * weight(k) * inverse;
-                    }
-                }
+                self.plan.step(&ready, block, &factors, pass, ws, &mut partial);
             }
             partial
         };
         let total = on_pool(&self.pool, || chunks.sum(task));
         let Some(total) = total else { return (0.0, Vec::new()) };
-        if !gradient {
-            return (total.loss, Vec::new());
-        }
-        let loss = total.loss;
-        let mut gradients = self.finish(&ready, total);
-        if scale != T::one() {
-            for (_, values) in &mut gradients {
-                values.iter_mut().for_each(|v| *v /= scale);
-            }
-        }
-        (loss, gradients)
+        self.finish(&ready, total, pass)
     }
 
-    /// Gradients by tensor from the sums of a pass.
-    fn finish(&self, ready: &Ready<T>, total: Partial<T>) -> Vec<(&'static str, Vec<T>)> {
+    /// Loss, and gradients by tensor if they are wanted, from the sums of a pass.
+    fn finish(
+        &self,
+        ready: &Ready<T>,
+        mut total: Partial<T>,
+        pass: Pass<T>,
+    ) -> (f64, Vec<(&'static str, Vec<T>)>) {
+        let composition = &self.plan.composition;
+        let mut loss = total.loss;
+        if let Objective::SvqOcc { alpha, cost: Cost::Contrastive, .. } = composition.objective {
+            // The slope of this cost is one number for target rows and one for all others, known only now.
+            let (cost, by_target, by_other) = total.confusion.contrastive(pass.n);
+            loss += (1.0 - alpha) * cost;
+            let factors = [by_target, by_other].map(|b| T::of((1.0 - alpha) * b));
+            let count = total.metric.len() / 3;
+            for (c, factor) in factors.into_iter().enumerate() {
+                for i in 0..count {
+                    let part = std::mem::take(&mut total.metric[(c + 1) * count + i]);
+                    add_scaled(&mut total.metric[i], factor, &part);
+                }
+                let (first, rest) = total.own.split_at_mut(self.plan.p);
+                add_scaled(first, factor, &rest[c * self.plan.p..][..self.plan.p]);
+            }
+            total.metric.truncate(count);
+            total.own.truncate(self.plan.p);
+        }
+        if !pass.gradient {
+            return (loss, Vec::new());
+        }
         let mut gradients = ready.metric.finish(&total.metric);
         // To a metric prototypes are prototypes; the model may call them otherwise.
         for (name, _) in &mut gradients {
             if *name == "prototypes" {
-                *name = self.plan.composition.prototypes;
+                *name = composition.prototypes;
             }
         }
-        if ready.learn_reasonings && !total.reasonings.is_empty() {
-            gradients.push(("reasonings", total.reasonings));
+        match composition.objective.thresholds() {
+            Some((name, _)) if ready.learn_thetas => gradients.push((name, total.own)),
+            None if ready.learn_reasonings => gradients.push(("reasonings", total.own)),
+            _ => {}
         }
-        gradients
+        if pass.scale != T::one() {
+            for (_, values) in &mut gradients {
+                values.iter_mut().for_each(|v| *v /= pass.scale);
+            }
+        }
+        if let Some(anneal) = composition.anneal
+            && ready.learn_range
+        {
+            gradients.push((anneal.tensor, vec![T::of(total.range)]));
+        }
+        (loss, gradients)
     }
 
     /// Row losses at the parameters of a slot, in the order of the rows.
@@ -152,6 +183,8 @@ impl<'a, T: Real> CpuSession<'a, T> {
         let ready = self.plan.ready(tensors, &|_| false);
         let mut losses = vec![0.0; n];
         let size = self.plan.rows;
+        let pass = Pass { gradient: false, scale: T::one(), n, targets: 1.0 };
+        let ones = vec![T::one(); size];
         on_pool(&self.pool, || {
             losses.par_chunks_mut(size).enumerate().for_each_init(
                 Workspace::default,
@@ -164,7 +197,7 @@ impl<'a, T: Real> CpuSession<'a, T> {
                         start: i * size,
                         end: i * size + out.len(),
                     };
-                    self.plan.step(&ready, block, None, T::one(), ws, &mut partial);
+                    self.plan.step(&ready, block, &ones[..out.len()], pass, ws, &mut partial);
                     for (o, l) in out.iter_mut().zip(&ws.losses) {
                         *o = l.f64();
                     }
@@ -185,7 +218,8 @@ impl<'a, T: Real> CpuSession<'a, T> {
 
 /// Values of one chunk's sums.
 fn partial_len<T: Real>(plan: &Plan<T>, ready: &Ready<T>) -> usize {
-    ready.metric.sums().iter().sum::<usize>() + plan.p * plan.classes * 2
+    let own = plan.p * plan.classes.max(1) * 2;
+    plan.channels() * (ready.metric.sums().iter().sum::<usize>() + own)
 }
 
 /// How `n` rows are cut into chunks of whole blocks. Depends on sizes only.
@@ -239,7 +273,7 @@ impl Chunks {
             for part in parts {
                 match &mut total {
                     None => total = Some(part),
-                    Some(total) => add(total, &part),
+                    Some(total) => total.add(&part),
                 }
             }
             next = end;
@@ -248,12 +282,9 @@ impl Chunks {
     }
 }
 
-fn add<T: Real>(total: &mut Partial<T>, part: &Partial<T>) {
-    for (a, b) in total.metric.iter_mut().zip(&part.metric) {
-        a.iter_mut().zip(b).for_each(|(a, b)| *a += *b);
-    }
-    total.reasonings.iter_mut().zip(&part.reasonings).for_each(|(a, b)| *a += *b);
-    total.loss += part.loss;
+/// `to += factor * from`
+fn add_scaled<T: Real>(to: &mut [T], factor: T, from: &[T]) {
+    to.iter_mut().zip(from).for_each(|(t, f)| *t += factor * *f);
 }
 
 impl<T: Real> Session for CpuSession<'_, T> {
@@ -295,8 +326,10 @@ impl<T: Real> Session for CpuSession<'_, T> {
                 start: k,
                 end: k + 1,
             };
-            self.plan.step(&ready, block, Some(&[T::one()]), T::one(), ws, &mut partial);
-            let gradients = self.finish(&ready, partial);
+            // The factor of one row in a loss of its own; a one-class row counts its class as the whole.
+            let pass = Pass { gradient: true, scale: T::one(), n: 1, targets: 1.0 };
+            self.plan.step(&ready, block, &[T::one()], pass, ws, &mut partial);
+            let (_, gradients) = self.finish(&ready, partial, pass);
             let all = gradients.iter().flat_map(|(_, v)| v);
             all.map(|v| v.f64() * v.f64()).sum::<f64>().sqrt()
         };
@@ -435,12 +468,9 @@ impl<T: Real> Session for CpuSession<'_, T> {
             self.slots.get_disjoint_mut([to as usize, from as usize]).expect("two different slots");
         let a = T::of(a);
         for (t, f) in to.list.iter_mut().zip(&from.list) {
-            if !self.learn.contains(&t.name) {
-                continue;
-            }
             if a == T::one() {
                 t.data.copy_from_slice(&f.data);
-            } else {
+            } else if self.learn.contains(&t.name) {
                 t.data.iter_mut().zip(&f.data).for_each(|(t, f)| *t += a * (*f - *t));
             }
         }

@@ -2,5 +2,6 @@
 
 pub mod class_minimum;
 pub mod posterior;
+pub mod ranks;
 pub mod reasoning;
 pub mod winner_pair;

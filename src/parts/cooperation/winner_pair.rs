@@ -61,6 +61,11 @@ impl Classes {
         self.own.is_empty()
     }
 
+    /// The prototypes of `class`.
+    pub fn own(&self, class: u32) -> &[Range<usize>] {
+        &self.own[class as usize]
+    }
+
     /// Nearest prototype of `class` and nearest of all others, the first on ties. `d`: distances of one row.
     pub fn winner_pair<T: Real>(&self, d: &[T], class: u32) -> (Option<usize>, Option<usize>) {
         (nearest(d, &self.own[class as usize]), nearest(d, &self.others[class as usize]))

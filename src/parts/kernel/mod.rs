@@ -1,6 +1,110 @@
 //! Kernels: what is made of distances before the objective sees them.
+//!
+//! A metric may hand over *keys* in place of distances: numbers that order as the distances do and do not leave their range. A [`Map`] says what
+//! distance a key stands for.
 
 pub mod bandwidth;
 pub mod exponential;
 pub mod gaussian;
 pub mod similarity;
+
+use super::objective::EPS;
+use super::real::Real;
+
+/// What distance a key stands for.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub enum Map {
+    /// Itself.
+    #[default]
+    Identity,
+    /// `D = -2 expm1(-u)`, the Gaussian kernel's distance.
+    Gaussian,
+    /// `D = exp(ell)`. Only ratios of distances can be formed: each pair is divided by the larger of the two.
+    Log,
+}
+
+/// A distance in a unit of its own, and its derivative with respect to the key.
+#[derive(Clone, Copy, Debug, PartialEq)]
+pub struct Seen<T> {
+    /// The distance.
+    pub value: T,
+    /// Its derivative.
+    pub slope: T,
+}
+
+impl Map {
+    /// The distance of one key and its derivative (of [`Map::Log`] as it is: it may overflow).
+    pub fn see<T: Real>(self, key: T) -> Seen<T> {
+        match self {
+            Map::Identity => Seen { value: key, slope: T::one() },
+            Map::Gaussian => {
+                let (value, slope) = bandwidth::distance(key);
+                Seen { value, slope }
+            }
+            Map::Log => {
+                let value = num_traits::Float::exp(key);
+                Seen { value, slope: value }
+            }
+        }
+    }
+
+    /// Two distances in one unit, and `eps` in that unit.
+    pub fn pair<T: Real>(self, a: T, b: T) -> (Seen<T>, Seen<T>, T) {
+        match self {
+            Map::Log => {
+                let unit = unit(a, b);
+                (in_unit(a, unit), in_unit(b, unit), num_traits::Float::exp(ln_eps::<T>() - unit))
+            }
+            _ => (self.see(a), self.see(b), T::of(EPS)),
+        }
+    }
+
+    /// A distance and a threshold `theta >= 0` in one unit (the slope of the threshold is with respect to theta), and `eps` in that
+    /// unit.
+    pub fn against<T: Real>(self, a: T, theta: T) -> (Seen<T>, Seen<T>, T) {
+        match self {
+            Map::Log => {
+                let ln_theta = num_traits::Float::ln(theta);
+                let unit = unit(a, ln_theta);
+                let value = in_unit(ln_theta, unit).value;
+                // Far below the unit of the distance a change of theta is lost, not infinite.
+                let slope = num_traits::Float::exp(-unit);
+                (in_unit(a, unit), Seen { value, slope }, num_traits::Float::exp(ln_eps::<T>() - unit))
+            }
+            _ => (self.see(a), Seen { value: theta, slope: T::one() }, T::of(EPS)),
+        }
+    }
+}
+
+fn ln_eps<T: Real>() -> T {
+    T::of(EPS.ln())
+}
+
+/// Logarithm of the unit: the largest of the two and `eps`.
+fn unit<T: Real>(a: T, b: T) -> T {
+    num_traits::Float::max(num_traits::Float::max(a, b), ln_eps())
+}
+
+fn in_unit<T: Real>(key: T, unit: T) -> Seen<T> {
+    let value = num_traits::Float::exp(key - unit);
+    Seen { value, slope: value }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn ratios_do_not_depend_on_the_unit() {
+        for (a, b) in [(0.5f64, 2.0f64), (3.0, 1e-3), (1e-12, 1e-11)] {
+            let (p, q, eps) = Map::Log.pair(a.ln(), b.ln());
+            let ratio = (p.value - q.value) / (p.value + q.value + eps);
+            assert!((ratio - (a - b) / (a + b + EPS)).abs() < 1e-14);
+            let (p, q, eps) = Map::Log.against(a.ln(), b);
+            let ratio = (p.value - q.value) / (p.value + q.value + eps);
+            assert!((ratio - (a - b) / (a + b + EPS)).abs() < 1e-14);
+        }
+        let (p, q, eps) = Map::Log.pair(5_000.0f32, f32::NEG_INFINITY);
+        assert_eq!((p.value, q.value, eps), (1.0, 0.0, 0.0));
+    }
+}

@@ -6,7 +6,7 @@
 //! The quotient is divided twice by S: S^2 would overflow in f32 from 1.8e19 on.
 
 use super::transfer::Transfer;
-use super::{EPS, PairObjective};
+use super::PairObjective;
 use crate::parts::real::Real;
 
 /// The GLVQ ratio with its transfer function and margin.
@@ -18,17 +18,22 @@ pub struct Glvq {
     pub margin: f64,
 }
 
+/// `mu = (p - q)/(p + q + eps)` and its derivatives with respect to p and q.
+pub fn ratio<T: Real>(p: T, q: T, eps: T) -> (T, T, T) {
+    let s = p + q + eps;
+    // (2 d + eps)/S^2 with no factor that could overflow.
+    let part = |d: T| (d + eps / T::of(2.0)) / s * (T::of(2.0) / s);
+    ((p - q) / s, part(q), -part(p))
+}
+
 impl<T: Real> PairObjective<T> for Glvq {
-    fn pair(&self, d_plus: Option<T>, d_minus: Option<T>) -> (T, T, T) {
-        let eps = T::of(EPS);
+    fn pair(&self, d_plus: Option<T>, d_minus: Option<T>, eps: T) -> (T, T, T) {
         let value = |mu: T| self.transfer.value_and_derivative(mu + T::of(self.margin));
         match (d_plus, d_minus) {
             (Some(p), Some(m)) => {
-                let s = p + m + eps;
-                let (loss, slope) = value((p - m) / s);
-                // (2 d + eps)/S^2 with no factor that could overflow.
-                let part = |d: T| (d + eps / T::of(2.0)) / s * (T::of(2.0) / s);
-                (loss, slope * part(m), -slope * part(p))
+                let (mu, dp, dm) = ratio(p, m, eps);
+                let (loss, slope) = value(mu);
+                (loss, slope * dp, slope * dm)
             }
             // No prototype of the class (of another class): mu is at its bound whatever the distance.
             (None, Some(_)) => (value(T::one()).0, T::zero(), T::zero()),
@@ -39,6 +44,7 @@ impl<T: Real> PairObjective<T> for Glvq {
 
 #[cfg(test)]
 mod tests {
+    use super::super::EPS;
     use super::*;
 
     #[test]
@@ -47,8 +53,8 @@ mod tests {
         {
             let o = Glvq { transfer, margin: 0.1 };
             for (p, m) in [(0.37, 2.72), (0.65, 0.97), (5.0, 1.7), (1e-3, 2.0)] {
-                let loss = |p: f64, m: f64| PairObjective::<f64>::pair(&o, Some(p), Some(m)).0;
-                let (_, gp, gm) = o.pair(Some(p), Some(m));
+                let loss = |p: f64, m: f64| o.pair(Some(p), Some(m), EPS).0;
+                let (_, gp, gm) = o.pair(Some(p), Some(m), EPS as _);
                 let h = 1e-6 * p;
                 let fp = (loss(p + h, m) - loss(p - h, m)) / (2.0 * h);
                 let fm = (loss(p, m + h) - loss(p, m - h)) / (2.0 * h);
@@ -63,10 +69,10 @@ mod tests {
     #[test]
     fn missing_sides_are_constants_and_extremes_are_finite() {
         let o = Glvq { transfer: Transfer::Identity, margin: 0.0 };
-        assert_eq!(o.pair(None, Some(1.0f32)), (1.0, 0.0, 0.0));
-        assert_eq!(o.pair(Some(1.0f32), None), (-1.0, 0.0, 0.0));
+        assert_eq!(o.pair(None, Some(1.0f32), 1e-10), (1.0, 0.0, 0.0));
+        assert_eq!(o.pair(Some(1.0f32), None, 1e-10), (-1.0, 0.0, 0.0));
         for (p, m) in [(0.0f32, 0.0), (1e30, 1e30), (1e-30, 1e-30), (3e38, 1.0)] {
-            let (l, a, b) = o.pair(Some(p), Some(m));
+            let (l, a, b) = o.pair(Some(p), Some(m), EPS as _);
             assert!(l.is_finite() && a.is_finite() && b.is_finite(), "{p} {m}: {l} {a} {b}");
         }
     }

@@ -10,7 +10,7 @@ use crate::parts::real::Real;
 pub struct Lvq1;
 
 impl<T: Real> PairObjective<T> for Lvq1 {
-    fn pair(&self, d_plus: Option<T>, d_minus: Option<T>) -> (T, T, T) {
+    fn pair(&self, d_plus: Option<T>, d_minus: Option<T>, _: T) -> (T, T, T) {
         match (d_plus, d_minus) {
             (Some(p), Some(m)) if p > m => (-m, T::zero(), -T::one()),
             (Some(p), _) => (p, T::one(), T::zero()),
@@ -26,9 +26,9 @@ mod tests {
 
     #[test]
     fn right_rows_attract_and_wrong_rows_repel() {
-        assert_eq!(Lvq1.pair(Some(1.0), Some(2.0)), (1.0, 1.0, 0.0));
-        assert_eq!(Lvq1.pair(Some(2.0), Some(1.0)), (-1.0, 0.0, -1.0));
+        assert_eq!(Lvq1.pair(Some(1.0), Some(2.0), 0.0), (1.0, 1.0, 0.0));
+        assert_eq!(Lvq1.pair(Some(2.0), Some(1.0), 0.0), (-1.0, 0.0, -1.0));
         // Equal distances count as right.
-        assert_eq!(Lvq1.pair(Some(1.0), Some(1.0)), (1.0, 1.0, 0.0));
+        assert_eq!(Lvq1.pair(Some(1.0), Some(1.0), 0.0), (1.0, 1.0, 0.0));
     }
 }

@@ -8,7 +8,7 @@ use crate::parts::real::Real;
 pub struct Lvq21;
 
 impl<T: Real> PairObjective<T> for Lvq21 {
-    fn pair(&self, d_plus: Option<T>, d_minus: Option<T>) -> (T, T, T) {
+    fn pair(&self, d_plus: Option<T>, d_minus: Option<T>, _: T) -> (T, T, T) {
         let side = |d: Option<T>| d.map_or((T::zero(), T::zero()), |d| (d, T::one()));
         let ((p, gp), (m, gm)) = (side(d_plus), side(d_minus));
         (p - m, gp, -gm)
@@ -21,7 +21,7 @@ mod tests {
 
     #[test]
     fn difference_and_signs() {
-        assert_eq!(Lvq21.pair(Some(1.0), Some(3.0)), (-2.0, 1.0, -1.0));
-        assert_eq!(Lvq21.pair(Some(1.0), None), (1.0, 1.0, 0.0));
+        assert_eq!(Lvq21.pair(Some(1.0), Some(3.0), 0.0), (-2.0, 1.0, -1.0));
+        assert_eq!(Lvq21.pair(Some(1.0), None, 0.0), (1.0, 1.0, 0.0));
     }
 }

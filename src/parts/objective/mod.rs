@@ -8,7 +8,9 @@ pub mod hinge;
 pub mod lvq1;
 pub mod lvq21;
 pub mod nllr;
+pub mod one_class;
 pub mod rslvq;
+pub mod svq_occ;
 pub mod transfer;
 
 use super::real::Real;
@@ -18,6 +20,7 @@ pub const EPS: f64 = 1e-10;
 
 /// An objective of the nearest right and the nearest wrong distance.
 pub trait PairObjective<T: Real> {
-    /// Loss, `dL/dd+`, `dL/dd-`. None where the row's class, or every other class, has no prototype.
-    fn pair(&self, d_plus: Option<T>, d_minus: Option<T>) -> (T, T, T);
+    /// Loss, `dL/dd+`, `dL/dd-`. None where the row's class, or every other class, has no prototype. `eps` is [`EPS`] in the
+    /// unit of the distances.
+    fn pair(&self, d_plus: Option<T>, d_minus: Option<T>, eps: T) -> (T, T, T);
 }

@@ -20,6 +20,19 @@ pub fn row<T: Real>(p: &mut [T], labels: &[u32], class: u32, sigma: T) -> T {
     -num_traits::Float::ln(c / (w + eps) + eps)
 }
 
+/// The same for weights that are responsibilities times rank weights: `L = -log(a + eps)` with `a` the weight of the right
+/// prototypes, `dL/dD_j = w_j (S_j - a) / (2 sigma^2 (a + eps))`.
+pub fn row_of_weights<T: Real>(w: &mut [T], labels: &[u32], class: u32, sigma: T) -> T {
+    let a: T = w.iter().zip(labels).filter(|(_, l)| **l == class).map(|(w, _)| *w).sum();
+    let a_eps = a + T::of(EPS);
+    let factor = T::one() / (T::of(2.0) * sigma * sigma * a_eps);
+    for (w, l) in w.iter_mut().zip(labels) {
+        let hit = if *l == class { T::one() } else { T::zero() };
+        *w = *w * (hit - a) * factor;
+    }
+    -num_traits::Float::ln(a_eps)
+}
+
 /// The same without `eps`, from the distances: `L = LSE_all - LSE_right` of `-D/(2 sigma^2)`,
 /// `dL/dD_j = (q_j - p_j)/(2 sigma^2)` with q the softmax over the right prototypes alone. Nothing saturates: far rows learn.
 /// A row whose class has no prototype costs what `eps` would cost it, without gradient.

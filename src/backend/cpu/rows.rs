@@ -1,0 +1,915 @@
+//! From a block's distances to its loss and gradient sums: cooperation and objective, row by row.
+
+use super::block::{BlockRows, Plan, Ready, Workspace};
+use crate::parts::composition::{Cooperation, Kernel, Objective, Ties};
+use crate::parts::cooperation::class_minimum::class_minimum;
+use crate::parts::cooperation::posterior::posterior;
+use crate::parts::cooperation::ranks::{Neighbourhood, ranks};
+use crate::parts::kernel;
+use crate::parts::metric::{Operand, Pair, Sums};
+use crate::parts::objective::svq_occ::{self, Confusion, Cost};
+use crate::parts::objective::{
+    EPS, PairObjective, cross_entropy, glvq, hinge, lvq1::Lvq1, lvq21::Lvq21, nllr, one_class,
+    rslvq, transfer::Transfer,
+};
+use crate::parts::real::Real;
+
+/// What a pass wants, and what it knows of all its rows.
+#[derive(Clone, Copy)]
+pub(super) struct Pass<T> {
+    /// Whether the gradient is wanted beside the loss.
+    pub gradient: bool,
+    /// Factor of the `G` operand of the backward products.
+    pub scale: T,
+    /// Rows of the pass.
+    pub n: usize,
+    /// Sum of the factors of the target rows (one-class models).
+    pub targets: f64,
+}
+
+/// What a chunk of rows adds up to.
+pub(super) struct Partial<T> {
+    /// The metric's sums; for the contrastive cost three lists, one after the other.
+    pub metric: Sums<T>,
+    /// Gradient of the reasonings or of the thresholds (three times `p` for the contrastive cost).
+    pub own: Vec<T>,
+    /// Gradient of the ranks' range.
+    pub range: f64,
+    /// Weighted sum of row losses.
+    pub loss: f64,
+    /// The soft confusion matrix of the contrastive cost.
+    pub confusion: Confusion,
+}
+
+impl<T: Real> Partial<T> {
+    /// Adds the sums of other rows.
+    pub fn add(&mut self, other: &Partial<T>) {
+        let pairs = self.metric.iter_mut().zip(&other.metric);
+        for (a, b) in pairs.chain(std::iter::once((&mut self.own, &other.own))) {
+            a.iter_mut().zip(b).for_each(|(a, b)| *a += *b);
+        }
+        self.range += other.range;
+        self.loss += other.loss;
+        self.confusion.merge(&other.confusion);
+    }
+}
+
+impl<T: Real> Plan<T> {
+    /// Parts in which gradient sums are kept apart: the contrastive cost's slope is known after the pass only, one number for
+    /// target rows and one for all others.
+    pub fn channels(&self) -> usize {
+        match self.composition.objective {
+            Objective::SvqOcc { cost: Cost::Contrastive, .. } => 3,
+            _ => 1,
+        }
+    }
+
+    /// An empty total.
+    pub fn partial(&self, ready: &Ready<T>) -> Partial<T> {
+        let own = match (&ready.reasoning, ready.thetas.len()) {
+            (Some(_), _) => self.p * self.classes * 2,
+            (None, p) => p * self.channels(),
+        };
+        let sums = ready.metric.sums();
+        let all = std::iter::repeat_n(sums, self.channels()).flatten();
+        Partial {
+            metric: all.map(|n| vec![T::zero(); n]).collect(),
+            own: vec![T::zero(); own],
+            range: 0.0,
+            loss: 0.0,
+            confusion: Confusion::default(),
+        }
+    }
+
+    /// Loss of each row of the block into `ws.losses`; loss and gradient, each row times its factor (its weight over the number of
+    /// rows), added to `out`.
+    pub fn step(
+        &self,
+        ready: &Ready<T>,
+        rows: BlockRows<'_>,
+        factors: &[T],
+        pass: Pass<T>,
+        ws: &mut Workspace<T>,
+        out: &mut Partial<T>,
+    ) {
+        self.forward(ready, rows, ws);
+        ws.losses.clear();
+        ws.pairs.clear();
+        let row = Rows { plan: self, ready, rows, factors, pass };
+        let objective = &self.composition.objective;
+        let mut sparse = false;
+        match (objective, self.composition.cooperation) {
+            (Objective::Glvq { transfer, margin, .. }, Cooperation::WinnerPair { ties }) => {
+                let objective = glvq::Glvq { transfer: transfer.clone(), margin: *margin };
+                row.winner_pairs(&objective, ties, ws);
+                sparse = true;
+            }
+            (Objective::Glvq { transfer, margin, lr_ratio }, Cooperation::RanksOwn { ties }) => {
+                row.ranks_own(transfer, T::of(*margin), T::of(*lr_ratio), ties, ws, out);
+                sparse = true;
+            }
+            (Objective::Lvq1, Cooperation::WinnerPair { ties }) => {
+                row.winner_pairs(&Lvq1, ties, ws);
+                sparse = true;
+            }
+            (Objective::Lvq21, Cooperation::WinnerPair { ties }) => {
+                row.winner_pairs(&Lvq21, ties, ws);
+                sparse = true;
+            }
+            (Objective::CrossEntropy, Cooperation::ClassMinimum { ties }) => {
+                row.class_minima(ties, ws);
+                sparse = true;
+            }
+            (Objective::CrossEntropy, Cooperation::RanksEach) => row.ranks_each(ws, out),
+            (Objective::Nllr, Cooperation::Posterior { sigma }) => {
+                row.posteriors(sigma, true, false, ws);
+            }
+            (Objective::Rslvq { exact_log }, Cooperation::Posterior { sigma }) => {
+                row.posteriors(sigma, false, *exact_log, ws);
+            }
+            (
+                Objective::Rslvq { .. },
+                Cooperation::PosteriorRanks { sigma, within_class },
+            ) => row.posterior_ranks(sigma, within_class, ws, out),
+            (Objective::OneClass { transfer, margin, .. }, Cooperation::Winner) => {
+                row.one_class_winner(transfer, T::of(*margin), ws, out);
+                sparse = true;
+            }
+            (Objective::OneClass { transfer, margin, .. }, _) => {
+                row.one_class(transfer, T::of(*margin), ws, out);
+            }
+            (Objective::SvqOcc { alpha, cost, response, sigma }, _) => {
+                row.svq_occ(*alpha, *cost, *response, T::of(*sigma), ws, out);
+                // Its channels have gone through the backward products already.
+                self.add_losses(factors, ws, out);
+                return;
+            }
+            (Objective::Hinge { margin }, _) => row.reason(*margin, ws, out),
+            (objective, cooperation) => {
+                unreachable!("no model combines {objective:?} with {cooperation:?}")
+            }
+        }
+        self.add_losses(factors, ws, out);
+        if !pass.gradient {
+            return;
+        }
+        if sparse {
+            self.scale_pairs(pass.scale, ws);
+            ready.metric.backward_pairs(&ws.x, &ws.pairs, &mut ws.scratch, &mut out.metric);
+        } else {
+            self.scale_dense(pass.scale, ws);
+            ready.metric.backward_dense(&ws.x, &ws.d, &ws.g, &mut ws.scratch, &mut out.metric);
+        }
+    }
+
+    fn add_losses(&self, factors: &[T], ws: &Workspace<T>, out: &mut Partial<T>) {
+        for (loss, factor) in ws.losses.iter().zip(factors) {
+            out.loss += loss.f64() * factor.f64();
+        }
+    }
+
+    fn scale_pairs(&self, scale: T, ws: &mut Workspace<T>) {
+        if scale != T::one() || self.operand() != Operand::Full {
+            for pair in &mut ws.pairs {
+                let mut g = [pair.g * scale];
+                self.operand().round(&mut g);
+                pair.g = g[0];
+            }
+        }
+    }
+
+    fn scale_dense(&self, scale: T, ws: &mut Workspace<T>) {
+        if scale != T::one() || self.operand() != Operand::Full {
+            ws.g.iter_mut().for_each(|g| *g *= scale);
+            self.operand().round(&mut ws.g);
+        }
+    }
+
+    /// Similarities of the block's distances, by the composition's kernel.
+    fn similarities(&self, ws: &mut Workspace<T>) {
+        ws.similarities.resize(ws.d.len(), T::zero());
+        match self.composition.kernel {
+            Kernel::Gaussian { sigma } => {
+                kernel::gaussian::similarity(&ws.d, T::of(sigma), &mut ws.similarities);
+            }
+            Kernel::RankScaledGaussian { lambda } => {
+                let lambda = T::of(lambda);
+                kernel::similarity::rank_scaled_gaussian(
+                    &ws.d,
+                    self.p,
+                    lambda,
+                    &mut ws.similarities,
+                );
+            }
+            Kernel::Complement => {
+                ws.similarities.iter_mut().zip(&ws.d).for_each(|(s, d)| *s = T::one() - *d);
+            }
+            _ => ws.similarities.copy_from_slice(&ws.d),
+        }
+    }
+
+    /// `dL/dS` in `ws.g` becomes `dL/dD`.
+    fn similarities_backward(&self, ws: &mut Workspace<T>) {
+        match self.composition.kernel {
+            Kernel::Gaussian { sigma } => {
+                kernel::gaussian::backward(&ws.similarities, T::of(sigma), &mut ws.g);
+            }
+            Kernel::RankScaledGaussian { lambda } => {
+                kernel::similarity::rank_scaled_gaussian_backward(
+                    &ws.d,
+                    &ws.similarities,
+                    self.p,
+                    T::of(lambda),
+                    &mut ws.g,
+                );
+            }
+            Kernel::Complement => ws.g.iter_mut().for_each(|g| *g = -*g),
+            _ => {}
+        }
+    }
+
+    /// Class scores of the block's rows, `b x classes`.
+    pub fn class_scores(
+        &self,
+        ready: &Ready<T>,
+        rows: BlockRows<'_>,
+        ws: &mut Workspace<T>,
+    ) -> Vec<T> {
+        self.forward(ready, rows, ws);
+        self.similarities(ws);
+        let mut scores = vec![T::zero(); rows.len() * self.classes];
+        if let Some(reasoning) = &ready.reasoning {
+            reasoning.forward(&ws.similarities, &mut scores);
+        }
+        scores
+    }
+
+    /// One-class scores of the block's rows, high for the target class.
+    pub fn target_scores(
+        &self,
+        ready: &Ready<T>,
+        rows: BlockRows<'_>,
+        ws: &mut Workspace<T>,
+        out: &mut [f64],
+    ) {
+        self.forward(ready, rows, ws);
+        let p = self.p;
+        for (k, out) in out.iter_mut().enumerate() {
+            let m = |key: T, j: usize| {
+                let (d, theta, eps) = self.map.against(key, ready.thetas[j]);
+                (d.value - theta.value) / (d.value + theta.value + eps)
+            };
+            *out = match self.composition.objective {
+                Objective::SvqOcc { response, sigma, .. } => {
+                    let d = &ws.d[k * p..][..p];
+                    let sigma = T::of(sigma);
+                    let r =
+                        svq_occ::detect(d, &ready.thetas, response, sigma, &mut ws.detection).r;
+                    r.f64().clamp(0.0, 1.0)
+                }
+                Objective::OneClass { beta, .. } => {
+                    let m = match self.composition.cooperation {
+                        Cooperation::Posterior { sigma } => {
+                            self.weights(ready, k, Some(sigma), false, ws);
+                            (0..p).map(|j| ws.row[j] * m(ws.d[k * p + j], j)).sum()
+                        }
+                        Cooperation::PosteriorRanks { sigma, .. } => {
+                            self.weights(ready, k, Some(sigma), true, ws);
+                            (0..p).map(|j| ws.row[j] * m(ws.d[k * p + j], j)).sum()
+                        }
+                        _ => {
+                            let j = self.nearest(ready, k, ws);
+                            m(ready.metric.exact(&ws.x, k, j, &mut ws.scratch), j)
+                        }
+                    };
+                    one_class::score(m, T::of(beta)).f64()
+                }
+                _ => f64::NAN,
+            };
+        }
+    }
+
+    /// Nearest prototype of row `k`; those that the forward cannot tell apart are compared by differences.
+    pub fn nearest(&self, ready: &Ready<T>, k: usize, ws: &mut Workspace<T>) -> usize {
+        let p = self.p;
+        let d = &ws.d[k * p..][..p];
+        let best = d.iter().enumerate().fold(0, |b, (j, v)| if *v < d[b] { j } else { b });
+        let relative = T::of(1e-4) * num_traits::Float::abs(d[best]);
+        let limit = d[best] + relative + ready.metric.slack(k, &ws.scratch);
+        if d.iter().filter(|v| **v <= limit).count() < 2 {
+            return best;
+        }
+        let (mut nearest, mut least) = (best, T::infinity());
+        for j in 0..p {
+            if ws.d[k * p + j] <= limit {
+                let exact = ready.metric.exact(&ws.x, k, j, &mut ws.scratch);
+                if exact < least {
+                    (nearest, least) = (j, exact);
+                }
+            }
+        }
+        nearest
+    }
+
+    /// Weights of all prototypes for row `k` into `ws.row`, their ranks into `ws.ranks`: responsibilities (`sigma`), times
+    /// rank weights (`ranked`), or rank weights alone.
+    fn weights(
+        &self,
+        ready: &Ready<T>,
+        k: usize,
+        sigma: Option<f64>,
+        ranked: bool,
+        ws: &mut Workspace<T>,
+    ) {
+        let p = self.p;
+        let d = &ws.d[k * p..][..p];
+        ws.row.resize(p, T::zero());
+        ws.ranks.resize(p, 0);
+        let neighbourhood = ready.neighbourhood.as_ref().filter(|_| ranked);
+        if neighbourhood.is_some() {
+            ranks(d, &mut ws.ranks);
+        }
+        match (sigma, neighbourhood) {
+            (Some(sigma), None) => {
+                ws.other.clear();
+                ws.other.extend(d.iter().map(|d| self.map.see(*d).value));
+                posterior(&ws.other, T::of(sigma), &mut ws.row);
+            }
+            (Some(sigma), Some(n)) => {
+                self.ranked_posterior(k, sigma, n, ws);
+            }
+            (None, Some(n)) => {
+                for (w, rank) in ws.row.iter_mut().zip(&ws.ranks) {
+                    *w = n.weight(*rank, p);
+                }
+            }
+            (None, None) => ws.row.fill(T::one() / T::of(p as f64)),
+        }
+    }
+
+    /// Responsibilities times rank weights of row `k` into `ws.row`, with the ranks in `ws.ranks`: `u/(sum u + eps)`, `u = P h^` with
+    /// `P = e/(sum e + eps)`, `e = exp(-(D - least D)/(2 sigma^2))`, `h^ = h/(sum h + eps)`. Up to `eps` one softmax.
+    ///
+    /// Leaves P in `ws.other`; returns `sum h + eps` and `sum u + eps`.
+    fn ranked_posterior(
+        &self,
+        k: usize,
+        sigma: f64,
+        n: &Neighbourhood<T>,
+        ws: &mut Workspace<T>,
+    ) -> (T, T) {
+        let scale = T::of(1.0 / (2.0 * sigma * sigma));
+        let d = &ws.d[k * self.p..][..self.p];
+        let least = d.iter().copied().fold(T::infinity(), num_traits::Float::min);
+        let least = self.map.see(least).value;
+        let (mut responsibilities, mut both) = (T::zero(), T::zero());
+        ws.other.clear();
+        for ((w, d), rank) in ws.row.iter_mut().zip(d).zip(&ws.ranks) {
+            let e = num_traits::Float::exp((least - self.map.see(*d).value) * scale);
+            ws.other.push(e);
+            responsibilities += e;
+            *w = e * n.height(*rank);
+            both += *w;
+        }
+        let eps = T::of(EPS);
+        let heights = n.total(&ws.ranks) + eps;
+        let sum = both / heights / (responsibilities + eps);
+        let factor = sum / (sum + eps) / both;
+        ws.row.iter_mut().for_each(|w| *w *= factor);
+        ws.other.iter_mut().for_each(|e| *e /= responsibilities + eps);
+        (heights, sum + eps)
+    }
+}
+
+/// The rows of one block on their way through an objective.
+struct Rows<'a, T: Real> {
+    plan: &'a Plan<T>,
+    ready: &'a Ready<T>,
+    rows: BlockRows<'a>,
+    factors: &'a [T],
+    pass: Pass<T>,
+}
+
+impl<T: Real> Rows<'_, T> {
+    fn class(&self, k: usize) -> u32 {
+        self.rows.codes[self.rows.row(k)]
+    }
+
+    /// The row's factor where a gradient is wanted and the row counts.
+    fn factor(&self, k: usize) -> Option<T> {
+        Some(self.factors[k]).filter(|f| self.pass.gradient && *f != T::zero())
+    }
+
+    /// Key of a pair by differences.
+    fn exact(&self, k: usize, j: usize, ws: &mut Workspace<T>) -> T {
+        self.ready.metric.exact(&ws.x, k, j, &mut ws.scratch)
+    }
+
+    /// Distances by differences for all prototypes of one row: equal prototypes get equal distances.
+    fn exact_row(&self, k: usize, ws: &mut Workspace<T>) {
+        for j in 0..self.plan.p {
+            ws.d[k * self.plan.p + j] = self.exact(k, j, ws);
+        }
+    }
+
+    fn winner_pairs(&self, objective: &impl PairObjective<T>, ties: Ties, ws: &mut Workspace<T>) {
+        let (p, map) = (self.plan.p, self.plan.map);
+        for k in 0..self.rows.len() {
+            let class = self.class(k);
+            if ties == Ties::Even {
+                self.exact_row(k, ws);
+            }
+            let (plus, minus) = self.plan.runs.winner_pair(&ws.d[k * p..][..p], class);
+            let keys = [plus, minus].map(|j| j.map(|j| self.exact(k, j, ws)));
+            let (seen, eps) = match keys {
+                [Some(a), Some(b)] => {
+                    let (a, b, eps) = map.pair(a, b);
+                    ([Some(a), Some(b)], eps)
+                }
+                keys => (keys.map(|key| key.map(|key| map.see(key))), T::of(EPS)),
+            };
+            let [d_plus, d_minus] = seen.map(|s| s.map(|s| s.value));
+            let (loss, g_plus, g_minus) = objective.pair(d_plus, d_minus, eps);
+            ws.losses.push(loss);
+            let Some(factor) = self.factor(k) else { continue };
+            for (winner, seen, same, g) in
+                [(plus, seen[0], true, g_plus), (minus, seen[1], false, g_minus)]
+            {
+                let (Some(winner), Some(seen)) = (winner, seen) else { continue };
+                let competes = |j: usize| (self.plan.prototype_labels[j] == class) == same;
+                self.push(ws, k, winner, ties, g * seen.slope * factor, competes);
+            }
+        }
+    }
+
+    /// A pair for the winner, or, with even ties, a share for each prototype that is exactly as near.
+    fn push(
+        &self,
+        ws: &mut Workspace<T>,
+        k: usize,
+        winner: usize,
+        ties: Ties,
+        g: T,
+        competes: impl Fn(usize) -> bool,
+    ) {
+        let (row, p) = (k as u32, self.plan.p);
+        if ties == Ties::First {
+            ws.pairs.push(Pair { row, prototype: winner as u32, g });
+            return;
+        }
+        let d = &ws.d[k * p..][..p];
+        ws.indices.clear();
+        ws.indices.extend((0..p).filter(|&j| competes(j) && d[j] == d[winner]).map(|j| j as u32));
+        let share = g / T::of(ws.indices.len() as f64);
+        ws.pairs.extend(ws.indices.iter().map(|&prototype| Pair { row, prototype, g: share }));
+    }
+
+    /// All prototypes of the row's class by rank, each against the nearest of all others (supervised neural gas).
+    fn ranks_own(
+        &self,
+        transfer: &Transfer,
+        margin: T,
+        lr_ratio: T,
+        ties: Ties,
+        ws: &mut Workspace<T>,
+        out: &mut Partial<T>,
+    ) {
+        let (p, map) = (self.plan.p, self.plan.map);
+        let Some(neighbourhood) = &self.ready.neighbourhood else { return };
+        for k in 0..self.rows.len() {
+            let class = self.class(k);
+            if ties == Ties::Even {
+                self.exact_row(k, ws);
+            }
+            let (_, minus) = self.plan.runs.winner_pair(&ws.d[k * p..][..p], class);
+            let minus = minus.map(|j| (j, self.exact(k, j, ws)));
+            self.members(class, ws);
+            let m = ws.members.len();
+            let mut keys = std::mem::take(&mut ws.row);
+            keys.clear();
+            for i in 0..m {
+                let j = ws.members[i];
+                keys.push(self.exact(k, j, ws));
+            }
+            ws.ranks.resize(m, 0);
+            ranks(&keys, &mut ws.ranks);
+            let factor = self.factor(k);
+            let (mut loss, mut range, mut through_minus) = (T::zero(), T::zero(), T::zero());
+            for (i, key) in keys.iter().enumerate() {
+                let rank = ws.ranks[i];
+                let weight = neighbourhood.weight(rank, m);
+                let (mu, by_own, by_minus) = match minus {
+                    Some((_, other)) => {
+                        let (a, b, eps) = map.pair(*key, other);
+                        let (mu, da, db) = glvq::ratio(a.value, b.value, eps);
+                        (mu, da * a.slope, db * b.slope)
+                    }
+                    None => (-T::one(), T::zero(), T::zero()),
+                };
+                let (value, slope) = transfer.value_and_derivative(mu + margin);
+                loss += weight * value;
+                if self.ready.learn_range {
+                    range += value * neighbourhood.weight_slope(rank, m);
+                }
+                if let Some(factor) = factor {
+                    let g = weight * slope * factor;
+                    let prototype = ws.members[i] as u32;
+                    ws.pairs.push(Pair { row: k as u32, prototype, g: g * by_own });
+                    through_minus += g * by_minus;
+                }
+            }
+            ws.row = keys;
+            ws.losses.push(loss);
+            if let (Some(factor), Some((j, _))) = (factor, minus) {
+                out.range += (range * factor).f64();
+                let competes = |j: usize| self.plan.prototype_labels[j] != class;
+                self.push(ws, k, j, ties, lr_ratio * through_minus, competes);
+            }
+        }
+    }
+
+    /// The prototypes of a class into `ws.members`.
+    fn members(&self, class: u32, ws: &mut Workspace<T>) {
+        ws.members.clear();
+        ws.members.extend(self.plan.runs.own(class).iter().flat_map(Clone::clone));
+    }
+
+    fn class_minima(&self, ties: Ties, ws: &mut Workspace<T>) {
+        let (p, classes) = (self.plan.p, self.plan.classes);
+        ws.row.resize(classes, T::zero());
+        let mut winners = std::mem::take(&mut ws.winners);
+        winners.resize(classes, None);
+        for k in 0..self.rows.len() {
+            let class = self.class(k) as usize;
+            if ties == Ties::Even {
+                self.exact_row(k, ws);
+            }
+            class_minimum(&self.plan.runs, &ws.d[k * p..][..p], &mut winners);
+            ws.other.resize(classes, T::one());
+            for (c, winner) in winners.iter().enumerate() {
+                let seen = winner.map(|j| self.plan.map.see(self.exact(k, j, ws)));
+                ws.row[c] = seen.map_or(<T as num_traits::Float>::max_value(), |s| s.value);
+                ws.other[c] = seen.map_or(T::zero(), |s| s.slope);
+            }
+            let loss = cross_entropy::row(&mut ws.row[..classes], class);
+            ws.losses.push(loss);
+            let Some(factor) = self.factor(k) else { continue };
+            for (c, winner) in winners.iter().enumerate() {
+                if let Some(j) = winner {
+                    let g = ws.row[c] * ws.other[c] * factor;
+                    self.push(ws, k, *j, ties, g, |j| self.plan.prototype_labels[j] as usize == c);
+                }
+            }
+        }
+        ws.winners = winners;
+    }
+
+    /// Cross-entropy of classwise distances that are rank-weighted means.
+    fn ranks_each(&self, ws: &mut Workspace<T>, out: &mut Partial<T>) {
+        let (p, classes) = (self.plan.p, self.plan.classes);
+        let Some(neighbourhood) = &self.ready.neighbourhood else { return };
+        ws.g.resize(self.rows.len() * p, T::zero());
+        for k in 0..self.rows.len() {
+            let mut delta = std::mem::take(&mut ws.row);
+            let mut slopes = std::mem::take(&mut ws.other);
+            delta.clear();
+            slopes.clear();
+            for c in 0..classes {
+                self.members(c as u32, ws);
+                let m = ws.members.len();
+                ws.scores.clear();
+                ws.scores.extend(ws.members.iter().map(|&j| ws.d[k * p + j]));
+                ws.ranks.resize(m, 0);
+                ranks(&ws.scores, &mut ws.ranks);
+                let (mut sum, mut slope) = (T::zero(), T::zero());
+                for (i, &j) in ws.members.iter().enumerate() {
+                    let rank = ws.ranks[i];
+                    let weight = neighbourhood.weight(rank, m);
+                    let seen = self.plan.map.see(ws.scores[i]);
+                    sum += weight * seen.value;
+                    slope += neighbourhood.weight_slope(rank, m) * seen.value;
+                    // The class's share of the gradient follows when its probability is known.
+                    ws.g[k * p + j] = weight * seen.slope;
+                }
+                delta.push(if m == 0 { <T as num_traits::Float>::max_value() } else { sum });
+                slopes.push(slope);
+            }
+            let loss = cross_entropy::row(&mut delta, self.class(k) as usize);
+            ws.losses.push(loss);
+            let factor = self.factor(k).unwrap_or(T::zero());
+            for (g, c) in ws.g[k * p..][..p].iter_mut().zip(&self.plan.prototype_labels) {
+                *g *= delta[*c as usize] * factor;
+            }
+            let range: T = delta.iter().zip(&slopes).map(|(d, s)| *d * *s).sum();
+            out.range += (range * factor).f64();
+            ws.row = delta;
+            ws.other = slopes;
+        }
+    }
+
+    fn posteriors(&self, sigma: f64, ratio: bool, exact_log: bool, ws: &mut Workspace<T>) {
+        let (p, labels) = (self.plan.p, &self.plan.prototype_labels);
+        let width = T::of(sigma);
+        ws.g.resize(self.rows.len() * p, T::zero());
+        for k in 0..self.rows.len() {
+            let class = self.class(k);
+            let mut d = std::mem::take(&mut ws.row);
+            d.clear();
+            d.extend(ws.d[k * p..][..p].iter().map(|key| self.plan.map.see(*key).value));
+            let g = &mut ws.g[k * p..][..p];
+            let loss = if exact_log {
+                rslvq::exact_log(&d, g, labels, class, width)
+            } else {
+                posterior(&d, width, g);
+                match ratio {
+                    true => nllr::row(g, labels, class, width),
+                    false => rslvq::row(g, labels, class, width),
+                }
+            };
+            ws.losses.push(loss);
+            let factor = self.factor(k).unwrap_or(T::zero());
+            for (g, key) in g.iter_mut().zip(&ws.d[k * p..][..p]) {
+                *g *= factor * self.plan.map.see(*key).slope;
+            }
+            ws.row = d;
+        }
+    }
+
+    /// Robust soft LVQ with responsibilities times rank weights: one softmax.
+    fn posterior_ranks(
+        &self,
+        sigma: f64,
+        within_class: bool,
+        ws: &mut Workspace<T>,
+        out: &mut Partial<T>,
+    ) {
+        let (p, labels) = (self.plan.p, &self.plan.prototype_labels);
+        let Some(neighbourhood) = &self.ready.neighbourhood else { return };
+        let width = T::of(sigma);
+        ws.g.resize(self.rows.len() * p, T::zero());
+        ws.row.resize(p, T::zero());
+        for k in 0..self.rows.len() {
+            let class = self.class(k);
+            ws.ranks.resize(p, 0);
+            if within_class {
+                self.ranks_within_classes(k, ws);
+            } else {
+                ranks(&ws.d[k * p..][..p], &mut ws.ranks);
+            }
+            let (heights, sum) = self.plan.ranked_posterior(k, sigma, neighbourhood, ws);
+            if let (true, Some(factor)) = (self.ready.learn_range, self.factor(k)) {
+                let unit = T::one() / heights / sum;
+                out.range += (self.slope_of_range(class, unit, neighbourhood, ws) * factor).f64();
+            }
+            let a: T = self.right(class, &ws.row);
+            let g = &mut ws.g[k * p..][..p];
+            g.copy_from_slice(&ws.row);
+            let loss = rslvq::row_of_weights(g, labels, class, width);
+            ws.losses.push(loss);
+            // The weights do not quite sum to 1: what `eps` takes from all of them.
+            let tau = a * T::of(EPS) / sum / (a + T::of(EPS)) / (T::of(2.0) * width * width);
+            g.iter_mut().zip(&ws.other).for_each(|(g, p)| *g -= *p * tau);
+            let factor = self.factor(k).unwrap_or(T::zero());
+            for (g, key) in g.iter_mut().zip(&ws.d[k * p..][..p]) {
+                *g *= factor * self.plan.map.see(*key).slope;
+            }
+        }
+    }
+
+    /// Sum of the values of the prototypes of `class`.
+    fn right(&self, class: u32, values: &[T]) -> T {
+        let own = values.iter().zip(&self.plan.prototype_labels).filter(|(_, l)| **l == class);
+        own.map(|(v, _)| *v).sum()
+    }
+
+    /// `dL/drange` of a row, from its weights in `ws.row`, ranks in `ws.ranks` and what [`Plan::ranked_posterior`] left.
+    ///
+    /// With `dh^ = (dh - h^ sum dh)/(sum h + eps)`, `du = P dh^`: `dL = -(sum over right du - a sum du)/(sum u + eps)/(a + eps)`.
+    fn slope_of_range(&self, class: u32, unit: T, n: &Neighbourhood<T>, ws: &Workspace<T>) -> T {
+        let slopes: T = ws.ranks.iter().map(|r| n.height_slope(*r)).sum();
+        let share = slopes / (n.total(&ws.ranks) + T::of(EPS));
+        let a = self.right(class, &ws.row);
+        let (mut right, mut all) = (T::zero(), T::zero());
+        for (j, rank) in ws.ranks.iter().enumerate() {
+            let du = ws.other[j] * unit * (n.height_slope(*rank) - n.height(*rank) * share);
+            all += du;
+            if self.plan.prototype_labels[j] == class {
+                right += du;
+            }
+        }
+        -(right - a * all) / (a + T::of(EPS))
+    }
+
+    /// Ranks within each class, for all prototypes, into `ws.ranks`.
+    fn ranks_within_classes(&self, k: usize, ws: &mut Workspace<T>) {
+        let p = self.plan.p;
+        for c in 0..self.plan.classes as u32 {
+            self.members(c, ws);
+            ws.scores.clear();
+            ws.scores.extend(ws.members.iter().map(|&j| ws.d[k * p + j]));
+            ws.indices.resize(ws.members.len(), 0);
+            ranks(&ws.scores, &mut ws.indices);
+            for (&j, rank) in ws.members.iter().zip(&ws.indices) {
+                ws.ranks[j] = *rank;
+            }
+        }
+    }
+
+    fn is_target(&self, k: usize) -> bool {
+        self.class(k) == self.plan.target
+    }
+
+    /// One-class cost at the nearest prototype.
+    fn one_class_winner(
+        &self,
+        transfer: &Transfer,
+        margin: T,
+        ws: &mut Workspace<T>,
+        out: &mut Partial<T>,
+    ) {
+        for k in 0..self.rows.len() {
+            let j = self.plan.nearest(self.ready, k, ws);
+            let key = self.exact(k, j, ws);
+            let (d, theta, eps) = self.plan.map.against(key, self.ready.thetas[j]);
+            let (loss, g, gt) =
+                one_class::cost(d, theta, eps, self.is_target(k), transfer, margin);
+            ws.losses.push(loss);
+            if let Some(factor) = self.factor(k) {
+                ws.pairs.push(Pair { row: k as u32, prototype: j as u32, g: g * factor });
+                out.own[j] += gt * factor * self.ready.theta_slopes[j] * self.pass.scale;
+            }
+        }
+    }
+
+    /// One-class cost at all prototypes, weighted by responsibility, rank, or both.
+    fn one_class(
+        &self,
+        transfer: &Transfer,
+        margin: T,
+        ws: &mut Workspace<T>,
+        out: &mut Partial<T>,
+    ) {
+        let p = self.plan.p;
+        let (sigma, ranked) = match self.plan.composition.cooperation {
+            Cooperation::Posterior { sigma } => (Some(sigma), false),
+            Cooperation::PosteriorRanks { sigma, .. } => (Some(sigma), true),
+            _ => (None, true),
+        };
+        ws.g.resize(self.rows.len() * p, T::zero());
+        for k in 0..self.rows.len() {
+            self.plan.weights(self.ready, k, sigma, ranked, ws);
+            let target = self.is_target(k);
+            let factor = self.factor(k).unwrap_or(T::zero());
+            let mut loss = T::zero();
+            ws.other.resize(p, T::zero());
+            for j in 0..p {
+                let key = ws.d[k * p + j];
+                let (d, theta, eps) = self.plan.map.against(key, self.ready.thetas[j]);
+                let (cost, g, gt) = one_class::cost(d, theta, eps, target, transfer, margin);
+                let weight = ws.row[j] * factor;
+                loss += ws.row[j] * cost;
+                ws.other[j] = cost;
+                ws.g[k * p + j] = weight * g;
+                out.own[j] += weight * gt * self.ready.theta_slopes[j] * self.pass.scale;
+            }
+            ws.losses.push(loss);
+            if let Some(sigma) = sigma {
+                // The responsibilities change with the distances too.
+                let half = T::of(1.0 / (2.0 * sigma * sigma));
+                for j in 0..p {
+                    let slope = self.plan.map.see(ws.d[k * p + j]).slope;
+                    let share = ws.row[j] * (ws.other[j] - loss) * factor;
+                    ws.g[k * p + j] -= half * share * slope;
+                }
+            }
+            if let (true, Some(n)) = (self.ready.learn_range && ranked, &self.ready.neighbourhood) {
+                for j in 0..p {
+                    let by_range = match sigma {
+                        Some(_) => {
+                            let rank = f64::from(ws.ranks[j]);
+                            ws.row[j] * (ws.other[j] - loss) * T::of(rank / (n.range * n.range))
+                        }
+                        None => ws.other[j] * n.weight_slope(ws.ranks[j], p),
+                    };
+                    out.range += (by_range * factor).f64();
+                }
+            }
+        }
+    }
+
+    /// SVQ-OCC; runs the backward products of its channels itself.
+    fn svq_occ(
+        &self,
+        alpha: f64,
+        cost: Cost,
+        response: svq_occ::Response,
+        sigma: T,
+        ws: &mut Workspace<T>,
+        out: &mut Partial<T>,
+    ) {
+        let (p, b) = (self.plan.p, self.rows.len());
+        let Some(neighbourhood) = &self.ready.neighbourhood else { return };
+        let channels = self.plan.channels();
+        // In units of the number of rows: N+ + e.
+        let targets = self.pass.targets + EPS / self.pass.n as f64;
+        let share = T::of(alpha / targets);
+        let rest = T::of(1.0 - alpha);
+        let mut g = std::mem::take(&mut ws.g);
+        g.clear();
+        g.resize(channels * b * p, T::zero());
+        ws.ranks.resize(p, 0);
+        for k in 0..b {
+            let (target, factor) = (self.is_target(k), self.factors[k]);
+            let d = &ws.d[k * p..][..p];
+            let mut loss = T::zero();
+            if target {
+                ranks(d, &mut ws.ranks);
+                for j in 0..p {
+                    let h = neighbourhood.height(ws.ranks[j]);
+                    loss += share * h * d[j];
+                    g[k * p + j] = share * h * factor;
+                    if self.ready.learn_range {
+                        let slope = f64::from(ws.ranks[j])
+                            / (neighbourhood.range * neighbourhood.range);
+                        out.range += (share * h * d[j] * factor).f64() * slope;
+                    }
+                }
+            }
+            let detection =
+                svq_occ::detect(d, &self.ready.thetas, response, sigma, &mut ws.detection);
+            let (r, rb) = (detection.r, detection.rb);
+            let (channel, slope) = if cost == Cost::Contrastive {
+                out.confusion.add(factor.f64(), r.f64(), rb.f64(), target);
+                (if target { 1 } else { 2 }, svq_occ::pass(r, rb))
+            } else {
+                let (value, slope) = svq_occ::row_cost(cost, r, rb, target);
+                loss += rest * value;
+                (0, rest * slope)
+            };
+            ws.losses.push(loss);
+            let slope = slope * factor;
+            if self.pass.gradient && slope != T::zero() {
+                for j in 0..p {
+                    g[channel * b * p + k * p + j] += slope * detection.by_distance[j];
+                    out.own[channel * p + j] += slope * detection.by_theta[j] * self.pass.scale;
+                }
+            }
+        }
+        if self.pass.gradient {
+            let count = out.metric.len() / channels;
+            for (channel, g) in g.chunks_exact(b * p).enumerate() {
+                ws.g.clear();
+                ws.g.extend_from_slice(g);
+                self.plan.scale_dense(self.pass.scale, ws);
+                let mut sums: Sums<T> = out.metric[channel * count..][..count]
+                    .iter_mut()
+                    .map(std::mem::take)
+                    .collect();
+                self.ready.metric.backward_dense(&ws.x, &ws.d, &ws.g, &mut ws.scratch, &mut sums);
+                for (slot, sum) in out.metric[channel * count..].iter_mut().zip(sums) {
+                    *slot = sum;
+                }
+            }
+        }
+        ws.g = g;
+    }
+
+    fn reason(&self, margin: f64, ws: &mut Workspace<T>, out: &mut Partial<T>) {
+        let (b, classes, p) = (self.rows.len(), self.plan.classes, self.plan.p);
+        let Some(reasoning) = &self.ready.reasoning else { return };
+        self.plan.similarities(ws);
+        ws.scores.resize(b * classes, T::zero());
+        ws.score_gradients.resize(b * classes, T::zero());
+        reasoning.forward(&ws.similarities, &mut ws.scores);
+        for k in 0..b {
+            let class = self.class(k) as usize;
+            let gradient = &mut ws.score_gradients[k * classes..][..classes];
+            let scores = &ws.scores[k * classes..][..classes];
+            let loss = hinge::row(scores, class, T::of(margin), gradient);
+            ws.losses.push(loss);
+            let factor = self.factor(k).unwrap_or(T::zero());
+            gradient.iter_mut().for_each(|g| *g *= factor);
+        }
+        if !self.pass.gradient {
+            return;
+        }
+        ws.g.resize(b * p, T::zero());
+        let learn = self.ready.learn_reasonings;
+        if learn {
+            ws.row.clear();
+            ws.row.resize(out.own.len(), T::zero());
+        }
+        reasoning.backward(
+            &ws.similarities,
+            &ws.scores,
+            &ws.score_gradients,
+            &mut ws.g,
+            learn.then_some(&mut ws.row),
+        );
+        if learn {
+            // The reasonings do not pass the scaled products: their share is brought to the same scale.
+            out.own.iter_mut().zip(&ws.row).for_each(|(s, g)| *s += *g * self.pass.scale);
+        }
+        self.plan.similarities_backward(ws);
+    }
+}

@@ -1,0 +1,332 @@
+//! SVQ-OCC: a neural-gas representation of the target class and a classification cost on responsibilities (Staps et al. 2022).
+//!
+//! ```text
+//! E = alpha R + (1 - alpha) C
+//! R = sum_i t_i sum_k h_ik D_ik / (N+ + e)      h = exp(-rank/(lambda + e)), N+ = sum t
+//! p = response of a prototype to a row            gaussian, student_t or uniform
+//! H = sg((theta - D)/(sigma + e))                 soft step at the threshold
+//! r = sum_k p_k H_k                               C: contrastive, brier or cross_entropy of r against t
+//! ```
+//!
+//! In single precision `1 - H` and `1 - r` are formed as `Hb = sg(-(theta - D)/(sigma + e))` and `rb = sum p Hb`, never as
+//! differences. With these `dr/dD_k = J_k = w_k (H_k - r) - p_k H_k Hb_k/(sigma + e)`, `H_k - r = rb - Hb_k`, where w is the response's derivative over that, and
+//! `dr/dtheta_k = p_k H_k Hb_k/(sigma + e)` times what the clamp of theta lets through.
+//!
+//! Sums over rows are in units of the number of rows: `f_i = omega_i / n` in place of `omega_i`, `e/n` in place of `e`.
+
+use super::EPS;
+use crate::error::{Error, Result};
+use crate::parts::real::Real;
+
+/// The smallest threshold.
+pub const THETA_MIN: f64 = 1e-6;
+
+/// The classification cost.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Cost {
+    /// One minus the markedness of the soft confusion matrix: not a mean over rows.
+    Contrastive,
+    /// Mean squared error.
+    Brier,
+    /// Mean cross-entropy.
+    CrossEntropy,
+}
+
+/// How prototypes respond to a row.
+#[derive(Clone, Copy, Debug, PartialEq)]
+pub enum Response {
+    /// `softmax(-gamma D)`
+    Gaussian {
+        /// Inverse temperature.
+        gamma: f64,
+    },
+    /// `(1 + D/nu)^(-(nu + 1)/2)`, normalised.
+    StudentT {
+        /// Degrees of freedom.
+        nu: f64,
+    },
+    /// All the same.
+    Uniform,
+}
+
+impl Cost {
+    /// The names.
+    pub const NAMES: [&str; 3] = ["contrastive", "brier", "cross_entropy"];
+
+    /// By name.
+    pub fn parse(name: &str) -> Result<Self> {
+        match name {
+            "contrastive" => Ok(Cost::Contrastive),
+            "brier" => Ok(Cost::Brier),
+            "cross_entropy" => Ok(Cost::CrossEntropy),
+            _ => Err(Error::unknown("cost_function", name, &Self::NAMES)),
+        }
+    }
+}
+
+/// What a row says: `r`, `rb = 1 - r`, and for each prototype `dr/dD` and `dr/dtheta`.
+pub struct Detection<'a, T> {
+    /// Responsibility of the target class.
+    pub r: T,
+    /// Its complement.
+    pub rb: T,
+    /// `dr/dD_k`
+    pub by_distance: &'a [T],
+    /// `dr/dtheta_k`
+    pub by_theta: &'a [T],
+}
+
+/// Working memory of [`detect`].
+#[derive(Clone, Debug, Default)]
+pub struct Buffers<T> {
+    p: Vec<T>,
+    w: Vec<T>,
+    h: Vec<T>,
+    by_distance: Vec<T>,
+    by_theta: Vec<T>,
+}
+
+/// Responds to one row of distances. `sigma`: width of the soft step.
+pub fn detect<'a, T: Real>(
+    d: &[T],
+    thetas: &[T],
+    response: Response,
+    sigma: T,
+    buffers: &'a mut Buffers<T>,
+) -> Detection<'a, T> {
+    let k = d.len();
+    let Buffers { p, w, h, by_distance, by_theta } = buffers;
+    for buffer in [&mut *p, &mut *w, &mut *h, &mut *by_distance, &mut *by_theta] {
+        buffer.resize(k, T::zero());
+    }
+    let rest = respond(d, response, p, w);
+    let width = sigma + T::of(EPS);
+    let floor = T::of(THETA_MIN);
+    let (mut r, mut rb) = (T::zero(), T::zero());
+    for j in 0..k {
+        let z = (num_traits::Float::max(thetas[j], floor) - d[j]) / width;
+        let e = num_traits::Float::exp(-num_traits::Float::abs(z));
+        let (small, large) = (e / (T::one() + e), T::one() / (T::one() + e));
+        let (step, hb) = if z >= T::zero() { (large, small) } else { (small, large) };
+        r += p[j] * step;
+        rb += p[j] * hb;
+        h[j] = step;
+        by_distance[j] = hb;
+        by_theta[j] = p[j] * step * hb / width;
+    }
+    rb += rest;
+    for j in 0..k {
+        // H - r = rb - Hb, from the two numbers that are small.
+        let above = if r < rb { h[j] - r } else { rb - by_distance[j] };
+        by_distance[j] = w[j] * above - by_theta[j];
+        let passes = if thetas[j] > floor {
+            T::one()
+        } else if thetas[j] == floor {
+            T::of(0.5)
+        } else {
+            T::zero()
+        };
+        by_theta[j] *= passes;
+    }
+    Detection { r, rb, by_distance, by_theta }
+}
+
+/// The response p and the factor w of `dr/dD`. Returns what is missing of `sum p = 1` (Student's has `e` in the denominator): it
+/// belongs to `1 - r`.
+fn respond<T: Real>(d: &[T], response: Response, p: &mut [T], w: &mut [T]) -> T {
+    match response {
+        Response::Gaussian { gamma } => {
+            let gamma = T::of(gamma);
+            let least = d.iter().copied().fold(T::infinity(), num_traits::Float::min);
+            let mut sum = T::zero();
+            for (p, d) in p.iter_mut().zip(d) {
+                *p = num_traits::Float::exp(gamma * (least - *d));
+                sum += *p;
+            }
+            for (p, w) in p.iter_mut().zip(w) {
+                *p /= sum;
+                *w = -gamma * *p;
+            }
+            T::zero()
+        }
+        Response::StudentT { nu } => {
+            let (nu, half) = (T::of(nu), T::of((nu + 1.0) / 2.0));
+            let mut sum = T::of(EPS);
+            for (p, d) in p.iter_mut().zip(d) {
+                *p = num_traits::Float::powf(T::one() + *d / nu, -half);
+                sum += *p;
+            }
+            for ((p, w), d) in p.iter_mut().zip(w).zip(d) {
+                *p /= sum;
+                *w = -half * *p / (nu + *d);
+            }
+            T::of(EPS) / sum
+        }
+        Response::Uniform => {
+            p.fill(T::one() / T::of(d.len() as f64));
+            w.fill(T::zero());
+            T::zero()
+        }
+    }
+}
+
+/// Cost of one row and its derivative with respect to r, of the costs that are means over rows. Clipped responsibilities pass nothing
+/// (half at the bound).
+pub fn row_cost<T: Real>(cost: Cost, r: T, rb: T, target: bool) -> (T, T) {
+    let floor = T::of(EPS);
+    let clipped = |v: T| num_traits::Float::max(v, floor);
+    let passes = pass(r, rb);
+    let (right, sign) = if target { (r, -T::one()) } else { (rb, T::one()) };
+    let wrong = if target { rb } else { r };
+    match cost {
+        Cost::CrossEntropy => {
+            (-num_traits::Float::ln(clipped(right)), sign * passes / clipped(right))
+        }
+        _ => {
+            let e = clipped(wrong);
+            (e * e, sign * passes * T::of(2.0) * e)
+        }
+    }
+}
+
+/// What the clip of r to `[eps, 1 - eps]` lets through.
+pub fn pass<T: Real>(r: T, rb: T) -> T {
+    let floor = T::of(EPS);
+    if r < floor || rb < floor {
+        T::zero()
+    } else if r == floor || rb == floor {
+        T::of(0.5)
+    } else {
+        T::one()
+    }
+}
+
+/// The soft confusion matrix, in units of the number of rows.
+#[derive(Clone, Copy, Debug, Default, PartialEq)]
+pub struct Confusion {
+    /// `sum f t r`
+    pub true_positive: f64,
+    /// `sum f t (1 - r)`
+    pub false_negative: f64,
+    /// `sum f (1 - t) r`
+    pub false_positive: f64,
+    /// `sum f (1 - t)(1 - r)`
+    pub true_negative: f64,
+}
+
+impl Confusion {
+    /// Adds a row of weight f.
+    pub fn add(&mut self, f: f64, r: f64, rb: f64, target: bool) {
+        let (r, rb) = (r.max(EPS), rb.max(EPS));
+        if target {
+            self.true_positive += f * r;
+            self.false_negative += f * rb;
+        } else {
+            self.false_positive += f * r;
+            self.true_negative += f * rb;
+        }
+    }
+
+    /// Adds other rows.
+    pub fn merge(&mut self, o: &Confusion) {
+        self.true_positive += o.true_positive;
+        self.false_negative += o.false_negative;
+        self.false_positive += o.false_positive;
+        self.true_negative += o.true_negative;
+    }
+
+    /// The contrastive cost of `n` rows, and its derivative with respect to `f r` of a target row and of any other.
+    ///
+    /// `C = 1 - (TP TN - FP FN)/(A B)`, `A = TP + FP + e`, `B = TN + FN + e`; with `P = TP + FN`, `N = TN + FP` the numerator is
+    /// `m = N TP - P FP`; `kap = m (A - B)/(A B)^2`; targets `-(N/(A B) + kap)`, others `P/(A B) - kap`.
+    pub fn contrastive(&self, n: usize) -> (f64, f64, f64) {
+        let e = EPS / n as f64;
+        let (a, b) = (self.true_positive + self.false_positive + e, self.true_negative + self.false_negative + e);
+        let (p, q) = (self.true_positive + self.false_negative, self.true_negative + self.false_positive);
+        let m = self.true_positive * self.true_negative - self.false_positive * self.false_negative;
+        let ab = a * b;
+        let kap = m * (a - b) / ab / ab;
+        (1.0 - m / ab, -(q / ab + kap), p / ab - kap)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    const THETAS: [f64; 3] = [0.8, 1.5, 1e-6];
+    const D: [f64; 3] = [0.5, 1.7, 0.9];
+
+    fn responses() -> [Response; 3] {
+        [Response::Gaussian { gamma: 1.3 }, Response::StudentT { nu: 2.0 }, Response::Uniform]
+    }
+
+    #[test]
+    fn slopes_by_differences() {
+        for response in responses() {
+            let r = |d: &[f64], t: &[f64]| detect(d, t, response, 0.4, &mut Buffers::default()).r;
+            let mut buffers = Buffers::default();
+            let at = detect(&D, &THETAS, response, 0.4, &mut buffers);
+            assert!((at.r + at.rb - 1.0).abs() < 1e-9);
+            for k in 0..3 {
+                let moved = |v: &[f64; 3], h: f64| {
+                    let mut v = *v;
+                    v[k] += h;
+                    v
+                };
+                let h = 1e-7;
+                let dd = (r(&moved(&D, h), &THETAS) - r(&moved(&D, -h), &THETAS)) / (2.0 * h);
+                assert!((at.by_distance[k] - dd).abs() < 1e-7, "{response:?}");
+                let dt = (r(&D, &moved(&THETAS, h)) - r(&D, &moved(&THETAS, -h))) / (2.0 * h);
+                assert!((at.by_theta[k] - dt).abs() < 1e-7, "{response:?} {k}");
+            }
+        }
+    }
+
+    #[test]
+    fn costs_by_differences() {
+        for cost in [Cost::Brier, Cost::CrossEntropy] {
+            for target in [true, false] {
+                let r = 0.3;
+                let (_, slope) = row_cost(cost, r, 1.0 - r, target);
+                let at = |r: f64| row_cost(cost, r, 1.0 - r, target).0;
+                assert!((slope - (at(r + 1e-6) - at(r - 1e-6)) / 2e-6).abs() < 1e-8);
+            }
+        }
+        let rows = [(0.8, true), (0.3, true), (0.2, false), (0.6, false), (0.1, false)];
+        let value = |rows: &[(f64, bool)]| {
+            let mut c = Confusion::default();
+            rows.iter().for_each(|(r, t)| c.add(0.2, *r, 1.0 - r, *t));
+            c.contrastive(5)
+        };
+        let (_, by_target, by_other) = value(&rows);
+        for i in 0..5 {
+            let moved = |h: f64| {
+                let mut rows = rows;
+                rows[i].0 += h;
+                value(&rows).0
+            };
+            let slope = (moved(1e-6) - moved(-1e-6)) / 2e-6;
+            let expected = 0.2 * if rows[i].1 { by_target } else { by_other };
+            assert!((slope - expected).abs() < 1e-8);
+        }
+    }
+
+    #[test]
+    fn saturated_responses_are_finite_in_single_precision() {
+        for response in responses() {
+            for d in [[0.0f32; 3], [1e6; 3], [1e30; 3]] {
+                let mut buffers = Buffers::default();
+                let at = detect(&d, &[1.0, 2.0, 0.0], response, 0.01, &mut buffers);
+                let (r, rb) = (at.r, at.rb);
+                assert!(at.by_distance.iter().chain(at.by_theta).all(|v| v.is_finite()));
+                for cost in [Cost::Brier, Cost::CrossEntropy] {
+                    for target in [true, false] {
+                        let (l, b) = row_cost(cost, r, rb, target);
+                        assert!(l.is_finite() && b.is_finite());
+                    }
+                }
+            }
+        }
+    }
+}
