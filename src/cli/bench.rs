@@ -70,7 +70,7 @@ pub fn run(args: Bench) -> Result<Done> {
         row_weights: None,
         classes: labels.classes.len(),
         target: start.target,
-            prototype_labels: &start.prototype_labels,
+        prototype_labels: &start.prototype_labels,
         centre: &centre,
         tensors: &start.tensors,
         learn: &names,

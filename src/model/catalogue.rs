@@ -344,9 +344,19 @@ const INFERENCE: &[Parameter] = &[parameter(
 
 /// **NG**: the ranks' range.
 const RANGE: &[Parameter] = &[
-    parameter("gamma_init", POSITIVE, "none", "range of the ranks at the start; none: half the largest number of prototypes in a scope"),
+    parameter(
+        "gamma_init",
+        POSITIVE,
+        "none",
+        "range of the ranks at the start; none: half the largest number of prototypes in a scope",
+    ),
     parameter("gamma_final", NOT_NEGATIVE, "0.01", "its floor"),
-    parameter("gamma_decay", DECAY, "none", "factor per update; none: the floor is reached with the last"),
+    parameter(
+        "gamma_decay",
+        DECAY,
+        "none",
+        "factor per update; none: the floor is reached with the last",
+    ),
 ];
 
 /// A factor in `(0, 1]`.
@@ -362,7 +372,12 @@ const LR_RATIO: &[Parameter] = &[parameter(
 
 /// The same, and a rate of its own for the class-wise maps.
 const LR_RATIO_CLASS: &[Parameter] = &[
-    parameter("lr_ratio", NOT_NEGATIVE, "1", "factor of the gradient through the nearest wrong prototype"),
+    parameter(
+        "lr_ratio",
+        NOT_NEGATIVE,
+        "1",
+        "factor of the gradient through the nearest wrong prototype",
+    ),
     parameter("omega_lr", POSITIVE, "none", "learning rate of the omegas; none: that of the run"),
 ];
 
@@ -385,7 +400,12 @@ const RANK_SCOPE: &[Parameter] = &[parameter(
 /// **OC**: one class to be told from everything else.
 const ONE_CLASS: &[Parameter] = &[
     parameter("n_prototypes", Kind::Int { min: 1 }, "3", "prototypes, all of the target class"),
-    parameter("target_label", Kind::Label, "none", "the class to be told from all others; none: the most frequent"),
+    parameter(
+        "target_label",
+        Kind::Label,
+        "none",
+        "the class to be told from all others; none: the most frequent",
+    ),
 ];
 
 /// Width of one-class responsibilities.
@@ -395,26 +415,56 @@ const WIDTH: &[Parameter] =
 /// **SVQ**: costs of SVQ-OCC.
 const SVQ: &[Parameter] = &[
     parameter("alpha", UNIT, "0.5", "share of the representation; the rest is classification"),
-    parameter("cost_function", Kind::Choice(&["contrastive", "brier", "cross_entropy"]), "contrastive", "the classification cost"),
-    parameter("response_type", Kind::Choice(&["gaussian", "student_t", "uniform"]), "gaussian", "how prototypes respond to a row"),
+    parameter(
+        "cost_function",
+        Kind::Choice(&["contrastive", "brier", "cross_entropy"]),
+        "contrastive",
+        "the classification cost",
+    ),
+    parameter(
+        "response_type",
+        Kind::Choice(&["gaussian", "student_t", "uniform"]),
+        "gaussian",
+        "how prototypes respond to a row",
+    ),
     parameter("sigma", POSITIVE, "0.1", "width of the soft step at the threshold"),
     parameter("gamma_resp", POSITIVE, "1", "inverse temperature of the gaussian response"),
     parameter("nu", POSITIVE, "1", "degrees of freedom of the student_t response"),
-    parameter("lambda_init", POSITIVE, "none", "range of the ranks at the start; none: half the number of prototypes"),
+    parameter(
+        "lambda_init",
+        POSITIVE,
+        "none",
+        "range of the ranks at the start; none: half the number of prototypes",
+    ),
     parameter("lambda_final", NOT_NEGATIVE, "0.01", "its floor"),
-    parameter("lambda_decay", DECAY, "none", "factor per update; none: the floor is reached with the last"),
+    parameter(
+        "lambda_decay",
+        DECAY,
+        "none",
+        "factor per update; none: the floor is reached with the last",
+    ),
 ];
 
 /// **K**: bandwidths of the Gaussian kernel.
 const BANDWIDTHS: &[Parameter] = &[
-    parameter("sigma_init", Kind::ChoiceOrPositive(&["median", "mean"]), "median", "bandwidth at the start: of the distances to the rows of the class, or a number"),
+    parameter(
+        "sigma_init",
+        Kind::ChoiceOrPositive(&["median", "mean"]),
+        "median",
+        "bandwidth at the start: of the distances to the rows of the class, or a number",
+    ),
     parameter("sigma_min", POSITIVE, "0.001", "floor of the bandwidths"),
 ];
 
 /// **E**: the exponential kernel's matrix.
 const KERNEL_MATRIX: &[Parameter] = &[
     parameter("omega_hat_scale", FINITE, "0.1", "scale of the matrix at the start, not 0"),
-    parameter("latent_dim", Kind::Int { min: 1 }, "none", "columns of omega_hat; none: as many as features"),
+    parameter(
+        "latent_dim",
+        Kind::Int { min: 1 },
+        "none",
+        "columns of omega_hat; none: as many as features",
+    ),
 ];
 
 /// Classification by components.
@@ -801,11 +851,7 @@ pub const CATALOGUE: &[Row] = &[
         paper: "Nebel, Hammer, Frohberg & Villmann 2015",
         ..BASE
     },
-    Row {
-        name: "SNG",
-        summary: "GLVQ in which all prototypes of the class learn, by rank",
-        ..SNG
-    },
+    Row { name: "SNG", summary: "GLVQ in which all prototypes of the class learn, by rank", ..SNG },
     Row {
         name: "SRNG",
         summary: "supervised neural gas with one learned weight per feature",
@@ -1040,11 +1086,7 @@ pub const CATALOGUE: &[Row] = &[
         parameters: &[ONE_CLASS, START, TRANSFER, WIDTH, RANGE, LATENT],
         ..OC_RS_NG
     },
-    Row {
-        name: "SVQOCC",
-        summary: "representation and classification of one class",
-        ..SVQ_OCC
-    },
+    Row { name: "SVQOCC", summary: "representation and classification of one class", ..SVQ_OCC },
     Row {
         name: "SVQOCC_R",
         summary: "representation and classification of one class with one learned weight per feature",
@@ -1119,11 +1161,7 @@ pub const CATALOGUE: &[Row] = &[
         paper: DK_NG.paper,
         ..DKM
     },
-    Row {
-        name: "OCDKGLVQ",
-        summary: "one class in the Gaussian kernel's space",
-        ..OC_DK
-    },
+    Row { name: "OCDKGLVQ", summary: "one class in the Gaussian kernel's space", ..OC_DK },
     Row {
         name: "OCDKGRLVQ",
         summary: "the same with one learned weight per feature",
@@ -1164,11 +1202,7 @@ pub const CATALOGUE: &[Row] = &[
         paper: OC_DK_NG.paper,
         ..DKM
     },
-    Row {
-        name: "WGLVQ",
-        summary: "prototypes are Gaussians with learned variances",
-        ..W2
-    },
+    Row { name: "WGLVQ", summary: "prototypes are Gaussians with learned variances", ..W2 },
     Row {
         name: "WGMLVQ",
         summary: "the same with a learned linear map of the means",

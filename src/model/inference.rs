@@ -101,7 +101,8 @@ impl<'a> Inference<'a> {
     pub fn predict(&self, x: &Features) -> Result<Vec<Label>> {
         if let Some(labels) = &self.fitted.one_class {
             let scores = self.decision_function(x)?;
-            let label = |s: f64| if s >= 0.5 { labels.target.clone() } else { labels.outlier.clone() };
+            let label =
+                |s: f64| if s >= 0.5 { labels.target.clone() } else { labels.outlier.clone() };
             return Ok(scores.into_iter().map(label).collect());
         }
         let classes = &self.fitted.classes;

@@ -51,13 +51,8 @@ pub fn start(
 ) -> Result<Start> {
     let (n, d) = (data.features.rows(), data.features.columns());
     let row = model.row();
-    let names: Vec<&str> = row
-        .tensors
-        .iter()
-        .map(|t| t.name)
-        .chain(model.fixed_tensor())
-        .chain(row.range())
-        .collect();
+    let names: Vec<&str> =
+        row.tensors.iter().map(|t| t.name).chain(model.fixed_tensor()).chain(row.range()).collect();
     let target = match row.is_one_class() {
         true => target(model, classes, codes)?,
         false => 0,
@@ -203,7 +198,15 @@ pub fn start(
     if let Some(name) = thresholds
         && given.tensors.get(name).is_none()
     {
-        let values = first_thresholds(model, &composition, data, codes, target, &prototype_labels, &tensors)?;
+        let values = first_thresholds(
+            model,
+            &composition,
+            data,
+            codes,
+            target,
+            &prototype_labels,
+            &tensors,
+        )?;
         tensors.insert(Tensor::new(name, &[p], values));
     }
     Ok(Start { tensors, prototype_labels, target, warnings })
@@ -442,7 +445,9 @@ fn counts(
 ) -> Result<Vec<usize>> {
     if let Some(count) = model.int("n_prototypes") {
         // One-class models have prototypes of one class.
-        return Ok((0..classes.len()).map(|c| if c == target as usize { count } else { 0 }).collect());
+        return Ok((0..classes.len())
+            .map(|c| if c == target as usize { count } else { 0 })
+            .collect());
     }
     let value = model.get("n_prototypes_per_class").unwrap_or(Json::from(1));
     let count = |v: &Json| v.as_u64().unwrap_or(1) as usize;

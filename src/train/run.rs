@@ -248,7 +248,9 @@ impl Job<'_> {
             let derived = || (a.floor / first).powf(1.0 / total_updates as f64);
             counters.range_decay.get_or_insert_with(|| a.decay.unwrap_or_else(derived));
             if a.floor == 0.0 {
-                warnings.push("the ranks' range ends at 0: after one update the nearest takes all".into());
+                warnings.push(
+                    "the ranks' range ends at 0: after one update the nearest takes all".into(),
+                );
             }
         }
         record.device = backend.info().name;
@@ -610,8 +612,7 @@ impl Run<'_> {
         let leaked = self.clip()?;
         if let (true, Some(a)) = (self.leaking_range, self.anneal) {
             let gradient = self.session.read_gradient();
-            self.counters.range =
-                self.counters.range.map(|r| r + gradient.values(a.tensor)[0]);
+            self.counters.range = self.counters.range.map(|r| r + gradient.values(a.tensor)[0]);
         }
 
         let rate = self.schedule.rate(self.counters.updates);
@@ -691,8 +692,9 @@ impl Run<'_> {
             return Ok(None);
         }
         let gradient = self.session.read_gradient();
-        let (leaked, mut trained): (Vec<_>, Vec<_>) =
-            gradient.list.into_iter().partition(|t| self.leaks.contains(&t.name) || Some(t.name.as_str()) == self.anneal.map(|a| a.tensor));
+        let (leaked, mut trained): (Vec<_>, Vec<_>) = gradient.list.into_iter().partition(|t| {
+            self.leaks.contains(&t.name) || Some(t.name.as_str()) == self.anneal.map(|a| a.tensor)
+        });
         let leaked = Tensors { list: leaked };
         let range = self.anneal.map(|a| a.tensor);
         let mut gradient = Tensors { list: std::mem::take(&mut trained) };

@@ -179,9 +179,7 @@ impl<T: Real> Plan<T> {
         let thresholds = self.composition.objective.thresholds();
         let (thetas, theta_slopes) = match thresholds {
             // Thresholds are on the scale of squared distances: radii are their roots.
-            Some((name, true)) => {
-                tensors.values(name).iter().map(|a| (*a * *a, *a + *a)).unzip()
-            }
+            Some((name, true)) => tensors.values(name).iter().map(|a| (*a * *a, *a + *a)).unzip(),
             Some((name, false)) => tensors.values(name).iter().map(|t| (*t, T::one())).unzip(),
             None => (Vec::new(), Vec::new()),
         };

@@ -127,10 +127,9 @@ impl<T: Real> Plan<T> {
             (Objective::Rslvq { exact_log }, Cooperation::Posterior { sigma }) => {
                 row.posteriors(sigma, false, *exact_log, ws);
             }
-            (
-                Objective::Rslvq { .. },
-                Cooperation::PosteriorRanks { sigma, within_class },
-            ) => row.posterior_ranks(sigma, within_class, ws, out),
+            (Objective::Rslvq { .. }, Cooperation::PosteriorRanks { sigma, within_class }) => {
+                row.posterior_ranks(sigma, within_class, ws, out)
+            }
             (Objective::OneClass { transfer, margin, .. }, Cooperation::Winner) => {
                 row.one_class_winner(transfer, T::of(*margin), ws, out);
                 sparse = true;
@@ -263,8 +262,7 @@ impl<T: Real> Plan<T> {
                 Objective::SvqOcc { response, sigma, .. } => {
                     let d = &ws.d[k * p..][..p];
                     let sigma = T::of(sigma);
-                    let r =
-                        svq_occ::detect(d, &ready.thetas, response, sigma, &mut ws.detection).r;
+                    let r = svq_occ::detect(d, &ready.thetas, response, sigma, &mut ws.detection).r;
                     r.f64().clamp(0.0, 1.0)
                 }
                 Objective::OneClass { beta, .. } => {
@@ -312,7 +310,8 @@ impl<T: Real> Plan<T> {
     }
 
     /// Weights of all prototypes for row `k` into `ws.row`, their ranks into `ws.ranks`: responsibilities (`sigma`), times
-    /// rank weights (`ranked`), or rank weights alone.
+    /// rank weights (`ranked`), or rank weights alone. Of both together returns `sum u + eps` and leaves P in `ws.other`
+    /// (see [`Plan::ranked_posterior`]).
     fn weights(
         &self,
         ready: &Ready<T>,
@@ -320,7 +319,7 @@ impl<T: Real> Plan<T> {
         sigma: Option<f64>,
         ranked: bool,
         ws: &mut Workspace<T>,
-    ) {
+    ) -> Option<T> {
         let p = self.p;
         let d = &ws.d[k * p..][..p];
         ws.row.resize(p, T::zero());
@@ -335,9 +334,7 @@ impl<T: Real> Plan<T> {
                 ws.other.extend(d.iter().map(|d| self.map.see(*d).value));
                 posterior(&ws.other, T::of(sigma), &mut ws.row);
             }
-            (Some(sigma), Some(n)) => {
-                self.ranked_posterior(k, sigma, n, ws);
-            }
+            (Some(sigma), Some(n)) => return Some(self.ranked_posterior(k, sigma, n, ws).1),
             (None, Some(n)) => {
                 for (w, rank) in ws.row.iter_mut().zip(&ws.ranks) {
                     *w = n.weight(*rank, p);
@@ -345,6 +342,7 @@ impl<T: Real> Plan<T> {
             }
             (None, None) => ws.row.fill(T::one() / T::of(p as f64)),
         }
+        None
     }
 
     /// Responsibilities times rank weights of row `k` into `ws.row`, with the ranks in `ws.ranks`: `u/(sum u + eps)`, `u = P h^` with
@@ -731,8 +729,7 @@ impl<T: Real> Rows<'_, T> {
             let j = self.plan.nearest(self.ready, k, ws);
             let key = self.exact(k, j, ws);
             let (d, theta, eps) = self.plan.map.against(key, self.ready.thetas[j]);
-            let (loss, g, gt) =
-                one_class::cost(d, theta, eps, self.is_target(k), transfer, margin);
+            let (loss, g, gt) = one_class::cost(d, theta, eps, self.is_target(k), transfer, margin);
             ws.losses.push(loss);
             if let Some(factor) = self.factor(k) {
                 ws.pairs.push(Pair { row: k as u32, prototype: j as u32, g: g * factor });
@@ -757,18 +754,18 @@ impl<T: Real> Rows<'_, T> {
         };
         ws.g.resize(self.rows.len() * p, T::zero());
         for k in 0..self.rows.len() {
-            self.plan.weights(self.ready, k, sigma, ranked, ws);
+            let sum = self.plan.weights(self.ready, k, sigma, ranked, ws);
             let target = self.is_target(k);
             let factor = self.factor(k).unwrap_or(T::zero());
             let mut loss = T::zero();
-            ws.other.resize(p, T::zero());
+            ws.scores.resize(p, T::zero());
             for j in 0..p {
                 let key = ws.d[k * p + j];
                 let (d, theta, eps) = self.plan.map.against(key, self.ready.thetas[j]);
                 let (cost, g, gt) = one_class::cost(d, theta, eps, target, transfer, margin);
                 let weight = ws.row[j] * factor;
                 loss += ws.row[j] * cost;
-                ws.other[j] = cost;
+                ws.scores[j] = cost;
                 ws.g[k * p + j] = weight * g;
                 out.own[j] += weight * gt * self.ready.theta_slopes[j] * self.pass.scale;
             }
@@ -776,20 +773,21 @@ impl<T: Real> Rows<'_, T> {
             if let Some(sigma) = sigma {
                 // The responsibilities change with the distances too.
                 let half = T::of(1.0 / (2.0 * sigma * sigma));
+                // Weights that do not quite sum to 1: what `eps` takes from all of them.
+                let tau = sum.map_or(T::zero(), |sum| loss * T::of(EPS) / sum);
                 for j in 0..p {
                     let slope = self.plan.map.see(ws.d[k * p + j]).slope;
-                    let share = ws.row[j] * (ws.other[j] - loss) * factor;
-                    ws.g[k * p + j] -= half * share * slope;
+                    let lost = if sum.is_some() { ws.other[j] * tau } else { T::zero() };
+                    let share = ws.row[j] * (ws.scores[j] - loss) - lost;
+                    ws.g[k * p + j] -= half * share * factor * slope;
                 }
             }
             if let (true, Some(n)) = (self.ready.learn_range && ranked, &self.ready.neighbourhood) {
                 for j in 0..p {
-                    let by_range = match sigma {
-                        Some(_) => {
-                            let rank = f64::from(ws.ranks[j]);
-                            ws.row[j] * (ws.other[j] - loss) * T::of(rank / (n.range * n.range))
-                        }
-                        None => ws.other[j] * n.weight_slope(ws.ranks[j], p),
+                    let slope = n.weight_slope(ws.ranks[j], p);
+                    let by_range = match sum {
+                        Some(sum) => ws.other[j] * slope * (ws.scores[j] - loss) / sum,
+                        None => ws.scores[j] * slope,
                     };
                     out.range += (by_range * factor).f64();
                 }
@@ -829,8 +827,8 @@ impl<T: Real> Rows<'_, T> {
                     loss += share * h * d[j];
                     g[k * p + j] = share * h * factor;
                     if self.ready.learn_range {
-                        let slope = f64::from(ws.ranks[j])
-                            / (neighbourhood.range * neighbourhood.range);
+                        let slope =
+                            f64::from(ws.ranks[j]) / (neighbourhood.range * neighbourhood.range);
                         out.range += (share * h * d[j] * factor).f64() * slope;
                     }
                 }
@@ -861,10 +859,8 @@ impl<T: Real> Rows<'_, T> {
                 ws.g.clear();
                 ws.g.extend_from_slice(g);
                 self.plan.scale_dense(self.pass.scale, ws);
-                let mut sums: Sums<T> = out.metric[channel * count..][..count]
-                    .iter_mut()
-                    .map(std::mem::take)
-                    .collect();
+                let mut sums: Sums<T> =
+                    out.metric[channel * count..][..count].iter_mut().map(std::mem::take).collect();
                 self.ready.metric.backward_dense(&ws.x, &ws.d, &ws.g, &mut ws.scratch, &mut sums);
                 for (slot, sum) in out.metric[channel * count..].iter_mut().zip(sums) {
                     *slot = sum;

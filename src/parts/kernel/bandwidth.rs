@@ -31,8 +31,7 @@ pub struct Bandwidth<T: Real> {
 impl<T: Real> Bandwidth<T> {
     /// Around a metric; `sigmas` are `p` bandwidths, `sigma_min` their floor.
     pub fn new(inner: Box<dyn Metric<T>>, sigmas: &[T], sigma_min: T, learn: bool) -> Self {
-        let widths: Vec<T> =
-            sigmas.iter().map(|s| num_traits::Float::max(*s, sigma_min)).collect();
+        let widths: Vec<T> = sigmas.iter().map(|s| num_traits::Float::max(*s, sigma_min)).collect();
         let scales = widths.iter().map(|s| T::of(0.5) / *s / *s).collect();
         let passes = sigmas
             .iter()

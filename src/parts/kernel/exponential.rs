@@ -260,7 +260,10 @@ mod tests {
                     plain(&x, &w, &own, &g)
                 };
                 let slope = (at(1e-6) - at(-1e-6)) / 2e-6;
-                assert!((got - slope).abs() < 1e-6 * slope.abs().max(1.0), "{name} {i}: {got} {slope}");
+                assert!(
+                    (got - slope).abs() < 1e-6 * slope.abs().max(1.0),
+                    "{name} {i}: {got} {slope}"
+                );
             }
         }
     }

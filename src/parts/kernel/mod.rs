@@ -69,7 +69,11 @@ impl Map {
                 let value = in_unit(ln_theta, unit).value;
                 // Far below the unit of the distance a change of theta is lost, not infinite.
                 let slope = num_traits::Float::exp(-unit);
-                (in_unit(a, unit), Seen { value, slope }, num_traits::Float::exp(ln_eps::<T>() - unit))
+                (
+                    in_unit(a, unit),
+                    Seen { value, slope },
+                    num_traits::Float::exp(ln_eps::<T>() - unit),
+                )
             }
             _ => (self.see(a), Seen { value: theta, slope: T::one() }, T::of(EPS)),
         }

@@ -13,9 +13,9 @@
 mod bank;
 mod block;
 pub mod chebyshev;
-pub mod class_omega;
 #[cfg(test)]
 pub(crate) mod check;
+pub mod class_omega;
 pub mod cosine;
 pub mod custom;
 pub mod direct;

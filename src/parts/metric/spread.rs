@@ -18,8 +18,7 @@ pub struct Spread<T: Real> {
 impl<T: Real> Spread<T> {
     /// Around a metric; `log_variances` are `p x d`.
     pub fn new(inner: Box<dyn Metric<T>>, log_variances: &[T], d: usize, learn: bool) -> Self {
-        let variances: Vec<T> =
-            log_variances.iter().map(|v| num_traits::Float::exp(*v)).collect();
+        let variances: Vec<T> = log_variances.iter().map(|v| num_traits::Float::exp(*v)).collect();
         let spread = variances.chunks_exact(d).map(|v| v.iter().copied().sum()).collect();
         Spread { inner, d, variances, spread, learn }
     }

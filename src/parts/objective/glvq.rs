@@ -5,8 +5,8 @@
 //!
 //! The quotient is divided twice by S: S^2 would overflow in f32 from 1.8e19 on.
 
-use super::transfer::Transfer;
 use super::PairObjective;
+use super::transfer::Transfer;
 use crate::parts::real::Real;
 
 /// The GLVQ ratio with its transfer function and margin.

@@ -241,8 +241,12 @@ impl Confusion {
     /// `m = N TP - P FP`; `kap = m (A - B)/(A B)^2`; targets `-(N/(A B) + kap)`, others `P/(A B) - kap`.
     pub fn contrastive(&self, n: usize) -> (f64, f64, f64) {
         let e = EPS / n as f64;
-        let (a, b) = (self.true_positive + self.false_positive + e, self.true_negative + self.false_negative + e);
-        let (p, q) = (self.true_positive + self.false_negative, self.true_negative + self.false_positive);
+        let (a, b) = (
+            self.true_positive + self.false_positive + e,
+            self.true_negative + self.false_negative + e,
+        );
+        let (p, q) =
+            (self.true_positive + self.false_negative, self.true_negative + self.false_positive);
         let m = self.true_positive * self.true_negative - self.false_positive * self.false_negative;
         let ab = a * b;
         let kap = m * (a - b) / ab / ab;
