@@ -37,27 +37,37 @@ fn problem(
     let y: Vec<i64> = (0..n).map(|i| (i % classes) as i64).collect();
     let data = Dataset::new(Features::from(x), Some(Labels::new(&y).unwrap())).unwrap();
     let p = classes * per_class;
-    let names = model.row().tensors.iter().map(|t| t.name).chain(model.fixed_tensor());
+    let row = model.row();
+    let names = row.tensors.iter().map(|t| t.name).chain(model.fixed_tensor()).chain(row.range());
     let mut tensors = Tensors::default();
     for (k, name) in names.enumerate() {
-        let local = model.metric().name() == "local_omega";
+        let class_wise = model.metric().name() == "class_omega";
         let shape = match name {
             "prototypes" | "components" => vec![p, d],
             "relevances" => vec![d],
-            "omega" => vec![d, 2],
-            "omegas" if local => vec![p, d, 2],
+            "omega" | "omega_hat" => vec![d, 2],
+            "omegas" if class_wise => vec![classes, d, 2],
             "omegas" => vec![p, d, 2],
+            "sigmas" | "radii" | "thetas" => vec![p],
+            "log_variances" => vec![p, d],
+            "gamma" | "lambda_ng" => vec![],
             _ => vec![p, classes, 2],
         };
         let len = shape.iter().product();
         let mut values = random(10 + k as u64, len);
-        if name == "reasonings" {
-            values.iter_mut().for_each(|v| *v = 0.5 + 0.4 * *v);
+        match name {
+            "reasonings" => values.iter_mut().for_each(|v| *v = 0.5 + 0.4 * *v),
+            // Bandwidths, thresholds and ranges are positive.
+            "sigmas" | "radii" | "thetas" | "gamma" | "lambda_ng" => {
+                values.iter_mut().for_each(|v| *v = 0.8 + 0.3 * *v);
+            }
+            _ => {}
         }
         tensors.insert(Tensor::new(name, &shape, values));
     }
     let labels = (0..p).map(|j| Label::Int((j / per_class) as i64)).collect();
-    (data, Given { tensors, prototype_labels: Some(labels) })
+    let prototype_labels = (!row.is_one_class()).then_some(labels);
+    (data, Given { tensors, prototype_labels })
 }
 
 fn check_by_differences(model: &Model, what: &str) {
@@ -100,6 +110,10 @@ fn every_model_and_metric_by_finite_differences() {
             if !metric.is_empty() {
                 model = model.set("distance_fn", *metric).unwrap();
             }
+            if model.has("lr_ratio") {
+                // Any other ratio is no gradient of the loss.
+                model = model.set("lr_ratio", 1.0).unwrap();
+            }
             if *metric == "lp" {
                 model = model.set("p", 3.5).unwrap();
             }
@@ -114,6 +128,13 @@ fn every_model_and_metric_by_finite_differences() {
                 }
                 check_by_differences(&model, &format!("{} {metric} {transfer}", row.name));
             }
+        }
+    }
+    for cost in ["contrastive", "brier", "cross_entropy"] {
+        for response in ["gaussian", "student_t", "uniform"] {
+            let model = Model::new("SVQOCC_M").unwrap().set("cost_function", cost).unwrap();
+            let model = model.set("response_type", response).unwrap().set("sigma", 0.4).unwrap();
+            check_by_differences(&model, &format!("SVQOCC_M {cost} {response}"));
         }
     }
     let soft = Model::new("RSLVQ").unwrap().set("exact_log", true).unwrap();

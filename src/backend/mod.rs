@@ -112,6 +112,7 @@ pub struct Problem<'a> {
 }
 
 /// A fitted model to be asked.
+#[derive(Clone, Copy)]
 pub struct Question<'a> {
     /// The model.
     pub composition: &'a Composition,

@@ -38,10 +38,10 @@ pub fn run(args: Bench) -> Result<Done> {
         let (key, value) = assignment(text)?;
         (model, training) = set(model, training, key, from_text(value))?;
     }
-    let key = if model.has("n_components") { "n_components" } else { "n_prototypes_per_class" };
-    let count = match key {
-        "n_components" => args.per_class * args.classes,
-        _ => args.per_class,
+    let keys = ["n_components", "n_prototypes"];
+    let (key, count) = match keys.into_iter().find(|k| model.has(k)) {
+        Some(key) => (key, args.per_class * args.classes),
+        None => ("n_prototypes_per_class", args.per_class),
     };
     model = model.set(key, count)?;
     training.check()?;
@@ -100,7 +100,7 @@ pub fn run(args: Bench) -> Result<Done> {
         .tensors
         .list
         .iter()
-        .find(|t| matches!(t.name.as_str(), "omega" | "omegas"))
+        .find(|t| matches!(t.name.as_str(), "omega" | "omegas" | "omega_hat"))
         .and_then(|t| t.shape.last().copied())
         .unwrap_or(0);
     let size = match training.precision {

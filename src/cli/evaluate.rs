@@ -5,6 +5,8 @@ use super::args::Evaluate;
 use super::input::{device, labelled};
 use super::output::{json, table};
 use super::train::holdout_of;
+use crate::backend::Backend;
+use crate::data::{Dataset, Labels};
 use crate::error::{Error, Result};
 use crate::model::{Fitted, metrics};
 use serde_json::json;
@@ -33,6 +35,9 @@ pub fn run(args: Evaluate) -> Result<Done> {
         .labels
         .as_ref()
         .ok_or_else(|| Error::data(format!("{}: evaluation needs labels", data.source)))?;
+    if fitted.one_class.is_some() {
+        return one_class(&args, &fitted, &data, labels, &*backend);
+    }
     let truth = labels.recode(&fitted.classes)?.codes;
     let model = fitted.on(&*backend)?;
     let predicted = model.predict_codes(&data.features)?;
@@ -87,6 +92,64 @@ pub fn run(args: Evaluate) -> Result<Done> {
     for (row, name) in confusion.counts.rows().into_iter().zip(&names) {
         t.add_row(std::iter::once(name.clone()).chain(row.iter().map(u64::to_string)));
     }
+    println!("{t}");
+    Ok(Done::Ok)
+}
+
+/// How well a one-class model tells its target from everything else.
+fn one_class(
+    args: &Evaluate,
+    fitted: &Fitted,
+    data: &Dataset,
+    labels: &Labels,
+    backend: &dyn Backend,
+) -> Result<Done> {
+    let names = fitted.one_class.as_ref().expect("a one-class model");
+    // Whatever is not the target is an outlier, known to the model or not.
+    let target: Vec<bool> = labels.values().iter().map(|l| *l == names.target).collect();
+    let scores = fitted.on(backend)?.decision_function(&data.features)?;
+    let accepted: Vec<bool> = scores.iter().map(|s| *s >= 0.5).collect();
+    let count = |t: bool, a: bool| {
+        target.iter().zip(&accepted).filter(|(x, y)| **x == t && **y == a).count()
+    };
+    let [tp, false_negative, fp, tn] =
+        [(true, true), (true, false), (false, true), (false, false)].map(|(t, a)| count(t, a));
+    let share = |part: usize, whole: usize| match whole {
+        0 => f64::NAN,
+        _ => part as f64 / whole as f64,
+    };
+    let (right, wrong) = (share(tp, tp + false_negative), share(fp, fp + tn));
+    let accuracy = share(tp + tn, target.len());
+    let balanced =
+        if right.is_nan() || wrong.is_nan() { f64::NAN } else { (right + 1.0 - wrong) / 2.0 };
+    // Only where both kinds of rows are there.
+    let auc = metrics::auroc(&target, &scores).unwrap_or(f64::NAN);
+    let number = |v: f64| if v.is_nan() { serde_json::Value::Null } else { v.into() };
+    if args.json {
+        json(&json!({
+            "model": fitted.model.name(),
+            "device": backend.info().name,
+            "rows": target.len(),
+            "accuracy": accuracy,
+            "balanced_accuracy": number(balanced),
+            "confusion_matrix": [[tp, false_negative], [fp, tn]],
+            "classes": [names.target, names.outlier],
+            "roc_auc": number(auc),
+            "true_positive_rate": number(right),
+            "false_positive_rate": number(wrong),
+        }));
+        return Ok(Done::Ok);
+    }
+    println!("{} on {} rows of {}", fitted.model.name(), target.len(), data.source);
+    println!("target {}, everything else {}", names.target, names.outlier);
+    println!("accuracy             {accuracy:.4}");
+    println!("balanced accuracy    {balanced:.4}");
+    println!("area under the ROC   {auc:.4}");
+    println!("true positive rate   {right:.4}");
+    println!("false positive rate  {wrong:.4}\n");
+    let mut t = table(&["", "accepted", "refused"]);
+    t.add_row(["target".to_string(), tp.to_string(), false_negative.to_string()]);
+    t.add_row(["others".to_string(), fp.to_string(), tn.to_string()]);
     println!("{t}");
     Ok(Done::Ok)
 }

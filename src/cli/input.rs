@@ -52,7 +52,8 @@ pub fn model_and_options(
         (model, training) = set(model, training, key, from_text(value))?;
     }
     if let Some(text) = &which.prototypes {
-        let key = if model.has("n_components") { "n_components" } else { "n_prototypes_per_class" };
+        let keys = ["n_components", "n_prototypes"];
+        let key = keys.into_iter().find(|k| model.has(k)).unwrap_or("n_prototypes_per_class");
         model = model.set(key, from_text(text))?;
     }
     if let Some(precision) = &which.precision {

@@ -23,7 +23,11 @@ pub fn run(args: Models) -> Result<Done> {
         one(rows[0]);
     } else {
         let mut t = table(&["model", "parts", "learns", "paper"]);
+        let mut family = None;
         for r in rows {
+            if family.replace(r.family) != Some(r.family) {
+                t.add_row([format!("-- {} --", r.family.title())]);
+            }
             t.add_row([r.name.to_string(), r.parts().join(" > "), tensors(r), r.paper.to_string()]);
         }
         println!("{t}\n\nlvq models NAME shows one with its hyper-parameters");
@@ -141,6 +145,8 @@ pub fn inspect(args: Inspect) -> Result<Done> {
             "training": f.training,
             "precision": f.precision.name(),
             "classes": f.classes,
+            "one_class": f.one_class,
+            "thetas": f.thetas(),
             "prototype_labels": f.prototype_labels.iter().map(|c| &f.classes[*c as usize]).collect::<Vec<_>>(),
             "features": f.features(),
             "feature_names": f.feature_names,

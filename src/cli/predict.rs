@@ -11,7 +11,8 @@ use serde_json::json;
 
 pub fn run(args: Predict) -> Result<Done> {
     let fitted = Fitted::load(&args.model)?;
-    if args.scores || args.upper.is_some() || args.lower.is_some() {
+    let zone = args.upper.is_some() || args.lower.is_some();
+    if (args.scores || zone) && fitted.one_class.is_none() {
         return Err(Error::parameter(
             "--scores, --upper, --lower",
             format!(
@@ -20,20 +21,30 @@ pub fn run(args: Predict) -> Result<Done> {
             ),
         ));
     }
+    if args.reject.is_some() && fitted.one_class.is_some() {
+        return Err(Error::parameter(
+            "--reject",
+            format!("{} is a one-class model: use --upper and --lower", fitted.model.name()),
+        ));
+    }
+    if args.reject.is_some() && zone {
+        return Err(Error::parameter("--reject", "cannot be combined with --upper and --lower"));
+    }
     let reject_label = match &args.reject_label {
         None => Label::Int(-1),
         Some(text) => text.parse::<i64>().map_or_else(|_| Label::Text(text.clone()), Label::Int),
     };
-    if args.reject.is_some()
-        && fitted.classes.iter().any(|c| c.to_string() == reject_label.to_string())
-    {
+    let rejects = args.reject.is_some() || zone;
+    let outlier = fitted.one_class.as_ref().map(|o| &o.outlier);
+    let mut taken = fitted.classes.iter().chain(outlier);
+    if rejects && taken.any(|c| c.to_string() == reject_label.to_string()) {
         return Err(Error::parameter(
             "--reject-label",
             format!("'{reject_label}' is a class of the model; choose another"),
         ));
     }
-    if args.reject_label.is_some() && args.reject.is_none() {
-        return Err(Error::parameter("--reject-label", "given without --reject"));
+    if args.reject_label.is_some() && !rejects {
+        return Err(Error::parameter("--reject-label", "given without --reject or --upper"));
     }
     if let Some(path) = &args.out {
         check_ending(path)?;
@@ -43,7 +54,15 @@ pub fn run(args: Predict) -> Result<Done> {
     let data = rows_for(&fitted, &args.data, &args.source)?;
     let model = fitted.on(&*backend)?;
     let x = &data.features;
-    let output = if args.proba {
+    let output = if args.scores || (args.proba && fitted.one_class.is_some()) {
+        Output::Columns(vec!["score".into()], model.predict_proba(x)?)
+    } else if zone {
+        let upper = args.upper.unwrap_or(0.5);
+        let lower = args.lower.unwrap_or(upper);
+        let answers = model.predict_with_reject(x, upper, lower)?;
+        let label = |answer: Option<Label>| answer.unwrap_or_else(|| reject_label.clone());
+        Output::Labels(answers.into_iter().map(label).collect())
+    } else if args.proba {
         let names = fitted.classes.iter().map(Label::to_string).collect();
         Output::Columns(names, model.predict_proba(x)?)
     } else if args.distances {

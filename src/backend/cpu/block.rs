@@ -1,7 +1,8 @@
 //! One block of rows: loading, centring, distances; and what they are made ready with.
 
+use crate::backend::Question;
 use crate::data::Features;
-use crate::parts::composition::{Composition, Cooperation, Kernel, MetricName, Precision};
+use crate::parts::composition::{Composition, Cooperation, Kernel, MetricName};
 use crate::parts::cooperation::ranks::Neighbourhood;
 use crate::parts::cooperation::reasoning::Reasoning;
 use crate::parts::cooperation::winner_pair::Classes;
@@ -103,17 +104,10 @@ impl BlockRows<'_> {
 }
 
 impl<T: Real> Plan<T> {
-    pub fn new(
-        composition: &Composition,
-        d: usize,
-        classes: usize,
-        prototype_labels: &[u32],
-        centre: &[f64],
-        precision: Precision,
-        tensors: &Tensors<f64>,
-        target: u32,
-    ) -> Self {
-        let p = prototype_labels.len();
+    pub fn new(question: &Question<'_>) -> Self {
+        let Question { composition, classes, target, prototype_labels, centre, tensors, .. } =
+            *question;
+        let (d, p) = (centre.len(), prototype_labels.len());
         // Values a row brings into the cache: itself, its distances twice, and its projections.
         let projections = match composition.metric {
             MetricName::Omega => tensors.get("omega").map_or(0, |t| t.shape[1]),
@@ -135,7 +129,7 @@ impl<T: Real> Plan<T> {
             runs: Classes::new(prototype_labels, classes),
             centre: centre.to_vec(),
             centre_t: centre.iter().map(|c| T::of(*c)).collect(),
-            operand: precision.operand(),
+            operand: question.precision.operand(),
             target,
             map: composition.kernel.map(),
             rows,

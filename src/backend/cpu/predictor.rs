@@ -19,16 +19,7 @@ pub(super) struct CpuPredictor<T: Real> {
 
 impl<T: Real> CpuPredictor<T> {
     pub fn new(question: &Question<'_>, pool: Option<Arc<rayon::ThreadPool>>) -> Self {
-        let plan = Plan::new(
-            question.composition,
-            question.centre.len(),
-            question.classes,
-            question.prototype_labels,
-            question.centre,
-            question.precision,
-            question.tensors,
-            question.target,
-        );
+        let plan = Plan::new(question);
         let ready = plan.ready(&question.tensors.cast(), &|_| false);
         CpuPredictor { plan, ready, pool }
     }

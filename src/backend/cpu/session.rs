@@ -3,7 +3,7 @@
 use super::block::{BlockRows, Plan, Ready, Workspace};
 use super::rows::{Partial, Pass};
 use super::{on_pool, rule};
-use crate::backend::{Problem, Rows, Samples, Session, Set, Slot};
+use crate::backend::{Problem, Question, Rows, Samples, Session, Set, Slot};
 use crate::error::Result;
 use crate::parts::composition::Objective;
 use crate::parts::constraint;
@@ -40,16 +40,15 @@ impl<'a, T: Real> CpuSession<'a, T> {
         let only = |names: &[String]| Tensors {
             list: tensors.list.iter().filter(|t| names.contains(&t.name)).cloned().collect(),
         };
-        let plan = Plan::new(
-            problem.composition,
-            problem.training.features.columns(),
-            problem.classes,
-            problem.prototype_labels,
-            problem.centre,
-            problem.precision,
-            problem.tensors,
-            problem.target,
-        );
+        let plan = Plan::new(&Question {
+            composition: problem.composition,
+            classes: problem.classes,
+            target: problem.target,
+            prototype_labels: problem.prototype_labels,
+            centre: problem.centre,
+            tensors: problem.tensors,
+            precision: problem.precision,
+        });
         let optimizer =
             problem.optimizer.map(|(spec, lr)| Optimizer::new(spec, lr, &only(problem.train)));
         Ok(CpuSession {
