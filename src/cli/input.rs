@@ -4,6 +4,7 @@ use super::args::{Data, Where, Which};
 use crate::backend::{self, Backend, DeviceRequest};
 use crate::data::{Dataset, Label, ReadOptions, read};
 use crate::error::{Error, Result};
+use crate::model::compose;
 use crate::model::container::read_container;
 use crate::model::parameter::from_text;
 use crate::model::start::Given;
@@ -47,8 +48,10 @@ pub fn model_and_options(
     mut model: Model,
     mut training: Training,
 ) -> Result<(Model, Training)> {
-    for text in &which.set {
-        let (key, value) = assignment(text)?;
+    let mut sets = which.set.iter().map(|s| assignment(s)).collect::<Result<Vec<_>>>()?;
+    // The parts of a composed model decide which other hyper-parameters there are.
+    sets.sort_by_key(|(key, _)| !compose::PARTS.iter().any(|p| p.name == *key));
+    for (key, value) in sets {
         (model, training) = set(model, training, key, from_text(value))?;
     }
     if let Some(text) = &which.prototypes {

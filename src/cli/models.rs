@@ -30,7 +30,9 @@ pub fn run(args: Models) -> Result<Done> {
             }
             t.add_row([r.name.to_string(), r.parts().join(" > "), tensors(r), r.paper.to_string()]);
         }
-        println!("{t}\n\nlvq models NAME shows one with its hyper-parameters");
+        println!(
+            "{t}\n\nlvq models NAME shows one with its hyper-parameters; `lvq models compose` the parts of a model of your own"
+        );
     }
     Ok(Done::Ok)
 }

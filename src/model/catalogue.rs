@@ -4,7 +4,8 @@
 //! validation, serialisation and the coverage tests are read. To add a model, add its row; to add a part, write
 //! the part and name it here.
 
-use super::parameter::{FINITE, Kind, NOT_NEGATIVE, POSITIVE, Parameter, UNIT};
+use super::compose;
+use super::parameter::{FINITE, Kind, NOT_NEGATIVE, POSITIVE, Parameter, UNIT, parameter};
 use crate::error::{Error, Result};
 
 /// A family of models, one specification page each.
@@ -20,6 +21,8 @@ pub enum Family {
     DifferentiatingKernel,
     /// Wasserstein LVQ.
     Wasserstein,
+    /// Put together by the user.
+    Composed,
 }
 
 impl Family {
@@ -31,6 +34,7 @@ impl Family {
             Family::OneClass => "one-class learning vector quantization",
             Family::DifferentiatingKernel => "differentiating kernels",
             Family::Wasserstein => "Wasserstein learning vector quantization",
+            Family::Composed => "put together by the user",
         }
     }
 
@@ -42,12 +46,13 @@ impl Family {
             Family::OneClass => "oc",
             Family::DifferentiatingKernel => "dk",
             Family::Wasserstein => "w2",
+            Family::Composed => "compose",
         }
     }
 }
 
 /// The metric of a row.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 pub enum MetricChoice {
     /// Squared Euclidean unless `distance_fn` says otherwise.
     Pluggable,
@@ -68,7 +73,7 @@ pub enum MetricChoice {
 }
 
 /// The kernel of a row.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 pub enum KernelChoice {
     /// None.
     None,
@@ -81,7 +86,7 @@ pub enum KernelChoice {
 }
 
 /// The cooperation of a row.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 pub enum CooperationChoice {
     /// The nearest prototype.
     Winner,
@@ -104,7 +109,7 @@ pub enum CooperationChoice {
 }
 
 /// The objective of a row.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 pub enum ObjectiveChoice {
     /// Relative distance difference with transfer and margin.
     Glvq,
@@ -181,33 +186,26 @@ pub struct Row {
     pub paper: &'static str,
 }
 
-const fn parameter(
-    name: &'static str,
-    kind: Kind,
-    default: &'static str,
-    meaning: &'static str,
-) -> Parameter {
-    Parameter { name, kind, default, meaning, aliases: &[] }
-}
-
 const fn tensor(name: &'static str, shape: &'static str) -> TensorSpec {
     TensorSpec { name, shape }
 }
 
-const PROTOTYPES: TensorSpec = tensor("prototypes", "p,d");
-const RELEVANCES: TensorSpec = tensor("relevances", "d");
-const OMEGA: TensorSpec = tensor("omega", "d,l");
-const LOCAL_OMEGAS: TensorSpec = tensor("omegas", "p,d,l");
-const BASES: TensorSpec = tensor("omegas", "p,d,s");
-const CLASS_OMEGAS: TensorSpec = tensor("omegas", "C,d,l");
-const OMEGA_HAT: TensorSpec = tensor("omega_hat", "d,l");
-const SIGMAS: TensorSpec = tensor("sigmas", "p");
-const RADII: TensorSpec = tensor("radii", "p");
-const THETAS: TensorSpec = tensor("thetas", "p");
-const LOG_VARIANCES: TensorSpec = tensor("log_variances", "p,d");
+pub(super) const PROTOTYPES: TensorSpec = tensor("prototypes", "p,d");
+pub(super) const RELEVANCES: TensorSpec = tensor("relevances", "d");
+pub(super) const OMEGA: TensorSpec = tensor("omega", "d,l");
+pub(super) const LOCAL_OMEGAS: TensorSpec = tensor("omegas", "p,d,l");
+pub(super) const BASES: TensorSpec = tensor("omegas", "p,d,s");
+pub(super) const COMPONENTS_TENSOR: TensorSpec = tensor("components", "p,d");
+pub(super) const REASONINGS: TensorSpec = tensor("reasonings", "p,C,2");
+pub(super) const CLASS_OMEGAS: TensorSpec = tensor("omegas", "C,d,l");
+pub(super) const OMEGA_HAT: TensorSpec = tensor("omega_hat", "d,l");
+pub(super) const SIGMAS: TensorSpec = tensor("sigmas", "p");
+pub(super) const RADII: TensorSpec = tensor("radii", "p");
+pub(super) const THETAS: TensorSpec = tensor("thetas", "p");
+pub(super) const LOG_VARIANCES: TensorSpec = tensor("log_variances", "p,d");
 
 /// How many prototypes a class gets.
-const COUNTS: &[Parameter] = &[parameter(
+pub(super) const COUNTS: &[Parameter] = &[parameter(
     "n_prototypes_per_class",
     Kind::Counts,
     "1",
@@ -215,7 +213,7 @@ const COUNTS: &[Parameter] = &[parameter(
 )];
 
 /// How prototypes start (all models with class prototypes).
-const START: &[Parameter] = &[
+pub(super) const START: &[Parameter] = &[
     parameter(
         "prototypes_initializer",
         Kind::Choice(crate::parts::initialiser::NAMES),
@@ -237,7 +235,7 @@ const START: &[Parameter] = &[
 ];
 
 /// `distance_fn` of the models whose metric is an option.
-const DISTANCE: &[Parameter] = &[
+pub(super) const DISTANCE: &[Parameter] = &[
     parameter(
         "distance_fn",
         Kind::Choice(DISTANCES),
@@ -265,7 +263,7 @@ pub const DISTANCES: &[&str] = &[
 ];
 
 /// **T**: the transfer function of the GLVQ ratio.
-const TRANSFER: &[Parameter] = &[
+pub(super) const TRANSFER: &[Parameter] = &[
     parameter(
         "transfer_fn",
         Kind::Choice(&["identity", "sigmoid_beta", "swish_beta"]),
@@ -277,7 +275,7 @@ const TRANSFER: &[Parameter] = &[
 ];
 
 /// **L**: the latent dimension of a linear map.
-const LATENT: &[Parameter] = &[
+pub(super) const LATENT: &[Parameter] = &[
     parameter(
         "latent_dim",
         Kind::Int { min: 1 },
@@ -299,7 +297,7 @@ const LATENT: &[Parameter] = &[
 ];
 
 /// **S**: the subspace dimension of a tangent basis.
-const SUBSPACE: &[Parameter] = &[Parameter {
+pub(super) const SUBSPACE: &[Parameter] = &[Parameter {
     name: "subspace_dim",
     kind: Kind::Int { min: 1 },
     default: "2",
@@ -308,7 +306,7 @@ const SUBSPACE: &[Parameter] = &[Parameter {
 }];
 
 /// Width of the posterior, and **RC**, its reject option.
-const SOFT: &[Parameter] = &[
+pub(super) const SOFT: &[Parameter] = &[
     parameter("sigma", POSITIVE, "1", "width of the mixture's Gaussians"),
     parameter(
         "rejection_confidence",
@@ -319,7 +317,7 @@ const SOFT: &[Parameter] = &[
 ];
 
 /// RSLVQ's exact logarithm.
-const EXACT_LOG: &[Parameter] = &[parameter(
+pub(super) const EXACT_LOG: &[Parameter] = &[parameter(
     "exact_log",
     Kind::Bool,
     "false",
@@ -327,7 +325,7 @@ const EXACT_LOG: &[Parameter] = &[parameter(
 )];
 
 /// Ties of the minima.
-const TIES: &[Parameter] = &[parameter(
+pub(super) const TIES: &[Parameter] = &[parameter(
     "ties",
     Kind::Choice(&["first", "even"]),
     "first",
@@ -343,7 +341,7 @@ const INFERENCE: &[Parameter] = &[parameter(
 )];
 
 /// **NG**: the ranks' range.
-const RANGE: &[Parameter] = &[
+pub(super) const RANGE: &[Parameter] = &[
     parameter(
         "gamma_init",
         POSITIVE,
@@ -363,7 +361,7 @@ const RANGE: &[Parameter] = &[
 const DECAY: Kind = Kind::Float { min: 0.0, max: 1.0, min_included: false };
 
 /// Gradient through the nearest wrong prototype, against the others'.
-const LR_RATIO: &[Parameter] = &[parameter(
+pub(super) const LR_RATIO: &[Parameter] = &[parameter(
     "lr_ratio",
     NOT_NEGATIVE,
     "0.5",
@@ -382,7 +380,7 @@ const LR_RATIO_CLASS: &[Parameter] = &[
 ];
 
 /// How classwise distances are pooled for probabilities.
-const POOLING: &[Parameter] = &[parameter(
+pub(super) const POOLING: &[Parameter] = &[parameter(
     "pooling",
     Kind::Choice(&["min", "ng"]),
     "min",
@@ -390,7 +388,7 @@ const POOLING: &[Parameter] = &[parameter(
 )];
 
 /// Scope of the ranks beside responsibilities.
-const RANK_SCOPE: &[Parameter] = &[parameter(
+pub(super) const RANK_SCOPE: &[Parameter] = &[parameter(
     "rank_scope",
     Kind::Choice(&["all", "class"]),
     "all",
@@ -398,7 +396,7 @@ const RANK_SCOPE: &[Parameter] = &[parameter(
 )];
 
 /// **OC**: one class to be told from everything else.
-const ONE_CLASS: &[Parameter] = &[
+pub(super) const ONE_CLASS: &[Parameter] = &[
     parameter("n_prototypes", Kind::Int { min: 1 }, "3", "prototypes, all of the target class"),
     parameter(
         "target_label",
@@ -409,11 +407,11 @@ const ONE_CLASS: &[Parameter] = &[
 ];
 
 /// Width of one-class responsibilities.
-const WIDTH: &[Parameter] =
+pub(super) const WIDTH: &[Parameter] =
     &[parameter("sigma", POSITIVE, "1", "width of the responsibilities' Gaussians")];
 
 /// **SVQ**: costs of SVQ-OCC.
-const SVQ: &[Parameter] = &[
+pub(super) const SVQ: &[Parameter] = &[
     parameter("alpha", UNIT, "0.5", "share of the representation; the rest is classification"),
     parameter(
         "cost_function",
@@ -446,7 +444,7 @@ const SVQ: &[Parameter] = &[
 ];
 
 /// **K**: bandwidths of the Gaussian kernel.
-const BANDWIDTHS: &[Parameter] = &[
+pub(super) const BANDWIDTHS: &[Parameter] = &[
     parameter(
         "sigma_init",
         Kind::ChoiceOrPositive(&["median", "mean"]),
@@ -457,7 +455,7 @@ const BANDWIDTHS: &[Parameter] = &[
 ];
 
 /// **E**: the exponential kernel's matrix.
-const KERNEL_MATRIX: &[Parameter] = &[
+pub(super) const KERNEL_MATRIX: &[Parameter] = &[
     parameter("omega_hat_scale", FINITE, "0.1", "scale of the matrix at the start, not 0"),
     parameter(
         "latent_dim",
@@ -468,7 +466,7 @@ const KERNEL_MATRIX: &[Parameter] = &[
 ];
 
 /// Classification by components.
-const COMPONENTS: &[Parameter] = &[
+pub(super) const COMPONENTS: &[Parameter] = &[
     parameter("n_components", Kind::Int { min: 1 }, "5", "components, shared by all classes"),
     Parameter {
         name: "n_classes",
@@ -525,7 +523,7 @@ const COMPONENTS: &[Parameter] = &[
 ];
 
 /// LVQ2.1's window.
-const WINDOW: &[Parameter] = &[parameter(
+pub(super) const WINDOW: &[Parameter] = &[parameter(
     "window",
     Kind::Float { min: 0.0, max: 1.0, min_included: false },
     "none",
@@ -533,7 +531,7 @@ const WINDOW: &[Parameter] = &[parameter(
 )];
 
 /// Median LVQ's receptive fields.
-const ASSIGNMENT: &[Parameter] = &[parameter(
+pub(super) const ASSIGNMENT: &[Parameter] = &[parameter(
     "assignment",
     Kind::Choice(&["receptive_field", "class"]),
     "receptive_field",
@@ -822,7 +820,7 @@ pub const CATALOGUE: &[Row] = &[
         kernel: K::Similarity,
         cooperation: C::Reasoning,
         objective: O::Hinge,
-        tensors: &[tensor("components", "p,d"), tensor("reasonings", "p,C,2")],
+        tensors: &[COMPONENTS_TENSOR, REASONINGS],
         parameters: &[COMPONENTS, DISTANCE],
         paper: "Saralajew, Holdijk, Rees, Asan & Villmann 2019",
         ..BASE
@@ -1223,8 +1221,12 @@ pub const CATALOGUE: &[Row] = &[
 /// The row of that name; case, `_` and `-` do not matter.
 pub fn find(name: &str) -> Result<&'static Row> {
     let fold = |s: &str| s.to_lowercase().replace(['_', '-'], "");
+    if fold(name) == compose::NAME {
+        return Ok(compose::row(&Default::default()));
+    }
     CATALOGUE.iter().find(|r| fold(r.name) == fold(name)).ok_or_else(|| {
-        let names: Vec<&str> = CATALOGUE.iter().map(|r| r.name).collect();
+        let names = CATALOGUE.iter().map(|r| r.name).chain([compose::NAME]);
+        let names: Vec<&str> = names.collect();
         Error::unknown("model", name, &names)
     })
 }

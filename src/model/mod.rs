@@ -1,6 +1,7 @@
 //! Models: the catalogue, their specification, how they start, and what comes out.
 
 pub mod catalogue;
+pub mod compose;
 pub mod container;
 pub mod cost;
 pub mod file;

@@ -57,6 +57,16 @@ pub struct Parameter {
     pub aliases: &'static [&'static str],
 }
 
+/// A hyper-parameter without aliases.
+pub const fn parameter(
+    name: &'static str,
+    kind: Kind,
+    default: &'static str,
+    meaning: &'static str,
+) -> Parameter {
+    Parameter { name, kind, default, meaning, aliases: &[] }
+}
+
 impl Kind {
     /// What is allowed, in words.
     pub fn describe(self) -> String {

@@ -4,6 +4,7 @@ use super::catalogue::{
     self, CATALOGUE, ConstraintChoice, CooperationChoice as C, KernelChoice as K,
     MetricChoice as M, ObjectiveChoice as O, Row,
 };
+use super::compose;
 use super::parameter::{Parameter, from_text, plain};
 use crate::error::{Error, Result};
 use crate::parts::composition::{
@@ -100,6 +101,12 @@ impl Model {
             self.values.remove(parameter.name);
         } else {
             self.values.insert(parameter.name.into(), value);
+        }
+        if compose::PARTS.iter().any(|p| p.name == parameter.name) {
+            self.row = compose::row(&self.values);
+            // Hyper-parameters that the new parts do not have are forgotten.
+            let row = self.row;
+            self.values.retain(|key, _| row.all_parameters().any(|p| p.name == key));
         }
         match parameter.name {
             "transfer_fn" => self.transfer = None,
@@ -254,8 +261,17 @@ impl Model {
         self.row.tensors[0].name
     }
 
+    /// Whether the parts of a composed model make sense together; the catalogue's do.
+    pub fn check_parts(&self) -> Result<()> {
+        match self.text("kernel") {
+            Some(kernel) if self.name() == compose::NAME => compose::check(self.row, &kernel),
+            _ => Ok(()),
+        }
+    }
+
     /// The composition, with every setting resolved to numbers; sizes are checked here.
     pub fn compose(&self, sizes: Sizes) -> Result<Composition> {
+        self.check_parts()?;
         if self.float("omega_hat_scale") == Some(0.0) {
             return Err(Error::parameter("omega_hat_scale", "must not be 0"));
         }
