@@ -3,72 +3,13 @@
 
 mod common;
 
-use common::relative;
+use common::{loss_and_gradient, problem, random, relative, training};
 use lvq::model::catalogue::{CATALOGUE, MetricChoice};
 use lvq::model::start::Given;
 use lvq::parts::composition::Precision;
 use lvq::parts::tensor::{Tensor, Tensors};
 use lvq::{Cpu, Dataset, Features, Label, Labels, Model, Training};
 use ndarray::Array2;
-use rand::{RngExt, SeedableRng};
-
-fn training() -> Training {
-    Training { precision: Precision::F64, epsilon: 0.0, ..Training::default() }
-}
-
-fn loss_and_gradient(model: &Model, data: &Dataset, given: &Given) -> (f64, Tensors<f64>) {
-    training().gradient(model, data, given, &Cpu::default()).unwrap()
-}
-
-fn random(seed: u64, n: usize) -> Vec<f64> {
-    let mut rng = rand_chacha::ChaCha8Rng::seed_from_u64(seed);
-    (0..n).map(|_| rng.random::<f64>() * 2.0 - 1.0).collect()
-}
-
-/// Random data away from ties, and random tensors for a model.
-fn problem(
-    model: &Model,
-    n: usize,
-    d: usize,
-    classes: usize,
-    per_class: usize,
-) -> (Dataset, Given) {
-    let x = Array2::from_shape_vec((n, d), random(1, n * d)).unwrap();
-    let y: Vec<i64> = (0..n).map(|i| (i % classes) as i64).collect();
-    let data = Dataset::new(Features::from(x), Some(Labels::new(&y).unwrap())).unwrap();
-    let p = classes * per_class;
-    let row = model.row();
-    let names = row.tensors.iter().map(|t| t.name).chain(model.fixed_tensor()).chain(row.range());
-    let mut tensors = Tensors::default();
-    for (k, name) in names.enumerate() {
-        let class_wise = model.metric().name() == "class_omega";
-        let shape = match name {
-            "prototypes" | "components" => vec![p, d],
-            "relevances" => vec![d],
-            "omega" | "omega_hat" => vec![d, 2],
-            "omegas" if class_wise => vec![classes, d, 2],
-            "omegas" => vec![p, d, 2],
-            "sigmas" | "radii" | "thetas" => vec![p],
-            "log_variances" => vec![p, d],
-            "gamma" | "lambda_ng" => vec![],
-            _ => vec![p, classes, 2],
-        };
-        let len = shape.iter().product();
-        let mut values = random(10 + k as u64, len);
-        match name {
-            "reasonings" => values.iter_mut().for_each(|v| *v = 0.5 + 0.4 * *v),
-            // Bandwidths, thresholds and ranges are positive.
-            "sigmas" | "radii" | "thetas" | "gamma" | "lambda_ng" => {
-                values.iter_mut().for_each(|v| *v = 0.8 + 0.3 * *v);
-            }
-            _ => {}
-        }
-        tensors.insert(Tensor::new(name, &shape, values));
-    }
-    let labels = (0..p).map(|j| Label::Int((j / per_class) as i64)).collect();
-    let prototype_labels = (!row.is_one_class()).then_some(labels);
-    (data, Given { tensors, prototype_labels })
-}
 
 fn check_by_differences(model: &Model, what: &str) {
     let (data, given) = problem(model, 23, 3, 3, 2);
