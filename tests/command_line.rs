@@ -302,6 +302,52 @@ fn every_model_trains_from_the_command_line() {
     }
 }
 
+/// A model of one's own through the command: trained, described, saved, asked.
+#[test]
+fn composed_models() {
+    let folder = tempfile::tempdir().unwrap();
+    let path = folder.path().join("own.safetensors").to_str().unwrap().to_string();
+    // The further hyper-parameters may come first: the parts are set before them.
+    let report = json(&[
+        "train",
+        &file("wine.csv"),
+        "--model",
+        "compose",
+        "--set",
+        "gamma_final=0.05",
+        "--set",
+        "latent_dim=3",
+        "--set",
+        "metric=omega",
+        "--set",
+        "spread=true",
+        "--set",
+        "cooperation=ranks_own",
+        "--standardize",
+        "--lr",
+        "0.05",
+        "--out",
+        &path,
+        "--json",
+    ]);
+    assert!(report["accuracy"].as_f64().unwrap() > 0.95, "{report}");
+    let evaluated = json(&["evaluate", &path, &file("wine.csv"), "--json"]);
+    assert_eq!(evaluated["accuracy"], report["accuracy"]);
+    let text = String::from_utf8(ok(&["inspect", &path]).stdout).unwrap();
+    assert!(text.contains("omega + spread > ranks(own class) > glvq"), "{text}");
+    let text = String::from_utf8(ok(&["models", "compose"]).stdout).unwrap();
+    assert!(text.contains("cooperation") && text.contains("ranks_own"), "{text}");
+    let wine = file("wine.csv");
+    let train = ["train", &wine, "--model", "compose", "--set"];
+    let (code, text) = fails(&[&train[..], &["objective=rslvq"]].concat());
+    assert!(code == 2 && text.contains("posterior"), "{text}");
+    let (code, text) = fails(&[&train[..], &["metric=omgea"]].concat());
+    assert!(code == 2 && text.contains("omega"), "{text}");
+    // A hyper-parameter of parts that are not there.
+    let (code, text) = fails(&[&train[..], &["sigma=0.5"]].concat());
+    assert!(code == 2 && text.contains("sigma"), "{text}");
+}
+
 #[test]
 fn one_class_models() {
     let folder = Folder::new();

@@ -3,31 +3,13 @@
 
 mod common;
 
-use common::{loss_and_gradient, problem, random, relative, training};
+use common::{check_by_differences, loss_and_gradient, problem, random, relative, training};
 use lvq::model::catalogue::{CATALOGUE, MetricChoice};
 use lvq::model::start::Given;
 use lvq::parts::composition::Precision;
 use lvq::parts::tensor::{Tensor, Tensors};
 use lvq::{Cpu, Dataset, Features, Label, Labels, Model, Training};
 use ndarray::Array2;
-
-fn check_by_differences(model: &Model, what: &str) {
-    let (data, given) = problem(model, 23, 3, 3, 2);
-    let (_, gradient) = loss_and_gradient(model, &data, &given);
-    for t in &gradient.list {
-        let mut slopes = Vec::new();
-        for i in 0..t.data.len() {
-            let at = |h: f64| {
-                let mut moved = given.clone();
-                moved.tensors.values_mut(&t.name)[i] += h;
-                loss_and_gradient(model, &data, &moved).0
-            };
-            slopes.push((at(1e-6) - at(-1e-6)) / 2e-6);
-        }
-        let error = relative(&t.data, &slopes, 1e-3);
-        assert!(error < 2e-6, "{what}: gradient of {} off by {error:e}", t.name);
-    }
-}
 
 #[test]
 fn every_model_and_metric_by_finite_differences() {

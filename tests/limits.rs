@@ -220,8 +220,8 @@ fn p7_an_endless_range_is_the_mean() {
         |i: usize, j: usize| -> f64 { (0..3).map(|k| (x[[i, k]] - w[j * 3 + k]).powi(2)).sum() };
     let mut glvq = 0.0;
     let mut entropy = 0.0;
-    for i in 0..30 {
-        let c = y[i] as usize;
+    for (i, c) in y.iter().enumerate() {
+        let c = *c as usize;
         let other = (0..6).filter(|j| j / 2 != c).map(|j| d(i, j)).fold(f64::MAX, f64::min);
         let mu = |j: usize| (d(i, j) - other) / (d(i, j) + other);
         glvq += (mu(2 * c) + mu(2 * c + 1)) / 2.0 / 30.0;
@@ -1105,7 +1105,8 @@ fn worked_examples_of_wasserstein() {
     let x = Array2::from_shape_vec((3, 2), vec![1.0, 0.0, 0.0, 2.0, 1.0, 1.0]).unwrap();
     let data = Dataset::new(Features::from(x), Some(Labels::new(&[0i64, 1, 1]).unwrap())).unwrap();
     type Own<'a> = Option<(&'a str, Vec<usize>, [f64; 2], [f64; 2])>;
-    let cases: [(&str, f64, [f64; 4], [f64; 4], Own<'_>); 3] = [
+    type Example<'a> = (&'a str, f64, [f64; 4], [f64; 4], Own<'a>);
+    let cases: [Example<'_>; 3] = [
         (
             "WGLVQ",
             -0.277029946678,

@@ -436,6 +436,20 @@ fn continued_runs_end_in_the_same_bits() {
         ("GMLVQ", Training { precision: Precision::F16, batch_size: Some(16), ..base() }),
         ("LVQ1", base()),
         ("CBC", Training { patience: Some(50), ..base() }),
+        // A range that shrinks with each update, by a factor derived from the length of the whole run.
+        ("SNG", Training { restore_best: true, ema_decay: Some(0.9), ..base() }),
+        ("RSLVQ_NG", Training { batch_size: Some(16), ..base() }),
+        (
+            "OCGMLVQ_NG",
+            Training {
+                lookahead: Some(Lookahead { sync_period: 5, slow_step_size: 0.5 }),
+                gradient_accumulation_steps: Some(3),
+                batch_size: Some(20),
+                ..base()
+            },
+        ),
+        ("SVQOCC_T", base()),
+        ("DKGLVQ", Training { precision: Precision::Bf16, ..base() }),
     ];
     for (name, training) in options {
         let whole = fit_with_validation(name, &training, &train, &test);
@@ -495,6 +509,58 @@ fn partial_fit_is_one_step_and_continues_the_optimizer() {
         .unwrap();
     let error = base().partial_fit(&one, &other, &Cpu::default()).unwrap_err().to_string();
     assert!(error.contains("orchid"), "{error}");
+}
+
+/// The range of the ranks is a schedule: a factor an update, whatever else happens to the parameters.
+#[test]
+fn the_range_of_the_ranks_is_a_schedule() {
+    let d = iris();
+    let range = |f: &Fitted| {
+        f.tensors.values(if f.tensors.get("gamma").is_some() { "gamma" } else { "lambda_ng" })[0]
+    };
+    let lookahead = Some(Lookahead { sync_period: 5, slow_step_size: 0.5 });
+    for name in ["SMNG", "CELVQ_NG", "MRSLVQ_NG", "OCGLVQ_NG", "SVQOCC", "DKGLVQ_NG"] {
+        let plain = fit(name, &base(), &d);
+        // The end is reached with the last update.
+        let m = model(name);
+        let last = m.float("gamma_final").or_else(|| m.float("lambda_final")).unwrap();
+        assert!((range(&plain) - last).abs() < 1e-9, "{name}: {}", range(&plain));
+        for other in [
+            Training { ema_decay: Some(0.9), ..base() },
+            Training { lookahead, ..base() },
+            Training { clip_norm: Some(1e-3), ..base() },
+            Training { optimizer: "adamw".into(), ..base() },
+            Training { freeze_params: vec![m.row().range().unwrap().into()], ..base() },
+            Training { batch_size: Some(50), gradient_accumulation_steps: Some(3), ..base() },
+        ] {
+            assert_eq!(range(&fit(name, &other, &d)), range(&plain), "{name} {other:?}");
+        }
+        // Three updates an iteration: the factor is that of 36 updates.
+        let small = fit(name, &Training { batch_size: Some(50), ..base() }, &d);
+        assert!((range(&small) - last).abs() < 1e-9, "{name}: {}", range(&small));
+        // The factor stays when a run is stopped early, and goes on with it; one more step is one more factor.
+        let decay = plain.state.as_ref().unwrap().counters.range_decay.unwrap();
+        let mut stop =
+            |it: &Iteration<'_>| if it.iteration == 3 { Flow::Stop } else { Flow::Continue };
+        let extras = Extras { observers: vec![&mut stop], ..Extras::default() };
+        let four = base().fit_with(&m, &d, &Cpu::default(), extras).unwrap();
+        let five = base().partial_fit(&four, &d, &Cpu::default()).unwrap();
+        let expected = (range(&four) * decay).max(last);
+        assert!((range(&five) - expected).abs() < 1e-12, "{name}: {} {expected}", range(&five));
+        // With the best parameters comes the range that they had.
+        let best = Training { restore_best: true, lr: 0.8, ..base() };
+        let f = fit(name, &best, &d);
+        let error = (f.loss(&d, &Cpu::default()).unwrap() - f.record.best_loss.unwrap()).abs();
+        assert!(error < 1e-12, "{name}: {error:e}");
+    }
+    // The reference's rule on request: a frozen range takes its raw gradient too, and is another number.
+    let leaks = Training {
+        freeze_params: vec!["gamma".into()],
+        frozen_update: lvq::train::FrozenUpdate::RawGradient,
+        ..base()
+    };
+    let f = fit("SMNG", &leaks, &d);
+    assert_ne!(range(&f), range(&fit("SMNG", &base(), &d)));
 }
 
 #[test]

@@ -224,7 +224,10 @@ pub trait Predictor {
     /// Distances to all prototypes, `n x p`.
     fn distances(&self, features: &Features) -> Result<Array2<f64>>;
 
-    /// Smallest distance to each class, `n x classes`; the largest number where a class has no prototype.
+    /// Smallest distance to each class, `n x classes`, as the key of the composition's kernel ([`Map`]); the largest number of
+    /// the precision where a class has no prototype.
+    ///
+    /// [`Map`]: crate::parts::kernel::Map
     fn class_minima(&self, features: &Features) -> Result<Array2<f64>>;
 
     /// Class scores of the models that reason about components, `n x classes`.

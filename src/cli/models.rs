@@ -86,7 +86,9 @@ fn one(r: &Row) {
     println!("family   {}", r.family.title());
     println!("parts    {}", r.parts().join(" > "));
     println!("learns   {}", tensors(r));
-    println!("paper    {}", r.paper);
+    if !r.paper.is_empty() {
+        println!("paper    {}", r.paper);
+    }
     println!("devices  cpu\n");
     let mut t = table(&["hyper-parameter", "default", "valid", "meaning"]);
     for p in r.all_parameters() {
@@ -164,6 +166,7 @@ pub fn inspect(args: Inspect) -> Result<Done> {
         return Ok(Done::Ok);
     }
     println!("{}: {}", f.model.name(), f.model.row().summary);
+    println!("parts       {}", f.model.row().parts().join(" > "));
     println!("precision   {}", f.precision);
     println!(
         "classes     {}",

@@ -8,13 +8,11 @@ use super::fitted::Fitted;
 use crate::backend::{Backend, Predictor};
 use crate::data::{Features, Label};
 use crate::error::{Error, Result};
-use crate::parts::composition::Cooperation;
+use crate::parts::composition::{Cooperation, Precision};
 use crate::parts::cooperation::ranks::{Neighbourhood, ranks};
+use crate::parts::kernel::Map;
 use ndarray::{Array1, Array2};
 use std::borrow::Cow;
-
-/// Guards the quotient of the confidence.
-const EPS: f64 = 1e-10;
 
 /// A fitted model on a device.
 pub struct Inference<'a> {
@@ -22,6 +20,8 @@ pub struct Inference<'a> {
     predictor: Box<dyn Predictor>,
     /// The plain Euclidean twin of `inference_metric = euclidean`.
     euclidean: Option<Box<dyn Predictor>>,
+    /// What the keys of [`Inference::second`] stand for.
+    map: Map,
     sigma: Option<f64>,
 }
 
@@ -54,7 +54,8 @@ impl<'a> Inference<'a> {
             }
             _ => None,
         };
-        Ok(Inference { fitted, predictor, euclidean, sigma })
+        let map = if euclidean.is_some() { Map::Identity } else { composition.kernel.map() };
+        Ok(Inference { fitted, predictor, euclidean, map, sigma })
     }
 
     fn reasons(&self) -> bool {
@@ -206,17 +207,29 @@ impl<'a> Inference<'a> {
         if self.reasons() {
             return self.predictor.class_scores(&x);
         }
-        let mut minima = match self.fitted.model.text("pooling").as_deref() {
-            Some("ng") => self.ranked_means(&self.predictor.distances(&x)?),
-            _ => self.second().class_minima(&x)?,
+        let (mut minima, map) = match self.fitted.model.text("pooling").as_deref() {
+            Some("ng") => (self.ranked_means(&self.predictor.distances(&x)?), Map::Identity),
+            _ => (self.second().class_minima(&x)?, self.map),
         };
+        let absent = self.absent();
         for mut row in minima.rows_mut() {
             let least = row.fold(f64::INFINITY, |a, &b| a.min(b));
-            row.mapv_inplace(|d| (least - d).exp());
+            row.mapv_inplace(|key| match key < absent {
+                true => (-map.excess(key, least)).exp(),
+                false => 0.0,
+            });
             let sum = row.sum();
             row.mapv_inplace(|e| e / sum);
         }
         Ok(minima)
+    }
+
+    /// The key of a class without prototypes.
+    fn absent(&self) -> f64 {
+        match self.fitted.precision {
+            Precision::F64 => f64::MAX,
+            _ => f64::from(f32::MAX),
+        }
     }
 
     /// Rank-weighted mean distance to each class, as in training with ranks in each class.
@@ -268,31 +281,31 @@ impl<'a> Inference<'a> {
     /// `[0, 1]`; for CBC the best minus the second best score; 1 if there is but one class.
     pub fn confidence(&self, x: &Features) -> Result<(Vec<u32>, Vec<f64>)> {
         self.classifies("confidence")?;
-        let scores = if self.reasons() {
-            self.predictor.class_scores(&*self.prepare(x)?)?
-        } else {
-            -self.second().class_minima(&*self.prepare(x)?)?
-        };
-        let largest = if self.second_precision_is_f64() { f64::MAX } else { f64::from(f32::MAX) };
-        let both = scores.rows().into_iter().map(|row| {
-            let best = argmax(row);
+        if self.reasons() {
+            let scores = self.predictor.class_scores(&*self.prepare(x)?)?;
+            let both = scores.rows().into_iter().map(|row| {
+                let best = argmax(row);
+                let others = row.iter().enumerate().filter(|(c, _)| *c != best as usize);
+                let second = others.map(|(_, v)| *v).fold(f64::NEG_INFINITY, f64::max);
+                let confidence = if row.len() == 1 { 1.0 } else { row[best as usize] - second };
+                (best, confidence)
+            });
+            return Ok(both.unzip());
+        }
+        let absent = self.absent();
+        let keys = self.second().class_minima(&*self.prepare(x)?)?;
+        let both = keys.rows().into_iter().map(|row| {
+            let best = argmax((-&row).view());
             let others = row.iter().enumerate().filter(|(c, _)| *c != best as usize);
-            let second = others.map(|(_, v)| *v).fold(f64::NEG_INFINITY, f64::max);
-            let first = row[best as usize];
-            let confidence = if second <= -largest {
-                1.0
-            } else if self.reasons() {
-                first - second
-            } else {
-                (first - second) / (EPS - first - second)
-            };
-            (best, confidence)
+            let second = others.map(|(_, v)| *v).fold(f64::INFINITY, f64::min);
+            if second >= absent {
+                return (best, 1.0);
+            }
+            let (plus, minus, eps) = self.map.pair(row[best as usize], second);
+            let (plus, minus) = (plus.value, minus.value);
+            (best, (minus - plus) / (minus + plus + eps))
         });
         Ok(both.unzip())
-    }
-
-    fn second_precision_is_f64(&self) -> bool {
-        self.fitted.precision == crate::parts::composition::Precision::F64
     }
 
     /// Predicted class of each row whose confidence reaches `threshold`, none for the others.

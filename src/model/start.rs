@@ -1,5 +1,6 @@
 //! How a model starts: the tensors before the first step.
 
+use super::catalogue::CooperationChoice;
 use super::spec::{Model, Sizes};
 use crate::backend::cpu::Cpu;
 use crate::backend::{Backend, Question};
@@ -153,6 +154,23 @@ pub fn start(
         }
     };
     let p = prototype_labels.len();
+    // Ranks within a class: no prototype, no distance to that class.
+    let ranked = matches!(
+        row.cooperation,
+        CooperationChoice::RanksOwn
+            | CooperationChoice::RanksEach
+            | CooperationChoice::PosteriorRanks
+    );
+    if ranked && !row.is_one_class() {
+        let missing = (0..classes.len()).find(|c| !prototype_labels.contains(&(*c as u32)));
+        if let Some(c) = missing {
+            return Err(Error::data(format!(
+                "{}: the class '{}' has no prototype",
+                model.name(),
+                classes[c]
+            )));
+        }
+    }
     let mut tensors = Tensors::default();
     tensors.insert(Tensor::new(prototypes_name, &[p, d], prototypes));
 
@@ -271,6 +289,13 @@ fn first_thresholds(
         precision: Precision::F64,
     };
     let distances = Cpu::default().predictor(question)?.distances(&targets)?;
+    if distances.iter().any(|d| !d.is_finite()) {
+        let hint = match model.has("omega_hat_scale") {
+            true => "lower omega_hat_scale or scale the data",
+            false => "scale the data",
+        };
+        return Err(Error::data(format!("distances overflow, and no threshold is formed: {hint}")));
+    }
     let n = rows.len().max(1) as f64;
     if !radii {
         return Ok(distances.columns().into_iter().map(|c| c.sum() / n).collect());

@@ -87,5 +87,12 @@ pub(super) fn check_range(
             ));
         }
     }
+    let scale = deviations.iter().fold(0.0f64, |m, v| m.max(*v));
+    if scale > 0.0 && d * scale * scale < 1e-9 {
+        // The 1e-10 that keeps quotients of distances finite is no longer small.
+        warnings.push(format!(
+            "values within {scale:e} of the mean: distances vanish beside 1e-10; scale the data"
+        ));
+    }
     Ok(warnings)
 }

@@ -6,6 +6,7 @@ pub mod observer;
 mod options;
 mod run;
 pub mod schedule;
+mod warnings;
 
 pub use observer::{Flow, Iteration, Observer};
 pub use options::{Checkpoint, ClassWeight, FrozenUpdate, Lookahead, Training, Weighting};

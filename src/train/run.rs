@@ -5,6 +5,7 @@ use super::checks::{check_range, refuse_gradient_options};
 use super::observer::{Flow, Iteration, Observer};
 use super::options::{FrozenUpdate, Training, Weighting};
 use super::schedule::Schedule;
+use super::warnings::{at_end, at_start};
 use crate::backend::{Backend, Problem, Rows, Samples, Session, Set, Slot};
 use crate::data::scaling::StandardScaler;
 use crate::data::{Dataset, Label};
@@ -101,6 +102,7 @@ impl Job<'_> {
         let (start, centre) = match &from {
             From::Scratch(given) => {
                 let centre = model.centre(&data.features);
+                warnings.extend(check_range(data, &centre, options.precision)?);
                 let start =
                     start::start(model, data, &classes, &codes, given, options.random_seed)?;
                 warnings.extend(start.warnings.iter().cloned());
@@ -125,10 +127,10 @@ impl Job<'_> {
                     target: f.target_code(),
                     warnings: Vec::new(),
                 };
+                warnings.extend(check_range(data, &f.centre, options.precision)?);
                 (start, f.centre.clone())
             }
         };
-        warnings.extend(check_range(data, &centre, options.precision)?);
 
         let sizes = Sizes { n, d, p: start.prototype_labels.len(), classes: classes.len() };
         let composition = model.compose(sizes)?;
@@ -271,6 +273,17 @@ impl Job<'_> {
                     share * 100.0
                 ));
             }
+        }
+        if record.loss_history.is_empty() {
+            warnings.extend(at_start(
+                model,
+                &composition,
+                &start,
+                data,
+                (&codes, &classes),
+                &centre,
+                backend,
+            )?);
         }
         record.warnings = warnings;
 
@@ -879,6 +892,7 @@ impl Run<'_> {
         let tensors = self.session.read(slot);
         if last {
             self.warn_of_growth(&tensors);
+            self.record.warnings.extend(at_end(self.model, &tensors));
         }
         let accumulated = match self.counters.accumulated_batches {
             0 => None,

@@ -128,6 +128,25 @@ pub fn loss_and_gradient(model: &Model, data: &Dataset, given: &Given) -> (f64, 
     training().gradient(model, data, given, &Cpu::default()).unwrap()
 }
 
+/// Central differences of the loss, for every entry of every tensor.
+pub fn check_by_differences(model: &Model, what: &str) {
+    let (data, given) = problem(model, 23, 3, 3, 2);
+    let (_, gradient) = loss_and_gradient(model, &data, &given);
+    for t in &gradient.list {
+        let mut slopes = Vec::new();
+        for i in 0..t.data.len() {
+            let at = |h: f64| {
+                let mut moved = given.clone();
+                moved.tensors.values_mut(&t.name)[i] += h;
+                loss_and_gradient(model, &data, &moved).0
+            };
+            slopes.push((at(1e-6) - at(-1e-6)) / 2e-6);
+        }
+        let error = relative(&t.data, &slopes, 1e-3);
+        assert!(error < 2e-6, "{what}: gradient of {} off by {error:e}", t.name);
+    }
+}
+
 /// Numbers in -1 .. 1.
 pub fn random(seed: u64, n: usize) -> Vec<f64> {
     let mut rng = rand_chacha::ChaCha8Rng::seed_from_u64(seed);

@@ -83,8 +83,12 @@ impl<T: Real> Exponential<T> {
         let (m, half) = (num_traits::Float::max(a, b), T::of(0.5));
         let factor = T::of(2.0) * gamma / br;
         let e_c = exp((a + b - q) * half - m);
-        let on_y = -exp(a - m) * num_traits::Float::exp_m1((b - a - q) * half);
-        let on_v = -exp(b - m) * num_traits::Float::exp_m1((a - b - q) * half);
+        // e^(s-m) - e^(C-m) for s = a, b, from C - s: without cancellation near 0, and without 0 * inf far above.
+        let on = |s: T, above: T| match above > T::one() {
+            true => exp(s - m) - e_c,
+            false => -exp(s - m) * num_traits::Float::exp_m1(above),
+        };
+        let (on_y, on_v) = (on(a, (b - a - q) * half), on(b, (a - b - q) * half));
         for k in 0..self.l {
             let e = y[k] - v[k];
             dy[k] += factor * (e_c * e + on_y * y[k]);
@@ -280,5 +284,17 @@ mod tests {
         let mut sums = metric.sums().into_iter().map(|n| vec![0.0; n]).collect();
         metric.backward_dense(&x, &ell, &[0.0, 0.5, -0.5, 0.1], &mut scratch, &mut sums);
         assert!(metric.finish(&sums).iter().all(|(_, g)| g.iter().all(|v| v.is_finite())));
+        // A prototype 300 times as long as the row, in its direction: e^(C-a) alone is no number.
+        let (x, w) = ([1.0f32, 2.0, 3.0], [300.0f32, 600.0, 900.0]);
+        let metric = build(&w, &own);
+        metric.forward(&x, &mut ell[..1], &mut scratch);
+        let mut sums = metric.sums().into_iter().map(|n| vec![0.0; n]).collect();
+        metric.backward_dense(&x, &ell[..1], &[0.5], &mut scratch, &mut sums);
+        // ln D = b: its slope by w is 2 O O' w.
+        let project = |v: &[f32], k: usize| (0..D).map(|a| v[a] * own[a * L + k]).sum::<f32>();
+        let slope = |a: usize| (0..L).map(|k| own[a * L + k] * project(&w, k)).sum::<f32>();
+        for (a, got) in metric.finish(&sums)[0].1.iter().enumerate() {
+            assert!((got - slope(a)).abs() < 1e-3 * slope(a).abs().max(1.0), "{got} {}", slope(a));
+        }
     }
 }

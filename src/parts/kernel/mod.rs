@@ -48,6 +48,19 @@ impl Map {
         }
     }
 
+    /// How much farther a key is than the smallest one, `D - D_least`: finite or infinite, never NaN.
+    pub fn excess(self, key: f64, least: f64) -> f64 {
+        let far = self.see(key).value;
+        match self {
+            // The common factor is taken out: both may be infinite.
+            Map::Log if least > f64::NEG_INFINITY => match (key - least).exp_m1() {
+                0.0 => 0.0,
+                more => least.exp() * more,
+            },
+            _ => far - self.see(least).value,
+        }
+    }
+
     /// Two distances in one unit, and `eps` in that unit.
     pub fn pair<T: Real>(self, a: T, b: T) -> (Seen<T>, Seen<T>, T) {
         match self {
@@ -97,6 +110,21 @@ fn in_unit<T: Real>(key: T, unit: T) -> Seen<T> {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn excess_of_any_size() {
+        let e = Map::Log.excess(2.0f64.ln(), 0.5f64.ln());
+        assert!((e - 1.5).abs() < 1e-15);
+        assert_eq!(Map::Log.excess(3.0, f64::NEG_INFINITY), 3.0f64.exp());
+        assert_eq!(Map::Log.excess(1e9, 1e9), 0.0);
+        assert_eq!(Map::Log.excess(1e9 + 1.0, 1e9), f64::INFINITY);
+        assert_eq!(Map::Log.excess(f64::NEG_INFINITY, f64::NEG_INFINITY), 0.0);
+        assert_eq!(Map::Identity.excess(3.0, 1.0), 2.0);
+        assert!(
+            (Map::Gaussian.excess(2.0, 1.0) - 2.0 * ((-1.0f64).exp() - (-2.0f64).exp())).abs()
+                < 1e-15
+        );
+    }
 
     #[test]
     fn ratios_do_not_depend_on_the_unit() {
