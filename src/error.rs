@@ -126,13 +126,18 @@ impl Error {
 
     /// An error for a name that is not in `valid`: lists them and names the nearest.
     pub fn unknown(what: &str, name: &str, valid: &[&str]) -> Self {
-        let fold = |s: &str| s.to_lowercase().replace(['_', '-', ' '], "");
-        let nearest = valid
-            .iter()
-            .map(|v| (strsim::damerau_levenshtein(&fold(v), &fold(name)), v))
-            .min()
-            .filter(|(d, v)| *d <= 1 + v.len() / 3);
-        let hint = nearest.map(|(_, v)| format!(" (did you mean '{v}'?)")).unwrap_or_default();
+        let hint = did_you_mean(name, valid);
         Error::parameter(what, format!("unknown '{name}'{hint}; valid: {}", valid.join(", ")))
     }
+}
+
+/// ` (did you mean '...'?)` with the nearest of the valid names, or nothing if none is near.
+pub(crate) fn did_you_mean(name: &str, valid: &[&str]) -> String {
+    let fold = |s: &str| s.to_lowercase().replace(['_', '-', ' '], "");
+    let nearest = valid
+        .iter()
+        .map(|v| (strsim::damerau_levenshtein(&fold(v), &fold(name)), v))
+        .min()
+        .filter(|(d, v)| *d <= 1 + v.len() / 3);
+    nearest.map(|(_, v)| format!(" (did you mean '{v}'?)")).unwrap_or_default()
 }

@@ -231,6 +231,16 @@ fn hyper_parameters_out_of_range() {
     assert_warns(&f, "ends at 0");
     // 8.8: more columns than features.
     assert_warns(&fit(&model("OCGMLVQ", &[("latent_dim", "6")]), &iris()).unwrap(), "stay zero");
+    // The range of RS-NG near 0 takes the gradient with it.
+    assert_warns(
+        &fit(&model("RSLVQ_NG", &[("gamma_final", "0.05")]), &iris()).unwrap(),
+        "vanishes",
+    );
+    let f = fit(&model("RSLVQ_NG", &[("gamma_final", "0.1")]), &iris()).unwrap();
+    assert!(f.record.warnings.iter().all(|w| !w.contains("vanishes")));
+    // The name of another family.
+    let text = message(Model::new("SRNG").unwrap().set_text("lambda_init", "1"));
+    assert!(text.contains("'gamma_init'"), "{text}");
     // H7: below the floor is the floor.
     let m = model("DKGLVQ", &[("sigma_init", "1e-9"), ("sigma_min", "0.01")]);
     let f = run(&m, &iris(), 1, 1e-12).unwrap();
@@ -290,6 +300,10 @@ fn scales_and_places() {
     let d = Dataset::new(x, Some(Labels::new(&[0i64, 1, 2, 0, 1, 2]).unwrap())).unwrap();
     let (loss, g) = loss_and_gradient(&Model::new("SNG").unwrap(), &d, &given);
     assert!(loss.abs() < 1e-12 && g.values("prototypes").iter().all(|v| *v == 0.0));
+    let t = Training { max_iter: 2, precision: Precision::F64, ..Training::default() };
+    let extras = Extras { given, ..Extras::default() };
+    let f = t.fit_with(&Model::new("SNG").unwrap(), &d, &Cpu::default(), extras).unwrap();
+    assert_warns(&f, "first gradient is zero");
     // Nothing left to learn is said: one prototype responsible for everything, rows beyond every kernel.
     let m = model("RSLVQ_NG", &[("sigma", "0.01"), ("n_prototypes_per_class", "2")]);
     assert_warns(&fit(&m, &iris()).unwrap(), "one prototype is responsible");
@@ -428,6 +442,7 @@ fn degenerate_runs_are_finite_and_said() {
         ];
         let f = run(&model(row.name, &sets), &iris(), 10, 0.01).unwrap();
         assert_finite(&f, row.name);
+        assert_warns(&f, "start at the same place");
         assert_eq!(f.prototype_matrix().nrows(), 3, "{}", row.name);
     }
     for name in ["OCGMLVQ", "OCLGMLVQ"] {
@@ -452,6 +467,20 @@ fn degenerate_runs_are_finite_and_said() {
     let text =
         message(f.on(&Cpu::default()).unwrap().predict_with_reject(&iris().features, 0.2, 0.6));
     assert!(text.contains("lower at most upper"), "{text}");
+}
+
+/// H19, Wasserstein "int8": a model of eight-bit numbers answers as its dequantised self, and nearly as before.
+#[test]
+fn quantised_models_answer_with_the_numbers_that_the_codes_stand_for() {
+    use lvq::model::quantise::Precision as Bits;
+    for name in ["WGLVQ", "WGMLVQ", "WGRLVQ", "DKGLVQ", "DKGRLVQ", "SMNG"] {
+        let f = run(&Model::new(name).unwrap(), &iris(), 100, 0.02).unwrap();
+        let before = f.predict(&iris().features).unwrap();
+        let small = f.quantize(Bits::Int8, true).unwrap();
+        let after = small.predict(&iris().features).unwrap();
+        let same = before.iter().zip(&after).filter(|(a, b)| a == b).count();
+        assert!(same >= 140, "{name}: {same} of 150");
+    }
 }
 
 /// 8.27: half precision forms thresholds, distances and the loss in single precision.

@@ -6,7 +6,7 @@ use super::catalogue::{
 };
 use super::compose;
 use super::parameter::{Parameter, from_text, plain};
-use crate::error::{Error, Result};
+use crate::error::{Error, Result, did_you_mean};
 use crate::parts::composition::{
     Anneal, Assignment, Composition, Cooperation, Embedding, Kernel, MetricName, Objective, Ties,
 };
@@ -86,11 +86,14 @@ impl Model {
             return self.set_compat(&value);
         }
         let Some(parameter) = self.parameter(key) else {
+            let mut valid: Vec<&str> = self.row.all_parameters().map(|p| p.name).collect();
             return match foreign(key) {
                 Some(p) if p.check(&value).is_ok_and(|v| v == default(p)) => Ok(self),
-                Some(_) => Err(Error::parameter(key, format!("not used by {}", self.name()))),
+                Some(_) => {
+                    let hint = did_you_mean(key, &valid);
+                    Err(Error::parameter(key, format!("not used by {}{hint}", self.name())))
+                }
                 None => {
-                    let mut valid: Vec<&str> = self.row.all_parameters().map(|p| p.name).collect();
                     valid.push("compat");
                     Err(Error::unknown(&format!("hyper-parameter of {}", self.name()), key, &valid))
                 }

@@ -610,6 +610,15 @@ impl Run<'_> {
         if options.diversity_weight > 0.0 {
             loss += self.add_diversity();
         }
+        if self.counters.updates == 0
+            && self.record.loss_history.is_empty()
+            && self.session.read_gradient().list.iter().all(|t| t.data.iter().all(|g| *g == 0.0))
+        {
+            self.record.warnings.push(
+                "the first gradient is zero: nothing is learned from here; scale the data or start elsewhere"
+                    .into(),
+            );
+        }
 
         if self.accumulate > 1 {
             // The running mean weights batches by their rows; equal batches: 1/(j+1).

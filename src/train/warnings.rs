@@ -40,6 +40,30 @@ pub(super) fn at_start(
             ));
         }
     }
+    let width = centre.len();
+    let points = start.tensors.values(model.prototypes());
+    let labels = &start.prototype_labels;
+    let twins = (1..labels.len()).find_map(|j| {
+        let same = |i: usize| {
+            labels[i] == labels[j] && points[i * width..][..width] == points[j * width..][..width]
+        };
+        (0..j).find(|i| same(*i)).map(|i| (i, j))
+    });
+    if let Some((i, j)) = twins {
+        said.push(format!(
+            "prototypes {i} and {j} of class {} start at the same place: the first takes the rows until they part",
+            classes[labels[j] as usize]
+        ));
+    }
+    let soft_ranks = matches!(composition.cooperation, Cooperation::PosteriorRanks { .. });
+    if let (true, Some(a)) = (soft_ranks && !row.is_one_class(), composition.anneal)
+        && a.floor < 0.1
+    {
+        said.push(format!(
+            "gamma_final={}: near 0 the nearest prototype takes all, and the gradient vanishes with it",
+            a.floor
+        ));
+    }
     // Decided already: every kernel at its end, or one prototype responsible for all of a row.
     let soft = match composition.cooperation {
         Cooperation::PosteriorRanks { sigma, within_class } => Some((sigma, within_class)),
