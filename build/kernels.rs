@@ -163,9 +163,23 @@ pub fn cuda_entries(text: &str) -> Vec<String> {
 }
 
 impl Language {
-    /// The names of the sources (without ending), sorted.
+    /// The names of the artefacts, sorted: those of the sources (without ending), or `source.entry` for each entry that a source
+    /// names in its line `// entries: one another`. Such a source is compiled once an entry, with `ENTRY_<entry>` defined, because
+    /// a module of GLSL has one entry point.
     pub fn names(&self, root: &Path) -> Result<Vec<String>, String> {
-        self.stems(&root.join(self.folder), self.source)
+        let mut names = Vec::new();
+        for stem in self.stems(&root.join(self.folder), self.source)? {
+            let text = read(&self.source_path(root, &stem))?;
+            let text = String::from_utf8_lossy(&text);
+            match text.lines().find_map(|l| l.strip_prefix("// entries:")) {
+                Some(entries) => {
+                    names.extend(entries.split_whitespace().map(|e| format!("{stem}.{e}")));
+                }
+                None => names.push(stem),
+            }
+        }
+        names.sort();
+        Ok(names)
     }
 
     fn stems(&self, folder: &Path, ending: &str) -> Result<Vec<String>, String> {
@@ -183,9 +197,10 @@ impl Language {
         Ok(names)
     }
 
-    /// The source of `name`.
+    /// The source of the artefact `name`.
     pub fn source_path(&self, root: &Path, name: &str) -> PathBuf {
-        root.join(self.folder).join(format!("{name}.{}", self.source))
+        let stem = name.split('.').next().unwrap_or(name);
+        root.join(self.folder).join(format!("{stem}.{}", self.source))
     }
 
     /// The artefact of `name` in `folder`.
@@ -277,7 +292,7 @@ impl Language {
         let compiler = Compiler { path: path.to_path_buf(), version };
         let probe = scratch.join(format!("probe.{}", self.source));
         write(&probe, self.probe.as_bytes())?;
-        self.run(root, &compiler, &probe, &self.artefact_path(scratch, "probe"))?;
+        self.run(root, &compiler, None, &probe, &self.artefact_path(scratch, "probe"))?;
         Ok(compiler)
     }
 
@@ -291,19 +306,22 @@ impl Language {
     ) -> Result<(), String> {
         // Relative to the root, so that no path of this machine can get into the artefact.
         let source = self.source_path(Path::new(""), name);
-        self.run(root, compiler, &source, out)
+        let define = name.split_once('.').map(|(_, entry)| format!("-DENTRY_{entry}"));
+        self.run(root, compiler, define.as_deref(), &source, out)
     }
 
     fn run(
         &self,
         root: &Path,
         compiler: &Compiler,
+        define: Option<&str>,
         input: &Path,
         out: &Path,
     ) -> Result<(), String> {
         let output = Command::new(&compiler.path)
             .current_dir(root)
             .args(self.flags)
+            .args(define)
             .arg(format!("-I{}/include", self.folder))
             .arg(input)
             .arg("-o")
@@ -358,7 +376,7 @@ impl Language {
         let mut problems = Vec::new();
         let names = self.names(root)?;
         for name in &names {
-            let source = format!("{}/{name}.{}", self.folder, self.source);
+            let source = self.source_path(Path::new(""), name).display().to_string();
             let artefact = format!("{}/{name}.{}", self.artefacts, self.artefact);
             let Some(stamp) = stamps.entries.get(name) else {
                 problems.push(format!("{source} was never compiled: {artefact} has no stamp"));

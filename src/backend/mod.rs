@@ -9,12 +9,14 @@ pub mod artefacts;
 pub mod cpu;
 pub mod cuda;
 pub mod device;
-#[cfg(any(feature = "cuda", feature = "vulkan"))]
+#[cfg(feature = "vulkan")]
+mod gpu;
+#[cfg(feature = "cuda")]
 mod operands;
 pub mod vulkan;
 
 use crate::data::Features;
-use crate::error::Result;
+use crate::error::{Error, Result};
 use crate::parts::composition::{Composition, Precision};
 use crate::parts::optimizer::OptimizerSpec;
 use crate::parts::tensor::Tensors;
@@ -242,10 +244,10 @@ pub trait Predictor {
 
 /// Whether this version can train and run models on a device; the reason if not.
 pub fn runs_models(device: &DeviceInfo) -> std::result::Result<(), String> {
-    match device.kind {
-        DeviceKind::Cpu => Ok(()),
+    match device.name.split(':').next() {
+        Some("cpu" | "vulkan") => Ok(()),
         _ => Err("it computes squared Euclidean distances only in this version; \
-                  models are trained and run on cpu"
+                  models are trained and run on cpu and vulkan"
             .into()),
     }
 }
@@ -256,8 +258,15 @@ pub fn runs_models(device: &DeviceInfo) -> std::result::Result<(), String> {
 /// The device does not exist, or cannot run models: never a silent change to another device.
 pub fn open(request: DeviceRequest, threads: Option<usize>) -> Result<Box<dyn Backend>> {
     // The CPU needs no search, and no driver that a search would load.
-    if !matches!(request, DeviceRequest::Cpu | DeviceRequest::Auto) {
-        Discovery::new().choose(request, runs_models)?;
+    match request {
+        DeviceRequest::Vulkan(index) => vulkan::open(index),
+        DeviceRequest::Cuda(_) => {
+            Discovery::new().choose(request, runs_models)?;
+            Err(Error::Device {
+                device: request.to_string(),
+                reason: "it cannot run models".into(),
+            })
+        }
+        DeviceRequest::Cpu | DeviceRequest::Auto => Ok(Box::new(cpu::Cpu::with_threads(threads)?)),
     }
-    Ok(Box::new(cpu::Cpu::with_threads(threads)?))
 }

@@ -163,7 +163,7 @@ pub(in super::super) fn discover() -> (Vec<DeviceInfo>, Vec<String>) {
     }
 }
 
-fn describe(index: usize, device: &PhysicalDevice) -> DeviceInfo {
+pub(super) fn describe(index: usize, device: &PhysicalDevice) -> DeviceInfo {
     let properties = device.properties();
     let features = device.supported_features();
     let heaps = &device.memory_properties().memory_heaps;

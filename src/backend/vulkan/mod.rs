@@ -6,12 +6,23 @@ mod device;
 mod instance;
 
 #[cfg(feature = "vulkan")]
-pub use device::VulkanDevice;
-#[cfg(feature = "vulkan")]
 pub use instance::validation_messages;
 
 #[cfg(feature = "vulkan")]
 pub(super) use instance::discover;
+
+/// Opens the device of this index.
+#[cfg(feature = "vulkan")]
+pub(super) fn open(index: usize) -> crate::Result<Box<dyn super::Backend>> {
+    Ok(Box::new(super::gpu::Gpu::new(device::VulkanDriver::open(index)?)))
+}
+
+/// Nothing can be opened without the feature.
+#[cfg(not(feature = "vulkan"))]
+pub(super) fn open(index: usize) -> crate::Result<Box<dyn super::Backend>> {
+    let reason = "this program was built without the feature `vulkan`".into();
+    Err(crate::Error::Device { device: format!("vulkan:{index}"), reason })
+}
 
 /// Nothing can be found without the feature.
 #[cfg(not(feature = "vulkan"))]

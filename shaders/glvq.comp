@@ -1,0 +1,19 @@
+#version 450
+
+// The GLVQ ratio: with the nearest right and wrong prototype, or with all right prototypes by rank.
+// entries: winner_pair ranks_own
+
+#include "rows.glsl"
+#include "options.glsl"
+#include "map.glsl"
+#include "transfer.glsl"
+
+#ifdef ENTRY_winner_pair
+#include "glvq.glsl"
+#include "winner_pair.glsl"
+#else
+#include "ranks.glsl"
+#include "ranks_own.glsl"
+#endif
+
+#include "each_row.glsl"

@@ -1,0 +1,6 @@
+void main() {
+    uint i = gl_GlobalInvocationID.x;
+    if (i < n) {
+        row(i);
+    }
+}

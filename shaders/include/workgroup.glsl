@@ -1,0 +1,39 @@
+// One workgroup of 256 invocations, and numbers formed over all of them in a fixed order.
+
+#define WIDTH 256u
+
+layout(local_size_x = 256) in;
+
+shared float shared_[256];
+
+uint lane() {
+    return gl_LocalInvocationID.x;
+}
+
+float total(float value) {
+    shared_[lane()] = value;
+    barrier();
+    for (uint half_ = WIDTH / 2u; half_ > 0u; half_ /= 2u) {
+        if (lane() < half_) {
+            shared_[lane()] += shared_[lane() + half_];
+        }
+        barrier();
+    }
+    float sum = shared_[0];
+    barrier();
+    return sum;
+}
+
+float largest(float value) {
+    shared_[lane()] = value;
+    barrier();
+    for (uint half_ = WIDTH / 2u; half_ > 0u; half_ /= 2u) {
+        if (lane() < half_) {
+            shared_[lane()] = max(shared_[lane()], shared_[lane() + half_]);
+        }
+        barrier();
+    }
+    float most = shared_[0];
+    barrier();
+    return most;
+}

@@ -1,0 +1,177 @@
+#version 450
+
+// Linear maps (src/parts/metric/omega.rs, class_omega.rs, local_omega.rs): one map for all prototypes, one a class, or one a prototype.
+// The distance itself is squared_euclidean on projections.
+//
+// `project`: rows through all maps side by side, n x (maps l). `own`: each prototype through its own map, p x l.
+// `push`: what the prototypes push a row's projections with, H[i, m l + k] = sum over the prototypes of map m of g_ij (y - v).
+// `outer`: X^T H over a slab of rows, d x (maps l). `prototypes`, `maps`: gradients from dV = c P (+ b_j V_j):
+// dW = dV Omega^T, dOmega_m = f X^T H + sum over its prototypes of w_j dV_j^T.
+// entries: project own push outer prototypes maps
+
+#include "lvq.glsl"
+
+layout(local_size_x = 64) in;
+
+layout(constant_id = 1) const uint OPERAND = 0;
+
+layout(push_constant) uniform Sizes {
+    uint n;
+    uint p;
+    uint stride;
+    uint base;
+    uint d;
+    uint l;
+    uint maps;
+    // Rows of a slab.
+    uint slab;
+    // c and f
+    float c;
+    float f;
+};
+
+#if defined(ENTRY_project)
+
+layout(std430, binding = 0) readonly buffer X { float x[]; };
+layout(std430, binding = 1) readonly buffer Omegas { float omegas[]; };
+layout(std430, binding = 2) writeonly buffer Y { float y[]; };
+
+void main() {
+    uint cells = maps * l;
+    for (uint e = gl_GlobalInvocationID.x; e < n * cells; e += gl_NumWorkGroups.x * 64u) {
+        uint i = e / cells;
+        uint m = e % cells / l;
+        uint k = e % l;
+        float sum = 0.0f;
+        for (uint a = 0u; a < d; a++) {
+            sum += x[(base + i) * d + a] * omegas[(m * d + a) * l + k];
+        }
+        y[i * cells + m * l + k] = rounded(sum, OPERAND);
+    }
+}
+
+#elif defined(ENTRY_own)
+
+layout(std430, binding = 0) readonly buffer W { float w[]; };
+layout(std430, binding = 1) readonly buffer Omegas { float omegas[]; };
+layout(std430, binding = 2) writeonly buffer V { float v[]; };
+layout(std430, binding = 3) readonly buffer Offsets { uint offsets[]; };
+
+void main() {
+    for (uint e = gl_GlobalInvocationID.x; e < p * l; e += gl_NumWorkGroups.x * 64u) {
+        uint j = e / l;
+        uint k = e % l;
+        uint m = offsets[j] / l;
+        float sum = 0.0f;
+        for (uint a = 0u; a < d; a++) {
+            sum += w[j * d + a] * omegas[(m * d + a) * l + k];
+        }
+        v[e] = rounded(sum, OPERAND);
+    }
+}
+
+#elif defined(ENTRY_push)
+
+layout(std430, binding = 0) readonly buffer Y { float y[]; };
+layout(std430, binding = 1) readonly buffer V { float v[]; };
+layout(std430, binding = 2) readonly buffer Affine { float affine[]; };
+layout(std430, binding = 3) readonly buffer Offsets { uint offsets[]; };
+layout(std430, binding = 4) readonly buffer Slopes { float slopes[]; };
+layout(std430, binding = 5) writeonly buffer H { float h[]; };
+
+void main() {
+    uint cells = maps * l;
+    for (uint e = gl_GlobalInvocationID.x; e < n * cells; e += gl_NumWorkGroups.x * 64u) {
+        uint i = e / cells;
+        uint at = e % cells;
+        uint k = at % l;
+        // With a map a prototype there is one prototype to look at.
+        uint first = maps == p ? at / l : 0u;
+        uint end = maps == p ? first + 1u : p;
+        float sum = 0.0f;
+        for (uint j = first; j < end; j++) {
+            float g = slopes[j * stride + i];
+            if (g != 0.0f && offsets[j] == at - k) {
+                sum += g * affine[p + j] * (y[i * cells + at] - v[j * l + k]);
+            }
+        }
+        h[e] = sum;
+    }
+}
+
+#elif defined(ENTRY_outer)
+
+layout(std430, binding = 0) readonly buffer X { float x[]; };
+layout(std430, binding = 1) readonly buffer H { float h[]; };
+layout(std430, binding = 2) writeonly buffer Sums { float sums[]; };
+
+void main() {
+    uint cells = maps * l;
+    uint first = gl_WorkGroupID.y * slab;
+    uint end = min(first + slab, n);
+    for (uint e = gl_GlobalInvocationID.x; e < d * cells; e += gl_NumWorkGroups.x * 64u) {
+        uint a = e / cells;
+        uint at = e % cells;
+        float sum = 0.0f;
+        for (uint i = first; i < end; i++) {
+            sum += x[(base + i) * d + a] * h[i * cells + at];
+        }
+        sums[gl_WorkGroupID.y * d * cells + e] = sum;
+    }
+}
+
+#else
+
+layout(std430, binding = 0) readonly buffer P { float pulls[]; };
+layout(std430, binding = 1) readonly buffer Omegas { float omegas[]; };
+layout(std430, binding = 2) readonly buffer Offsets { uint offsets[]; };
+layout(std430, binding = 3) readonly buffer Dynamic { float dynamic[]; };
+layout(std430, binding = 4) readonly buffer V { float v[]; };
+// b_j, all 0 for most metrics.
+layout(std430, binding = 5) readonly buffer B { float b[]; };
+layout(std430, binding = 6) writeonly buffer Gradient { float gradient[]; };
+
+FN float dv(uint j, uint k) {
+    return c * pulls[j * l + k] + b[j] * v[j * l + k];
+}
+
+#ifdef ENTRY_prototypes
+
+void main() {
+    for (uint e = gl_GlobalInvocationID.x; e < p * d; e += gl_NumWorkGroups.x * 64u) {
+        uint j = e / d;
+        uint a = e % d;
+        uint m = offsets[j] / l;
+        float sum = 0.0f;
+        for (uint k = 0u; k < l; k++) {
+            sum += dv(j, k) * omegas[(m * d + a) * l + k];
+        }
+        gradient[e] = sum / dynamic[0];
+    }
+}
+
+#else
+
+layout(std430, binding = 7) readonly buffer Outer { float outer[]; };
+layout(std430, binding = 8) readonly buffer W { float w[]; };
+
+void main() {
+    for (uint e = gl_GlobalInvocationID.x; e < maps * d * l; e += gl_NumWorkGroups.x * 64u) {
+        uint m = e / (d * l);
+        uint a = e / l % d;
+        uint k = e % l;
+        float sum = f * outer[a * maps * l + m * l + k];
+        uint first = maps == p ? m : 0u;
+        uint end = maps == p ? m + 1u : p;
+        for (uint j = first; j < end; j++) {
+            if (offsets[j] == m * l) {
+                sum += w[j * d + a] * dv(j, k);
+            }
+        }
+        gradient[e] = sum / dynamic[0];
+    }
+}
+
+#endif
+
+#endif

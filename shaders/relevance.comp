@@ -1,0 +1,96 @@
+#version 450
+
+// The relevance-weighted squared Euclidean distance of GRLVQ (src/parts/metric/relevance.rs): `prepare` turns the logits into
+// lam = softmax(rho), `finish` the sums of squares into the logits' gradient.
+// entries: prepare forward pull finish
+
+#if defined(ENTRY_forward) || defined(ENTRY_pull)
+
+#include "pairs.glsl"
+
+#ifdef ENTRY_forward
+
+FN float distance(uint i, uint j) {
+    float sum = 0.0f;
+    for (uint a = 0u; a < l; a++) {
+        float t = difference(i, j, a);
+        sum += own[a] * t * t;
+    }
+    return sum;
+}
+
+#include "forward.glsl"
+
+#else
+
+#define SQUARES
+
+FN float pull(uint i, uint j, uint a, float g) {
+    return g * own[a] * difference(i, j, a);
+}
+
+#include "pull.glsl"
+
+#endif
+
+#else
+
+#include "lvq.glsl"
+#include "workgroup.glsl"
+
+// rho, lam; for the finish also sum_i g_ij e^2 (p x d, from word p d of `sums` on), the gradient, and the step's numbers.
+layout(std430, binding = 0) readonly buffer Rho { float rho[]; };
+layout(std430, binding = 1) buffer Lam { float lam[]; };
+layout(std430, binding = 2) readonly buffer Sums { float sums[]; };
+layout(std430, binding = 3) writeonly buffer Gradient { float gradient[]; };
+layout(std430, binding = 4) readonly buffer Dynamic { float dynamic[]; };
+
+layout(push_constant) uniform Sizes {
+    uint p;
+    uint d;
+};
+
+#ifdef ENTRY_prepare
+
+void main() {
+    float most = -LARGEST;
+    for (uint a = lane(); a < d; a += WIDTH) {
+        most = max(most, rho[a]);
+    }
+    most = largest(most);
+    float sum = 0.0f;
+    for (uint a = lane(); a < d; a += WIDTH) {
+        sum += exp(rho[a] - most);
+    }
+    sum = total(sum);
+    for (uint a = lane(); a < d; a += WIDTH) {
+        lam[a] = exp(rho[a] - most) / sum;
+    }
+}
+
+#else
+
+// dlam_a = sum_j of the squares; drho = lam (dlam - <lam, dlam>).
+void main() {
+    float inner = 0.0f;
+    for (uint a = lane(); a < d; a += WIDTH) {
+        float s = 0.0f;
+        for (uint j = 0u; j < p; j++) {
+            s += sums[(p + j) * d + a];
+        }
+        gradient[a] = s;
+        inner += lam[a] * s;
+    }
+    inner = total(inner);
+    for (uint a = lane(); a < d; a += WIDTH) {
+        float s = 0.0f;
+        for (uint j = 0u; j < p; j++) {
+            s += sums[(p + j) * d + a];
+        }
+        gradient[a] = lam[a] * (s - inner) / dynamic[0];
+    }
+}
+
+#endif
+
+#endif

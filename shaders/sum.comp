@@ -1,0 +1,61 @@
+#version 450
+
+// Sums in a fixed order. `columns`: of n numbers a column, sum_i a_i; `products`: sum_i a_i b_i; `cross`: sum_i a_i b_i of every column
+// of a with every column of b. One workgroup a sum; from the second chunk of a pass on they are added to what is there (`add`).
+// `slabs`: out[e] = sum over the slabs of a[slab * count + e].
+// entries: columns products cross slabs
+
+#include "lvq.glsl"
+#include "workgroup.glsl"
+
+layout(std430, binding = 0) readonly buffer A { float a[]; };
+layout(std430, binding = 1) readonly buffer B { float b[]; };
+layout(std430, binding = 2) buffer Out { float result[]; };
+
+layout(push_constant) uniform Sizes {
+    // Numbers in a column (slabs, for `slabs`), words from one column to the next, sums, columns of b.
+    uint n;
+    uint stride;
+    uint count;
+    uint width;
+    uint add;
+    // First column of a, of b, and first sum.
+    uint first_a;
+    uint first_b;
+    uint first;
+};
+
+#ifdef ENTRY_slabs
+
+void main() {
+    for (uint e = gl_GlobalInvocationID.x; e < count; e += gl_NumWorkGroups.x * WIDTH) {
+        float sum = add != 0u ? result[first + e] : 0.0f;
+        for (uint s = 0u; s < n; s++) {
+            sum += a[s * count + e];
+        }
+        result[first + e] = sum;
+    }
+}
+
+#else
+
+void main() {
+    for (uint c = gl_WorkGroupID.x; c < count; c += gl_NumWorkGroups.x) {
+        float sum = 0.0f;
+        for (uint i = lane(); i < n; i += WIDTH) {
+#if defined(ENTRY_columns)
+            sum += a[(first_a + c) * stride + i];
+#elif defined(ENTRY_products)
+            sum += a[(first_a + c) * stride + i] * b[(first_b + c) * stride + i];
+#else
+            sum += a[(first_a + c / width) * stride + i] * b[(first_b + c % width) * stride + i];
+#endif
+        }
+        sum = total(sum);
+        if (lane() == 0u) {
+            result[first + c] = add != 0u ? result[first + c] + sum : sum;
+        }
+    }
+}
+
+#endif

@@ -1,0 +1,1053 @@
+//! A model's passes as launches.
+
+use super::{CHUNK_BYTES, Driver, Launch};
+use crate::backend::Question;
+use crate::data::Features;
+use crate::error::{Error, Result};
+use crate::parts::composition::{Cooperation, Kernel, MetricName, Objective, Precision, Ties};
+use crate::parts::objective::svq_occ::{Cost, Response};
+use crate::parts::objective::transfer::Transfer;
+use crate::parts::tensor::Tensors;
+use std::sync::Arc;
+
+/// Places in the buffer of the step's numbers; as in `shaders/include/options.glsl`.
+pub(super) mod dynamic {
+    pub const SCALE: usize = 0;
+    pub const TARGETS: usize = 1;
+    pub const INVERSE_ROWS: usize = 2;
+    pub const RATE: usize = 3;
+    pub const CONTRAST: usize = 6;
+    pub const COUNT: usize = 16;
+}
+
+/// Bits of OPTIONS; as there.
+mod option {
+    pub const GRADIENT: u32 = 1;
+    pub const TIES_EVEN: u32 = 2;
+    pub const LEARN_RANGE: u32 = 4;
+    pub const THETA_ROOTS: u32 = 8;
+    pub const EXACT_LOG: u32 = 16;
+    pub const WITHIN_CLASS: u32 = 32;
+}
+
+/// Columns of the outcome of a row: loss, slope of the range, and what a part has besides.
+const OUTCOMES: usize = 6;
+
+/// Rows of a pass, on the device.
+pub(super) struct Batch<'a, B> {
+    /// Their features, `n x d`.
+    pub x: &'a B,
+    /// Their classes.
+    pub codes: &'a B,
+    /// Their weights over n.
+    pub factors: &'a B,
+    /// How many.
+    pub n: usize,
+}
+
+/// A tensor on the device.
+pub(super) struct Held<B> {
+    /// Its name.
+    pub name: String,
+    /// Its shape.
+    pub shape: Vec<usize>,
+    /// Its values.
+    pub buffer: B,
+}
+
+impl<B> Held<B> {
+    /// Number of values.
+    pub fn len(&self) -> usize {
+        self.shape.iter().product()
+    }
+}
+
+/// Tensors on a device.
+pub(super) fn hold<D: Driver>(driver: &D, tensors: &Tensors<f64>) -> Result<Vec<Held<D::Buffer>>> {
+    let one = |t: &crate::parts::tensor::Tensor<f64>| {
+        let values: Vec<f32> = t.data.iter().map(|v| *v as f32).collect();
+        Ok(Held {
+            name: t.name.clone(),
+            shape: t.shape.clone(),
+            buffer: driver.with_numbers(&values)?,
+        })
+    };
+    tensors.list.iter().map(one).collect()
+}
+
+fn find<'a, B>(tensors: &'a [Held<B>], name: &str) -> &'a Held<B> {
+    tensors.iter().find(|t| t.name == name).unwrap_or_else(|| panic!("no tensor {name}"))
+}
+
+/// Which gradients a pass forms.
+#[derive(Clone, Default)]
+pub(super) struct Learn(pub Vec<String>);
+
+impl Learn {
+    fn has(&self, name: &str) -> bool {
+        self.0.iter().any(|n| n == name)
+    }
+}
+
+/// What a pass does with the rows.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub(super) enum Rows {
+    /// The loss alone.
+    Loss,
+    /// Loss and slopes.
+    Gradient,
+    /// The soft confusion matrix of the contrastive cost.
+    Detect,
+    /// The nearest prototype.
+    Winner,
+    /// The least key of each class.
+    ClassMinimum,
+    /// Class scores of the models that reason.
+    ClassScores,
+    /// Scores of the one-class models.
+    TargetScores,
+}
+
+/// A model made ready for a device: sizes, buffers, and the launches of its passes.
+pub(super) struct Pass<D: Driver> {
+    pub driver: Arc<D>,
+    question: Owned,
+    pub d: usize,
+    pub p: usize,
+    /// Maps of the metric (0: none), and the length of what they map to.
+    maps: usize,
+    l: usize,
+    /// Rows of a chunk at most, and words from one prototype's entries to the next's.
+    pub chunk: usize,
+    labels: D::Buffer,
+    /// Where a prototype's words begin in a projected row.
+    offsets: D::Buffer,
+    /// `p` zeros.
+    zeros: D::Buffer,
+    centre: D::Buffer,
+    w: D::Buffer,
+    v: D::Buffer,
+    lam: D::Buffer,
+    affine: D::Buffer,
+    neighbourhood: D::Buffer,
+    keys: D::Buffer,
+    slopes: D::Buffer,
+    theta_slopes: D::Buffer,
+    pub outcome: D::Buffer,
+    room: D::Buffer,
+    raw: D::Buffer,
+    more: D::Buffer,
+    y: D::Buffer,
+    h: D::Buffer,
+    slabs: D::Buffer,
+    pulls: D::Buffer,
+    shares: D::Buffer,
+    outer: D::Buffer,
+    /// `sum_i g` and `sum_i g u` of each prototype.
+    columns: D::Buffer,
+    extra: D::Buffer,
+    reasoning: D::Buffer,
+    tangent_room: D::Buffer,
+    pub totals: D::Buffer,
+    pub dynamic: D::Buffer,
+}
+
+/// What of a question a pass keeps.
+pub(super) struct Owned {
+    pub composition: crate::parts::composition::Composition,
+    pub classes: usize,
+    pub target: u32,
+    pub prototype_labels: Vec<u32>,
+    pub centre: Vec<f64>,
+    pub precision: Precision,
+}
+
+/// Slabs of at most so many rows make a backward product parallel.
+struct Slabs {
+    rows: usize,
+    count: usize,
+}
+
+fn slabs(n: usize, cells: usize) -> Slabs {
+    // Enough sums at a time to fill a device, and slabs of some length.
+    let wanted = (65_536 / cells.max(1)).clamp(1, 256);
+    let rows = n.div_ceil(wanted).max(64);
+    Slabs { rows, count: n.div_ceil(rows) }
+}
+
+impl<D: Driver> Pass<D> {
+    /// Buffers for passes over up to `n` rows; `gradient`: whether gradients will be wanted.
+    pub fn new(driver: Arc<D>, question: &Question<'_>, n: usize, gradient: bool) -> Result<Self> {
+        let composition = question.composition;
+        let (d, p, classes) =
+            (question.centre.len(), question.prototype_labels.len(), question.classes);
+        let own = composition.metric.own_tensor().and_then(|name| question.tensors.get(name));
+        let (maps, l) = match (composition.metric, own) {
+            (MetricName::Omega | MetricName::Bilinear, Some(t)) => (1, t.shape[1]),
+            (MetricName::ClassOmega | MetricName::LocalOmega | MetricName::Tangent, Some(t)) => {
+                (t.shape[0], t.shape[2])
+            }
+            _ => (0, d),
+        };
+        let metric = composition.metric;
+        let roomy = matches!(metric, MetricName::Bilinear | MetricName::Cosine);
+        let keeps_raw = roomy
+            || matches!(metric, MetricName::Euclidean | MetricName::Lp(_) | MetricName::Chebyshev);
+        let keeps_more = roomy || metric == MetricName::Chebyshev;
+        let one_class = composition.objective.is_one_class();
+        let rule = composition.objective.is_rule();
+        let room_rows = match (&composition.objective, composition.cooperation) {
+            (Objective::Hinge { .. }, _) => 2 * classes + p,
+            (Objective::CrossEntropy, _) => 2 * classes,
+            (Objective::OneClass { .. }, Cooperation::Winner) => 1,
+            (Objective::OneClass { .. }, _) | (_, Cooperation::PosteriorRanks { .. }) => 2 * p,
+            _ => 1,
+        };
+        let outcomes = OUTCOMES.max(classes);
+        let words_a_row = p
+            * (1 + usize::from(gradient)
+                + usize::from(gradient && (one_class || rule))
+                + usize::from(keeps_raw)
+                + usize::from(keeps_more))
+            + outcomes
+            + room_rows
+            + maps * l * (1 + usize::from(gradient));
+        let limits = driver.limits();
+        let widest = p.max(maps * l).max(room_rows).max(outcomes);
+        let by_buffer = limits.buffer_bytes / (4 * widest as u64);
+        let by_groups = u64::from(limits.groups) * 64;
+        let chunk = (CHUNK_BYTES / (4 * words_a_row))
+            .min(by_buffer.min(by_groups) as usize)
+            .min(n.max(1))
+            .clamp(1, 1 << 18)
+            .next_multiple_of(64);
+        let words = |there: bool, count: usize| driver.buffer(if there { count.max(1) } else { 1 });
+        let pair = |there: bool| words(there, p * chunk);
+        let gradient_cells = {
+            let pulls = 2 * p * l.max(d) * slabs(chunk, p * l.max(d)).count;
+            let outer = d * maps * l;
+            pulls.max(outer * slabs(chunk, outer).count)
+        };
+        let centre_parts: Vec<f32> = {
+            let high = question.centre.iter().map(|c| *c as f32);
+            let low = question.centre.iter().map(|c| (c - f64::from(*c as f32)) as f32);
+            high.chain(low).collect()
+        };
+        let offset = |j: usize| match composition.metric {
+            MetricName::ClassOmega => question.prototype_labels[j] as usize * l,
+            MetricName::LocalOmega | MetricName::Tangent => j * l,
+            _ => 0,
+        };
+        let offsets: Vec<u32> = (0..p).map(|j| offset(j) as u32).collect();
+        let mut affine = vec![0.0f32; p];
+        affine.resize(2 * p, 1.0);
+        let reasoning = composition.cooperation == Cooperation::Reasoning;
+        let tangent = composition.metric == MetricName::Tangent;
+        Ok(Pass {
+            question: Owned {
+                composition: composition.clone(),
+                classes,
+                target: question.target,
+                prototype_labels: question.prototype_labels.to_vec(),
+                centre: question.centre.to_vec(),
+                precision: question.precision,
+            },
+            d,
+            p,
+            maps,
+            l,
+            chunk,
+            labels: driver.with_words(question.prototype_labels)?,
+            offsets: driver.with_words(&offsets)?,
+            zeros: words(true, p)?,
+            centre: driver.with_numbers(&centre_parts)?,
+            w: words(true, p * d)?,
+            v: words(maps > 0, p * l)?,
+            lam: words(composition.metric == MetricName::Relevance, d)?,
+            affine: driver.with_numbers(&affine)?,
+            neighbourhood: words(
+                true,
+                (4 * p + 2).max(if reasoning { (p + 2) * classes } else { 1 }),
+            )?,
+            keys: pair(true)?,
+            slopes: pair(gradient)?,
+            theta_slopes: pair(gradient && (one_class || rule))?,
+            outcome: words(true, outcomes * chunk)?,
+            room: words(true, room_rows * chunk)?,
+            raw: pair(keeps_raw)?,
+            more: pair(keeps_more)?,
+            y: words(maps > 0, maps * l * chunk)?,
+            h: words(maps > 0 && gradient, maps * l * chunk)?,
+            slabs: words(gradient, gradient_cells)?,
+            pulls: words(gradient, 2 * p * l.max(d))?,
+            shares: words(gradient && tangent, p * l)?,
+            outer: words(gradient && maps > 0, d * maps * l)?,
+            columns: words(gradient, 2 * p)?,
+            extra: words(gradient, p)?,
+            reasoning: words(gradient && reasoning, (p + 2) * classes)?,
+            tangent_room: words(gradient && tangent, p * 2 * (l * l + l))?,
+            totals: words(true, OUTCOMES)?,
+            dynamic: driver.with_numbers(&[1.0; dynamic::COUNT])?,
+            driver,
+        })
+    }
+
+    /// All rows on the device: centred, and rounded as operands are.
+    pub fn upload(&self, features: &Features) -> Result<D::Buffer> {
+        self.upload_rows(features, 0, features.rows())
+    }
+
+    /// The rows `start .. end`.
+    pub fn upload_rows(&self, features: &Features, start: usize, end: usize) -> Result<D::Buffer> {
+        let centre = &self.question.centre;
+        let single: Vec<f32> = centre.iter().map(|c| *c as f32).collect();
+        self.upload_with(start, end, &|i, out| {
+            features.centred_row_into(i, centre, &single, out);
+            self.question.precision.operand().round(out);
+        })
+    }
+
+    /// The rows `start .. end` as they are.
+    pub fn upload_raw(&self, features: &Features, start: usize, end: usize) -> Result<D::Buffer> {
+        self.upload_with(start, end, &|i, out| features.row_into(i, out))
+    }
+
+    fn upload_with(
+        &self,
+        start: usize,
+        end: usize,
+        row: &dyn Fn(usize, &mut [f32]),
+    ) -> Result<D::Buffer> {
+        let d = self.d;
+        let buffer = self.driver.buffer(((end - start) * d).max(1))?;
+        let rows = (1 << 22) / d.max(1) + 1;
+        for first in (start..end).step_by(rows) {
+            let last = (first + rows).min(end);
+            let mut values = vec![0.0f32; (last - first) * d];
+            values.chunks_exact_mut(d).enumerate().for_each(|(k, out)| row(first + k, out));
+            self.driver.write_numbers(&buffer, (first - start) * d, &values)?;
+        }
+        Ok(buffer)
+    }
+
+    /// The rows whose numbers are in `numbers`, from `from` to `to`.
+    pub fn take(
+        &self,
+        from: &D::Buffer,
+        numbers: &D::Buffer,
+        to: &D::Buffer,
+        n: usize,
+    ) -> Launch<D::Buffer> {
+        let words = [n as u32, self.d as u32];
+        self.each("take", &[from, numbers, to], &words, n * self.d)
+    }
+
+    /// Length of what a row is transformed to, where the metric projects rows.
+    pub fn transform_width(&self) -> Option<usize> {
+        (self.question.composition.metric == MetricName::Omega).then_some(self.l)
+    }
+
+    /// What the pass is about.
+    pub fn about(&self) -> &Owned {
+        &self.question
+    }
+
+    /// Whether losses need a look at all rows before the first (the contrastive cost).
+    fn contrastive(&self) -> bool {
+        matches!(
+            self.question.composition.objective,
+            Objective::SvqOcc { cost: Cost::Contrastive, .. }
+        )
+    }
+
+    fn operand(&self) -> u32 {
+        match self.question.precision {
+            Precision::Bf16 => 1,
+            Precision::F16 => 2,
+            _ => 0,
+        }
+    }
+
+    fn launch(
+        &self,
+        kernel: &'static str,
+        buffers: &[&D::Buffer],
+        words: &[u32],
+        groups: [usize; 2],
+    ) -> Launch<D::Buffer> {
+        let most = self.driver.limits().groups as usize;
+        Launch {
+            kernel,
+            constants: vec![(1, self.operand())],
+            buffers: buffers.iter().map(|b| (*b).clone()).collect(),
+            words: words.to_vec(),
+            groups: groups.map(|g| g.clamp(1, most) as u32),
+        }
+    }
+
+    /// A launch with an invocation an element.
+    fn each(
+        &self,
+        kernel: &'static str,
+        buffers: &[&D::Buffer],
+        words: &[u32],
+        count: usize,
+    ) -> Launch<D::Buffer> {
+        self.launch(kernel, buffers, words, [count.div_ceil(64), 1])
+    }
+
+    /// Launches that depend on the tensors alone.
+    pub fn prepare(&self, tensors: &[Held<D::Buffer>]) -> Vec<Launch<D::Buffer>> {
+        let c = &self.question.composition;
+        let (p, d, l) = (self.p as u32, self.d as u32, self.l as u32);
+        let from = &find(tensors, c.prototypes).buffer;
+        let mut all =
+            vec![self.each("centre", &[from, &self.centre, &self.w], &[p, d], self.p * self.d)];
+        if let (true, Some(own)) = (self.maps > 0, c.metric.own_tensor()) {
+            let buffers = [&self.w, &find(tensors, own).buffer, &self.v, &self.offsets];
+            let mut own =
+                self.each("omega.own", &buffers, &self.map_words(0, 0, 0), self.p * self.l);
+            if c.metric == MetricName::Tangent {
+                own.constants.clear();
+            }
+            all.push(own);
+        }
+        if c.metric == MetricName::Relevance {
+            let rho = &find(tensors, "relevances").buffer;
+            let buffers = [rho, &self.lam, &self.pulls, &self.slabs, &self.dynamic];
+            all.push(self.launch("relevance.prepare", &buffers, &[p, d], [1, 1]));
+        }
+        if c.spread {
+            let buffers = [&find(tensors, "log_variances").buffer, &self.affine];
+            all.push(self.each("spread.prepare", &buffers, &[p, d], self.p));
+        }
+        if let Kernel::Bandwidth { sigma_min } = c.kernel {
+            let buffers = [&find(tensors, "sigmas").buffer, &self.affine];
+            let words = [p, (sigma_min as f32).to_bits()];
+            all.push(self.each("bandwidth.prepare", &buffers, &words, self.p));
+        }
+        if let Some(anneal) = c.anneal {
+            let buffers = [&find(tensors, anneal.tensor).buffer, &self.neighbourhood];
+            all.push(self.launch("ranks.prepare", &buffers, &[p], [1, 1]));
+        }
+        if c.cooperation == Cooperation::Reasoning {
+            let buffers = [&find(tensors, "reasonings").buffer, &self.neighbourhood];
+            let words = [p, self.question.classes as u32];
+            all.push(self.each("reasoning.prepare", &buffers, &words, self.question.classes));
+        }
+        let _ = l;
+        all
+    }
+
+    /// Sizes of the launches about maps; `n` rows from row `base` on, slabs of `slab` rows.
+    fn map_words(&self, n: usize, base: usize, slab: usize) -> [u32; 10] {
+        // Of a gradient: dV = c P, and f X^T H.
+        let (c, f): (f32, f32) = match self.question.composition.metric {
+            MetricName::Bilinear => (-1.0, 1.0),
+            _ => (-2.0, 2.0),
+        };
+        let sizes =
+            [n, self.p, self.chunk, base, self.d, self.l, self.maps, slab].map(|v| v as u32);
+        let mut words = [0; 10];
+        words[..8].copy_from_slice(&sizes);
+        words[8] = c.to_bits();
+        words[9] = f.to_bits();
+        words
+    }
+
+    /// Sizes of the launches about pairs: rows of `ld` words, of which l are compared.
+    fn pair_words(&self, n: usize, base: usize, l: usize, ld: usize, slab: usize) -> [u32; 8] {
+        let power = match self.question.composition.metric {
+            MetricName::Lp(p) => p as f32,
+            MetricName::Tangent => self.l as f32,
+            _ => 0.0,
+        };
+        let sizes = [n, self.p, self.chunk, base, l, ld].map(|v| v as u32);
+        let mut words = [0; 8];
+        words[..6].copy_from_slice(&sizes);
+        words[6] = power.to_bits();
+        words[7] = slab as u32;
+        words
+    }
+
+    /// What is compared with what: rows, prototypes, offsets, first row, compared words and length of a row.
+    fn compared<'a>(
+        &'a self,
+        x: &'a D::Buffer,
+        base: usize,
+    ) -> (&'a D::Buffer, &'a D::Buffer, &'a D::Buffer, usize, usize, usize) {
+        match self.question.composition.metric {
+            MetricName::Tangent => (x, &self.w, &self.zeros, base, self.d, self.d),
+            _ if self.maps > 0 => (&self.y, &self.v, &self.offsets, 0, self.l, self.maps * self.l),
+            _ => (x, &self.w, &self.zeros, base, self.d, self.d),
+        }
+    }
+
+    /// The rows' projections.
+    fn project(
+        &self,
+        tensors: &[Held<D::Buffer>],
+        x: &D::Buffer,
+        base: usize,
+        n: usize,
+    ) -> Option<Launch<D::Buffer>> {
+        let own = self.question.composition.metric.own_tensor().filter(|_| self.maps > 0)?;
+        let buffers = [x, &find(tensors, own).buffer, &self.y];
+        let words = self.map_words(n, base, 0);
+        let mut launch = self.each("omega.project", &buffers, &words, n * self.maps * self.l);
+        if self.question.composition.metric == MetricName::Tangent {
+            launch.constants.clear();
+        }
+        Some(launch)
+    }
+
+    /// Keys of the rows `base .. base + n`.
+    fn forward(
+        &self,
+        tensors: &[Held<D::Buffer>],
+        x: &D::Buffer,
+        base: usize,
+        n: usize,
+    ) -> Vec<Launch<D::Buffer>> {
+        let metric = self.question.composition.metric;
+        let mut all: Vec<_> = self.project(tensors, x, base, n).into_iter().collect();
+        let (y, v, offsets, first, l, ld) = self.compared(x, base);
+        let kernel = match metric {
+            MetricName::SquaredEuclidean
+            | MetricName::Omega
+            | MetricName::ClassOmega
+            | MetricName::LocalOmega => "squared_euclidean.forward",
+            MetricName::Euclidean => "euclidean.forward",
+            MetricName::Manhattan => "manhattan.forward",
+            MetricName::Lp(_) => "lp.forward",
+            MetricName::Chebyshev => "chebyshev.forward",
+            MetricName::Relevance => "relevance.forward",
+            MetricName::Tangent => "tangent.forward",
+            MetricName::Bilinear => "exponential.forward",
+            MetricName::Cosine => "cosine.forward",
+            MetricName::Custom => unreachable!("refused before"),
+        };
+        let mut buffers = vec![y, v, &self.affine, offsets, &self.lam, &self.keys];
+        match metric {
+            MetricName::Tangent => {
+                buffers[4] = &find(tensors, "omegas").buffer;
+                buffers.extend([&self.y, &self.v]);
+            }
+            _ => buffers.extend([&self.raw, &self.more]),
+        }
+        let words = self.pair_words(n, first, l, ld, 0);
+        all.push(self.launch(kernel, &buffers, &words, [n.div_ceil(64), self.p]));
+        all
+    }
+
+    /// Cooperation and objective for the chunk's rows.
+    fn rows(
+        &self,
+        tensors: &[Held<D::Buffer>],
+        batch: &Batch<'_, D::Buffer>,
+        base: usize,
+        n: usize,
+        what: Rows,
+        learn: &Learn,
+    ) -> Launch<D::Buffer> {
+        let c = &self.question.composition;
+        let mut options = if what == Rows::Gradient { option::GRADIENT } else { 0 };
+        let (mut rule, mut cost, mut transfer) = (0, 0, &Transfer::Identity);
+        let (mut sigma, mut margin, mut lr_ratio) = (1.0, 0.0, 1.0);
+        let (mut shape, mut alpha, mut score_beta) = (1.0, 0.0, 1.0);
+        match c.cooperation {
+            Cooperation::WinnerPair { ties: Ties::Even }
+            | Cooperation::ClassMinimum { ties: Ties::Even }
+            | Cooperation::RanksOwn { ties: Ties::Even } => options |= option::TIES_EVEN,
+            Cooperation::Posterior { sigma: s } => sigma = s,
+            Cooperation::PosteriorRanks { sigma: s, within_class } => {
+                sigma = s;
+                // One class has ranks among all.
+                if within_class && !c.objective.is_one_class() {
+                    options |= option::WITHIN_CLASS;
+                }
+            }
+            _ => {}
+        }
+        match c.kernel {
+            Kernel::Gaussian { sigma: s } => sigma = s,
+            Kernel::Complement => rule = 1,
+            Kernel::RankScaledGaussian { lambda } => {
+                rule = 2;
+                shape = lambda;
+            }
+            _ if c.cooperation == Cooperation::Reasoning => rule = 3,
+            _ => {}
+        }
+        let mut kernel = match (&c.objective, c.cooperation) {
+            (Objective::Glvq { .. }, Cooperation::RanksOwn { .. }) => "glvq.ranks_own",
+            (Objective::Glvq { .. }, _) => "glvq.winner_pair",
+            (Objective::Lvq1, _) => "lvq1.winner_pair",
+            (Objective::Lvq21, _) => "lvq21.winner_pair",
+            (Objective::CrossEntropy, Cooperation::RanksEach) => "cross_entropy.ranks_each",
+            (Objective::CrossEntropy, _) => "cross_entropy.class_minimum",
+            (Objective::Nllr, _) => "nllr.posterior",
+            (Objective::Rslvq { .. }, Cooperation::PosteriorRanks { .. }) => {
+                "rslvq.posterior_ranks"
+            }
+            (Objective::Rslvq { .. }, _) => "rslvq.posterior",
+            (Objective::Hinge { .. }, _) => "hinge.reasoning",
+            (Objective::OneClass { .. }, Cooperation::Winner) => "one_class.winner",
+            (Objective::OneClass { .. }, _) => "one_class.weighted",
+            (Objective::SvqOcc { .. }, _) => "svq_occ.ranks_all",
+            (Objective::Hebbian { .. }, _) => "hebbian.rows",
+            (Objective::Medoid { .. }, _) => "medoid.rows",
+        };
+        match &c.objective {
+            Objective::Glvq { transfer: t, margin: m, lr_ratio: r } => {
+                (transfer, margin, lr_ratio) = (t, *m, *r);
+            }
+            Objective::OneClass { transfer: t, margin: m, beta } => {
+                (transfer, margin, score_beta) = (t, *m, *beta);
+                rule = match c.cooperation {
+                    Cooperation::Posterior { .. } => 0,
+                    Cooperation::PosteriorRanks { .. } => 2,
+                    // Scores are those of the winner.
+                    _ if what == Rows::TargetScores => 3,
+                    _ => 1,
+                };
+            }
+            Objective::SvqOcc { alpha: a, cost: k, response, sigma: s } => {
+                (alpha, sigma) = (*a, *s);
+                (rule, shape) = match response {
+                    Response::Gaussian { gamma } => (0, *gamma),
+                    Response::StudentT { nu } => (1, *nu),
+                    Response::Uniform => (2, 1.0),
+                };
+                cost = match k {
+                    Cost::Contrastive => 0,
+                    Cost::Brier => 1,
+                    Cost::CrossEntropy => 2,
+                };
+            }
+            Objective::Rslvq { exact_log: true } => options |= option::EXACT_LOG,
+            Objective::Hinge { margin: m } => margin = *m,
+            Objective::Hebbian { window } => {
+                // The window is on unsquared distances; metrics that are roots or sums already are taken as they are.
+                let squared = matches!(
+                    c.metric,
+                    MetricName::SquaredEuclidean
+                        | MetricName::Omega
+                        | MetricName::LocalOmega
+                        | MetricName::Tangent
+                );
+                rule = match (c.cooperation, window) {
+                    (Cooperation::Winner, _) => 0,
+                    (_, None) => 1,
+                    (_, Some(_)) => {
+                        if squared {
+                            2
+                        } else {
+                            3
+                        }
+                    }
+                };
+                margin = window.unwrap_or(0.0);
+            }
+            Objective::Medoid { assignment } => {
+                rule = u32::from(*assignment == crate::parts::composition::Assignment::Class);
+            }
+            _ => {}
+        }
+        if let Some((_, true)) = c.objective.thresholds() {
+            options |= option::THETA_ROOTS;
+        }
+        if let Some(anneal) = c.anneal
+            && learn.has(anneal.tensor)
+        {
+            options |= option::LEARN_RANGE;
+        }
+        let (mut code, mut beta) = match transfer {
+            Transfer::SigmoidBeta(beta) => (1, *beta),
+            Transfer::SwishBeta(beta) => (2, *beta),
+            _ => (0, 1.0),
+        };
+        match what {
+            Rows::Loss | Rows::Gradient => {}
+            Rows::Detect => kernel = "svq_occ.detect",
+            Rows::Winner => kernel = "nearest.winner",
+            Rows::ClassMinimum => kernel = "nearest.class_minimum",
+            Rows::ClassScores => kernel = "hinge.scores",
+            Rows::TargetScores => {
+                kernel = match c.objective {
+                    Objective::SvqOcc { .. } => "svq_occ.score",
+                    _ => "one_class.score",
+                };
+                (code, beta) = (0, score_beta);
+            }
+        }
+        let map = match c.kernel.map() {
+            crate::parts::kernel::Map::Identity => 0,
+            crate::parts::kernel::Map::Gaussian => 1,
+            crate::parts::kernel::Map::Log => 2,
+        };
+        let thetas = c.objective.thresholds().map(|(name, _)| &find(tensors, name).buffer);
+        let buffers = [
+            &self.keys,
+            &self.slopes,
+            &self.theta_slopes,
+            &self.outcome,
+            batch.codes,
+            batch.factors,
+            &self.labels,
+            &self.neighbourhood,
+            thetas.unwrap_or(&self.zeros),
+            &self.room,
+            &self.dynamic,
+        ];
+        let sizes =
+            [n, self.p, self.chunk, base, self.question.classes, self.question.target as usize];
+        let numbers = [sigma, margin, beta, lr_ratio, shape, alpha];
+        let words: Vec<u32> = (sizes.iter().map(|v| *v as u32))
+            .chain(numbers.iter().map(|v| (*v as f32).to_bits()))
+            .collect();
+        let mut launch = self.each(kernel, &buffers, &words, n);
+        launch.constants =
+            vec![(0, map), (1, self.operand()), (2, code), (3, options), (4, rule), (5, cost)];
+        launch
+    }
+
+    /// Sums over the chunk's rows: `first_a`, `first_b`, `first` as in `sum.comp`.
+    fn sums(
+        &self,
+        kernel: &'static str,
+        (a, b, to): (&D::Buffer, &D::Buffer, &D::Buffer),
+        (n, count, width): (usize, usize, usize),
+        add: bool,
+        [first_a, first_b, first]: [usize; 3],
+    ) -> Launch<D::Buffer> {
+        let words = [n, self.chunk, count, width, usize::from(add), first_a, first_b, first];
+        self.launch(kernel, &[a, b, to], &words.map(|v| v as u32), [count, 1])
+    }
+
+    /// Adds the slabs of a backward product to `to`.
+    fn add_slabs(
+        &self,
+        slabs: usize,
+        count: usize,
+        add: bool,
+        to: &D::Buffer,
+    ) -> Launch<D::Buffer> {
+        let words = [slabs, 0, count, 0, usize::from(add), 0, 0, 0].map(|v| v as u32);
+        self.launch("sum.slabs", &[&self.slabs, &self.slabs, to], &words, [count.div_ceil(256), 1])
+    }
+
+    /// What the rows pull the prototypes with, `p x l` (twice that with squares), into `to`.
+    fn pull(
+        &self,
+        kernel: &'static str,
+        (y, v, offsets): (&D::Buffer, &D::Buffer, &D::Buffer),
+        (n, base, l, ld): (usize, usize, usize, usize),
+        add: bool,
+        to: &D::Buffer,
+    ) -> [Launch<D::Buffer>; 2] {
+        let cells = self.p * l;
+        let slabs = slabs(n, cells);
+        let buffers = [
+            y,
+            v,
+            &self.affine,
+            offsets,
+            &self.lam,
+            &self.slopes,
+            &self.raw,
+            &self.more,
+            &self.slabs,
+        ];
+        let words = self.pair_words(n, base, l, ld, slabs.rows);
+        let count = if kernel == "relevance.pull" { 2 * cells } else { cells };
+        [
+            self.launch(kernel, &buffers, &words, [cells.div_ceil(64), slabs.count]),
+            self.add_slabs(slabs.count, count, add, to),
+        ]
+    }
+
+    /// Adds the chunk's share of all gradients. `add`: not the first chunk.
+    fn backward(
+        &self,
+        x: &D::Buffer,
+        base: usize,
+        n: usize,
+        gradients: &[Held<D::Buffer>],
+        learn: &Learn,
+        add: bool,
+    ) -> Vec<Launch<D::Buffer>> {
+        let c = &self.question.composition;
+        let mut all = Vec::new();
+        let own = c.metric.own_tensor().filter(|name| learn.has(name));
+        let prototypes = learn.has(c.prototypes);
+        if let Some((name, _)) = c.objective.thresholds()
+            && learn.has(name)
+        {
+            let to = &find(gradients, name).buffer;
+            let buffers = (&self.theta_slopes, &self.theta_slopes, to);
+            all.push(self.sums("sum.columns", buffers, (n, self.p, 0), add, [0; 3]));
+        }
+        if let Some(anneal) = c.anneal
+            && learn.has(anneal.tensor)
+        {
+            let to = &find(gradients, anneal.tensor).buffer;
+            let buffers = (&self.outcome, &self.outcome, to);
+            all.push(self.sums("sum.columns", buffers, (n, 1, 0), add, [1, 0, 0]));
+        }
+        if learn.has("reasonings") {
+            let k = self.question.classes;
+            let buffers = (&self.room, &self.room, &self.reasoning);
+            all.push(self.sums("sum.cross", buffers, (n, self.p * k, k), add, [2 * k, 0, 0]));
+            all.push(self.sums("sum.columns", buffers, (n, 2 * k, 0), add, [0, 0, self.p * k]));
+        }
+        if c.spread && learn.has("log_variances") {
+            let buffers = (&self.slopes, &self.slopes, &self.columns);
+            all.push(self.sums("sum.columns", buffers, (n, self.p, 0), add, [0; 3]));
+        }
+        if learn.has("sigmas") {
+            let buffers = (&self.slopes, &self.keys, &self.columns);
+            all.push(self.sums("sum.products", buffers, (n, self.p, 0), add, [0, 0, self.p]));
+        }
+        if !prototypes && own.is_none() {
+            return all;
+        }
+        let (y, v, offsets, first, l, ld) = self.compared(x, base);
+        let special = match c.metric {
+            // What multiplies the prototype itself is in `more` or in `raw`.
+            MetricName::Bilinear => Some(("exponential.slopes", &self.more)),
+            MetricName::Cosine => Some(("cosine.slopes", &self.raw)),
+            _ => None,
+        };
+        if let Some((kernel, factors)) = special {
+            let buffers =
+                [y, v, &self.affine, offsets, &self.lam, &self.slopes, &self.raw, &self.more];
+            let words = self.pair_words(n, first, l, ld, 0);
+            all.push(self.launch(kernel, &buffers, &words, [n.div_ceil(64), self.p]));
+            let buffers = (factors, factors, &self.extra);
+            all.push(self.sums("sum.columns", buffers, (n, self.p, 0), add, [0; 3]));
+        }
+        let kernel = match c.metric {
+            MetricName::Euclidean => "euclidean.pull",
+            MetricName::Manhattan => "manhattan.pull",
+            MetricName::Lp(_) => "lp.pull",
+            MetricName::Chebyshev => "chebyshev.pull",
+            MetricName::Relevance => "relevance.pull",
+            MetricName::Cosine => "cosine.pull",
+            _ => "squared_euclidean.pull",
+        };
+        all.extend(self.pull(kernel, (y, v, offsets), (n, first, l, ld), add, &self.pulls));
+        if own.is_none() || self.maps == 0 {
+            return all;
+        }
+        let width = self.maps * self.l;
+        if c.metric == MetricName::Tangent {
+            let shape = (n, 0, self.l, width);
+            let compared = (&self.y, &self.v, &self.offsets);
+            all.extend(self.pull("squared_euclidean.pull", compared, shape, add, &self.shares));
+        }
+        let buffers = [&self.y, &self.v, &self.affine, &self.offsets, &self.slopes, &self.h];
+        all.push(self.each("omega.push", &buffers, &self.map_words(n, 0, 0), n * width));
+        if c.metric == MetricName::Bilinear {
+            let words = [n, self.p, self.chunk, self.l].map(|v| v as u32);
+            all.push(self.each("exponential.push", &[&self.y, &self.raw, &self.h], &words, n));
+        }
+        let cells = self.d * width;
+        let slabs = slabs(n, cells);
+        let words = self.map_words(n, base, slabs.rows);
+        let groups = [cells.div_ceil(64), slabs.count];
+        all.push(self.launch("omega.outer", &[x, &self.h, &self.slabs], &words, groups));
+        all.push(self.add_slabs(slabs.count, cells, add, &self.outer));
+        all
+    }
+
+    /// Gradients from the sums.
+    fn finish(
+        &self,
+        tensors: &[Held<D::Buffer>],
+        gradients: &[Held<D::Buffer>],
+        learn: &Learn,
+    ) -> Vec<Launch<D::Buffer>> {
+        let c = &self.question.composition;
+        let (p, d) = (self.p as u32, self.d as u32);
+        let mut all = Vec::new();
+        let own = c.metric.own_tensor().filter(|name| learn.has(name));
+        let prototypes = learn.has(c.prototypes);
+        let special = matches!(c.metric, MetricName::Bilinear | MetricName::Cosine);
+        let factors = if special { &self.extra } else { &self.zeros };
+        let to = |name: &str| &find(gradients, name).buffer;
+        if c.metric == MetricName::Tangent {
+            if prototypes || own.is_some() {
+                let learned = u32::from(prototypes) | (u32::from(own.is_some()) << 1);
+                let unused = &self.slabs;
+                let buffers = [
+                    &self.pulls,
+                    &find(tensors, "omegas").buffer,
+                    &self.outer,
+                    &self.shares,
+                    &self.w,
+                    &self.dynamic,
+                    if prototypes { to(c.prototypes) } else { unused },
+                    own.map_or(unused, to),
+                    &self.tangent_room,
+                ];
+                let words = [p, d, self.l as u32, learned];
+                all.push(self.launch("tangent.finish", &buffers, &words, [self.p, 1]));
+            }
+        } else if let (true, Some(name)) = (self.maps > 0, c.metric.own_tensor()) {
+            let matrices = &find(tensors, name).buffer;
+            let shared = [&self.pulls, matrices, &self.offsets, &self.dynamic, &self.v, factors];
+            let words = self.map_words(0, 0, 0);
+            if prototypes {
+                let mut buffers = shared.to_vec();
+                buffers.push(to(c.prototypes));
+                all.push(self.each("omega.prototypes", &buffers, &words, self.p * self.d));
+            }
+            if own.is_some() {
+                let mut buffers = shared.to_vec();
+                buffers.extend([to(name), &self.outer, &self.w]);
+                let count = self.maps * self.d * self.l;
+                all.push(self.each("omega.maps", &buffers, &words, count));
+            }
+        } else if prototypes {
+            let factor: f32 = match c.metric {
+                MetricName::SquaredEuclidean | MetricName::Relevance => -2.0,
+                MetricName::Cosine => 1.0,
+                _ => -1.0,
+            };
+            let buffers = [&self.pulls, &self.w, factors, &self.dynamic, to(c.prototypes)];
+            let words = [p, d, factor.to_bits()];
+            all.push(self.each("direct.prototypes", &buffers, &words, self.p * self.d));
+        }
+        if c.metric == MetricName::Relevance && own.is_some() {
+            let rho = &find(tensors, "relevances").buffer;
+            let buffers = [rho, &self.lam, &self.pulls, to("relevances"), &self.dynamic];
+            all.push(self.launch("relevance.finish", &buffers, &[p, d], [1, 1]));
+        }
+        if c.spread && learn.has("log_variances") {
+            let buffers = [
+                &find(tensors, "log_variances").buffer,
+                &self.affine,
+                &self.columns,
+                &self.dynamic,
+                to("log_variances"),
+            ];
+            all.push(self.each("spread.finish", &buffers, &[p, d], self.p * self.d));
+        }
+        if let Kernel::Bandwidth { sigma_min } = c.kernel
+            && learn.has("sigmas")
+        {
+            let buffers = [
+                &find(tensors, "sigmas").buffer,
+                &self.affine,
+                &self.columns,
+                &self.dynamic,
+                to("sigmas"),
+            ];
+            let words = [p, (sigma_min as f32).to_bits()];
+            all.push(self.each("bandwidth.finish", &buffers, &words, self.p));
+        }
+        if learn.has("reasonings") {
+            let buffers = [&find(tensors, "reasonings").buffer, &self.reasoning, to("reasonings")];
+            let count = self.p * self.question.classes;
+            let words = [p, self.question.classes as u32];
+            all.push(self.each("reasoning.finish", &buffers, &words, count));
+        }
+        all
+    }
+
+    /// First rows and lengths of the chunks of `n` rows.
+    pub fn chunks(&self, n: usize) -> impl Iterator<Item = (usize, usize)> + use<D> {
+        let chunk = self.chunk;
+        (0..n.div_ceil(chunk)).map(move |i| (i * chunk, chunk.min(n - i * chunk)))
+    }
+
+    /// Prepares, and forms the keys of one chunk and what `what` makes of them.
+    pub fn one_chunk(
+        &self,
+        tensors: &[Held<D::Buffer>],
+        batch: &Batch<'_, D::Buffer>,
+        (base, n): (usize, usize),
+        what: Rows,
+    ) -> Vec<Launch<D::Buffer>> {
+        let mut all = self.prepare(tensors);
+        all.extend(self.forward(tensors, batch.x, base, n));
+        all.push(self.rows(tensors, batch, base, n, what, &Learn::default()));
+        all
+    }
+
+    /// Prepares, and forms the keys of one chunk.
+    pub fn keys_of_chunk(
+        &self,
+        tensors: &[Held<D::Buffer>],
+        x: &D::Buffer,
+        (base, n): (usize, usize),
+    ) -> Vec<Launch<D::Buffer>> {
+        let mut all = self.prepare(tensors);
+        all.extend(self.forward(tensors, x, base, n));
+        all
+    }
+
+    /// The keys' buffer, entry (i, j) at `j * chunk + i`.
+    pub fn keys(&self) -> &D::Buffer {
+        &self.keys
+    }
+
+    /// Projections of one chunk's rows, `n x (maps l)`, with their buffer.
+    pub fn projections(
+        &self,
+        tensors: &[Held<D::Buffer>],
+        x: &D::Buffer,
+        (base, n): (usize, usize),
+    ) -> Option<(Launch<D::Buffer>, &D::Buffer)> {
+        let mut launch = self.project(tensors, x, base, n)?;
+        launch.constants.clear();
+        Some((launch, &self.y))
+    }
+
+    /// A whole pass: the loss into `totals[0]`, and with `gradients` their values.
+    pub fn whole(
+        &self,
+        tensors: &[Held<D::Buffer>],
+        batch: &Batch<'_, D::Buffer>,
+        gradients: Option<(&[Held<D::Buffer>], &Learn)>,
+    ) -> Result<Vec<Launch<D::Buffer>>> {
+        let mut all = self.prepare(tensors);
+        let chunks: Vec<(usize, usize)> = self.chunks(batch.n).collect();
+        let nothing = Learn::default();
+        let learn = gradients.map_or(&nothing, |(_, learn)| learn);
+        if self.contrastive() {
+            for (i, &(base, n)) in chunks.iter().enumerate() {
+                all.extend(self.forward(tensors, batch.x, base, n));
+                all.push(self.rows(tensors, batch, base, n, Rows::Detect, learn));
+                let buffers = (&self.outcome, &self.outcome, &self.totals);
+                all.push(self.sums("sum.columns", buffers, (n, 4, 0), i > 0, [2, 0, 2]));
+            }
+            let Objective::SvqOcc { alpha, .. } = self.question.composition.objective else {
+                return Err(Error::parameter(
+                    "objective",
+                    "the contrastive cost is one of svq_occ",
+                ));
+            };
+            let words = [(alpha as f32).to_bits()];
+            all.push(self.launch("svq_contrast", &[&self.totals, &self.dynamic], &words, [1, 1]));
+        }
+        let what = if gradients.is_some() { Rows::Gradient } else { Rows::Loss };
+        for (i, &(base, n)) in chunks.iter().enumerate() {
+            // A single chunk's keys are still there.
+            if !(self.contrastive() && chunks.len() == 1) {
+                all.extend(self.forward(tensors, batch.x, base, n));
+            }
+            all.push(self.rows(tensors, batch, base, n, what, learn));
+            let buffers = (&self.outcome, &self.outcome, &self.totals);
+            all.push(self.sums("sum.columns", buffers, (n, 1, 0), i > 0, [0; 3]));
+            if let Some((gradients, learn)) = gradients {
+                all.extend(self.backward(batch.x, base, n, gradients, learn, i > 0));
+            }
+        }
+        if let Some((gradients, learn)) = gradients {
+            all.extend(self.finish(tensors, gradients, learn));
+        }
+        Ok(all)
+    }
+}
