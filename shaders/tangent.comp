@@ -15,6 +15,8 @@
 
 layout(std430, binding = 6) readonly buffer Projections { float projections[]; };
 layout(std430, binding = 7) readonly buffer Projected { float projected[]; };
+// Where a prototype's words begin in a projected row: s times the number of its basis.
+layout(std430, binding = 8) readonly buffer Places { uint places[]; };
 
 FN float distance(uint i, uint j) {
     uint s = uint(power);
@@ -22,8 +24,8 @@ FN float distance(uint i, uint j) {
     for (uint a = 0u; a < l; a++) {
         float r = difference(i, j, a);
         for (uint k = 0u; k < s; k++) {
-            float u = projections[i * p * s + j * s + k] - projected[j * s + k];
-            r -= own[(j * l + a) * s + k] * u;
+            float u = projections[i * p * s + places[j] + k] - projected[j * s + k];
+            r -= own[places[j] * l + a * s + k] * u;
         }
         sum += r * r;
     }
@@ -47,7 +49,7 @@ layout(std430, binding = 5) readonly buffer Dynamic { float dynamic[]; };
 layout(std430, binding = 6) writeonly buffer Prototypes { float prototypes[]; };
 layout(std430, binding = 7) writeonly buffer Gradient { float gradient[]; };
 // For each prototype M_j, Om_j^T B_j (s x s each), Om_j^T h_j and M_j Om_j^T h_j.
-layout(std430, binding = 8) buffer Room { float room[]; };
+layout(std430, binding = 8) coherent buffer Room { float room[]; };
 
 layout(push_constant) uniform Sizes {
     uint p;

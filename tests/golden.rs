@@ -2,7 +2,8 @@
 
 mod common;
 
-use common::{Case, relative};
+use common::{Case, devices, relative, validation_is_silent};
+use lvq::backend::Backend;
 use lvq::model::start::Given;
 use lvq::parts::composition::Precision;
 use lvq::{Cpu, Extras, Fitted, Model, Training};
@@ -47,10 +48,9 @@ fn setup(case: &Case, precision: Precision) -> (Model, Training, Given) {
     (model, training, given)
 }
 
-fn check_gradient(case: &Case, precision: Precision, tolerance: &Tolerance) {
+fn check_gradient(case: &Case, precision: Precision, tolerance: &Tolerance, on: &dyn Backend) {
     let (model, training, given) = setup(case, precision);
-    let (loss, gradient) =
-        training.gradient(&model, &case.dataset(), &given, &Cpu::default()).unwrap();
+    let (loss, gradient) = training.gradient(&model, &case.dataset(), &given, on).unwrap();
     let error = relative(&[loss], case.get("loss").unwrap(), 0.0);
     assert!(error < tolerance.gradient, "{} {precision}: loss off by {error:e}", case.name);
     let expected = case.group("grad/");
@@ -68,14 +68,14 @@ fn check_gradient(case: &Case, precision: Precision, tolerance: &Tolerance) {
     }
 }
 
-fn fit(case: &Case, precision: Precision) -> Fitted {
+fn fit(case: &Case, precision: Precision, on: &dyn Backend) -> Fitted {
     let (model, training, given) = setup(case, precision);
     let extras = Extras { given, ..Extras::default() };
-    training.fit_with(&model, &case.dataset(), &Cpu::default(), extras).unwrap()
+    training.fit_with(&model, &case.dataset(), on, extras).unwrap()
 }
 
-fn check_training(case: &Case, precision: Precision, tolerance: &Tolerance) -> Fitted {
-    let fitted = fit(case, precision);
+fn check_training(case: &Case, precision: Precision, tolerance: &Tolerance, on: &dyn Backend) {
+    let fitted = fit(case, precision, on);
     let steps = comparable_steps(case);
     let history = &fitted.record.loss_history;
     assert_eq!(history.len(), case.get("history").unwrap().len());
@@ -93,27 +93,75 @@ fn check_training(case: &Case, precision: Precision, tolerance: &Tolerance) -> F
             );
         }
     }
-    fitted
 }
 
 #[test]
 fn loss_and_gradient_f64() {
-    Case::all().iter().for_each(|c| check_gradient(c, Precision::F64, &F64));
+    let cpu = Cpu::default();
+    Case::all().iter().for_each(|c| check_gradient(c, Precision::F64, &F64, &cpu));
 }
 
 #[test]
 fn loss_and_gradient_f32() {
-    Case::all().iter().for_each(|c| check_gradient(c, Precision::F32, &F32));
+    let cpu = Cpu::default();
+    Case::all().iter().for_each(|c| check_gradient(c, Precision::F32, &F32, &cpu));
 }
 
 #[test]
 fn training_f64() {
-    Case::all().iter().for_each(|c| drop(check_training(c, Precision::F64, &F64)));
+    let cpu = Cpu::default();
+    Case::all().iter().for_each(|c| check_training(c, Precision::F64, &F64, &cpu));
 }
 
 #[test]
 fn training_f32() {
-    Case::all().iter().for_each(|c| drop(check_training(c, Precision::F32, &F32)));
+    let cpu = Cpu::default();
+    Case::all().iter().for_each(|c| check_training(c, Precision::F32, &F32, &cpu));
+}
+
+/// The same cases on every other device present.
+#[test]
+fn loss_and_gradient_on_devices() {
+    for (_, device) in devices() {
+        Case::all().iter().for_each(|c| check_gradient(c, Precision::F32, &F32, &*device));
+    }
+    validation_is_silent();
+}
+
+#[test]
+fn training_on_devices() {
+    for (_, device) in devices() {
+        Case::all().iter().for_each(|c| check_training(c, Precision::F32, &F32, &*device));
+    }
+    validation_is_silent();
+}
+
+/// Predictions, probabilities and scores at the golden run's final tensors, on every other device present, as the CPU's in double
+/// precision.
+#[test]
+fn inference_on_devices() {
+    for (name, device) in devices() {
+        for case in Case::all() {
+            let mut fitted = fit(&case, Precision::F32, &Cpu::default());
+            fitted.tensors = case.group("final/");
+            let x = case.dataset().features;
+            let what = format!("{name} {}", case.name);
+            let asked = fitted.on(&*device).unwrap();
+            let mut double = fitted.clone();
+            double.precision = Precision::F64;
+            assert_eq!(asked.predict(&x).unwrap(), double.predict(&x).unwrap(), "{what}");
+            if let Some(scores) = case.get("decision_function") {
+                let error = relative(&asked.decision_function(&x).unwrap(), scores, 0.0);
+                assert!(error < 1e-4, "{what}: scores off by {error:e}");
+                continue;
+            }
+            let expected = double.predict_proba(&x).unwrap();
+            let got = asked.predict_proba(&x).unwrap();
+            let error = relative(got.as_slice().unwrap(), expected.as_slice().unwrap(), 0.0);
+            assert!(error < 1e-4, "{what}: probabilities off by {error:e}");
+        }
+    }
+    validation_is_silent();
 }
 
 /// Whether the reference's probabilities (GRLVQ, SRNG: labels too) are in plain Euclidean distance and not in the model's own metric.
@@ -129,7 +177,7 @@ fn reference_ignores_the_metric(model: &str) -> bool {
 #[test]
 fn inference() {
     for case in Case::all() {
-        let mut fitted = fit(&case, Precision::F64);
+        let mut fitted = fit(&case, Precision::F64, &Cpu::default());
         fitted.tensors = case.group("final/");
         let x = case.dataset().features;
         if let Some(scores) = case.get("decision_function") {

@@ -1,66 +1,63 @@
 // The nearest prototype of each class, with cross-entropy over their distances (src/parts/objective/cross_entropy.rs):
 // pi = softmax(-delta), L = -log pi_y, dL/ddelta_c = [c = y] - pi_c.
 
-// Least key of a class, NONE as its prototype where it has none.
-FN uint nearest_of(uint i, uint c, OUT(float) least) {
-    uint winner = NONE;
-    least = LARGEST;
+// Of each class the least key into room[c] and the number of its prototype into room[classes + c] (-1 where it has none). Numbers are
+// exact: there are fewer than 2^24.
+FN void nearest_of_each(uint i) {
+    for (uint c = 0u; c < classes; c++) {
+        room[c * stride + i] = LARGEST;
+        room[(classes + c) * stride + i] = -1.0f;
+    }
     for (uint j = 0u; j < p; j++) {
         float k = key(i, j);
-        if (labels[j] == c && (winner == NONE || k < least)) {
-            winner = j;
-            least = k;
+        uint c = labels[j];
+        if (room[(classes + c) * stride + i] < 0.0f || k < room[c * stride + i]) {
+            room[c * stride + i] = k;
+            room[(classes + c) * stride + i] = float(j);
         }
     }
-    return winner;
 }
 
 FN float delta(uint i, uint c) {
-    float k;
-    return nearest_of(i, c, k) == NONE ? LARGEST : distance_of(k);
+    float k = room[c * stride + i];
+    return room[(classes + c) * stride + i] < 0.0f ? LARGEST : distance_of(k);
 }
 
 FN void row(uint i) {
     uint class_ = codes[base + i];
-    // Winners once: room holds for each class its least key and its distance.
+    nearest_of_each(i);
     float least = LARGEST;
     for (uint c = 0u; c < classes; c++) {
-        float k;
-        bool there = nearest_of(i, c, k) != NONE;
-        float d = there ? distance_of(k) : LARGEST;
-        room[c * stride + i] = there ? k : LARGEST;
-        room[(classes + c) * stride + i] = d;
-        least = min(least, d);
+        least = min(least, delta(i, c));
     }
     float sum = 0.0f;
     for (uint c = 0u; c < classes; c++) {
-        sum += exp(least - room[(classes + c) * stride + i]);
+        sum += exp(least - delta(i, c));
     }
-    set_loss(i, room[(classes + class_) * stride + i] - least + log(sum));
+    set_loss(i, delta(i, class_) - least + log(sum));
     if (!option(GRADIENT)) {
         return;
     }
     float f = factor(i);
-    for (uint c = 0u; c < classes; c++) {
-        float pi = exp(least - room[(classes + c) * stride + i]) / sum;
-        room[(classes + c) * stride + i] = (c == class_ ? 1.0f : 0.0f) - pi;
-    }
     for (uint j = 0u; j < p; j++) {
         uint c = labels[j];
         float k = key(i, j);
-        float g = 0.0f;
-        if (k == room[c * stride + i]) {
-            float share = 1.0f;
-            bool first = true;
-            float ties = 0.0f;
-            for (uint o = 0u; o < p; o++) {
-                if (labels[o] == c && key(i, o) == k) {
-                    ties += 1.0f;
-                    first = first && o >= j;
+        bool wins = room[(classes + c) * stride + i] == float(j);
+        float share = wins ? 1.0f : 0.0f;
+        if (option(TIES_EVEN)) {
+            share = 0.0f;
+            if (k == room[c * stride + i]) {
+                float ties = 0.0f;
+                for (uint o = 0u; o < p; o++) {
+                    ties += labels[o] == c && key(i, o) == k ? 1.0f : 0.0f;
                 }
+                share = 1.0f / ties;
             }
-            share = option(TIES_EVEN) ? 1.0f / ties : (first ? 1.0f : 0.0f);
-            g = share * room[(classes + c) * stride + i] * slope_of(k);
+        }
+        float g = 0.0f;
+        if (share > 0.0f) {
+            float pi = exp(least - delta(i, c)) / sum;
+            g = share * ((c == class_ ? 1.0f : 0.0f) - pi) * slope_of(k);
         }
         set_slope(i, j, g, f);
     }

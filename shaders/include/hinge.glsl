@@ -1,9 +1,7 @@
-// Margin loss on class scores (src/parts/objective/hinge.rs). Leaves dN in room[c], dN P in room[classes + c] and S in
-// room[2 classes + j], of which the reasonings' gradient is made.
+// Margin loss on class scores (src/parts/objective/hinge.rs).
 
 FN void row(uint i) {
     uint class_ = codes[base + i];
-    scores(i);
     float own = room[(classes + class_) * stride + i];
     float worst = -LARGEST;
     float ties = 0.0f;
@@ -27,15 +25,5 @@ FN void row(uint i) {
         float dn = counts && f != 0.0f ? g * f / neighbourhood[(p + 1u) * classes + c] : 0.0f;
         room[c * stride + i] = dn;
         room[(classes + c) * stride + i] = dn * s;
-    }
-    for (uint j = 0u; j < p; j++) {
-        float slope;
-        similarity(i, j, slope);
-        float ds = 0.0f;
-        for (uint c = 0u; c < classes; c++) {
-            ds += room[c * stride + i] * neighbourhood[j * classes + c];
-        }
-        // dN holds the factor already.
-        set_slope(i, j, ds * slope, 1.0f);
     }
 }

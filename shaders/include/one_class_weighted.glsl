@@ -8,7 +8,7 @@ FN void row(uint i) {
         ranked_posterior(i, heights, sum);
     } else if (RULE == 1u) {
         for (uint j = 0u; j < p; j++) {
-            room[j * stride + i] = rank_weight(rank_among_all(i, j), p);
+            room[j * stride + i] = rank_weight(rank_of(i, j), p);
         }
     } else {
         float least = least_distance(i);
@@ -54,7 +54,7 @@ FN void row(uint i) {
         set_slope(i, j, slope, f);
         set_theta_slope(i, j, weight * gt, f);
         if (option(LEARN_RANGE) && RULE != 0u) {
-            float by_range = rank_weight_slope(rank_among_all(i, j), p);
+            float by_range = rank_weight_slope(rank_of(i, j), p);
             range += RULE == 2u ? room[(p + j) * stride + i] * by_range * (value - loss) / sum : value * by_range;
         }
     }

@@ -5,7 +5,6 @@
 #define LEARN_RANGE 4u
 #define THETA_ROOTS 8u
 #define EXACT_LOG 16u
-#define WITHIN_CLASS 32u
 
 // Factor of the operand of the backward products.
 #define SCALE 0u

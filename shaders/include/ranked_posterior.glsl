@@ -8,7 +8,7 @@ FN void ranked_posterior(uint i, OUT(float) heights, OUT(float) sum) {
     heights = EPS;
     for (uint j = 0u; j < p; j++) {
         float e = responsibility(i, j, least);
-        float h = height(option(WITHIN_CLASS) ? rank_in_class(i, j) : rank_among_all(i, j));
+        float h = height(rank_of(i, j));
         heights += h;
         responsibilities += e;
         both += e * h;

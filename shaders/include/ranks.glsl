@@ -1,36 +1,11 @@
-// Neural-gas ranks by counting (src/parts/cooperation/ranks.rs) and what is read off them.
+// What is read off the ranks that ranks.comp has counted (src/parts/cooperation/ranks.rs).
 
-// Rank of prototype j among all, 0 the nearest, ties by the lower index.
-FN uint rank_among_all(uint i, uint j) {
-    float v = key(i, j);
-    uint rank = 0u;
-    for (uint k = 0u; k < j; k++) {
-        rank += key(i, k) <= v ? 1u : 0u;
-    }
-    for (uint k = j + 1u; k < p; k++) {
-        rank += key(i, k) < v ? 1u : 0u;
-    }
-    return rank;
-}
-
-// Among the prototypes of its class.
-FN uint rank_in_class(uint i, uint j) {
-    float v = key(i, j);
-    uint rank = 0u;
-    for (uint k = 0u; k < p; k++) {
-        float d = key(i, k);
-        bool before = d < v || (d == v && k < j);
-        rank += labels[k] == labels[j] && before ? 1u : 0u;
-    }
-    return rank;
+FN uint rank_of(uint i, uint j) {
+    return ranks[j * stride + i];
 }
 
 FN uint members_of(uint class_) {
-    uint m = 0u;
-    for (uint j = 0u; j < p; j++) {
-        m += labels[j] == class_ ? 1u : 0u;
-    }
-    return m;
+    return labels[p + class_];
 }
 
 FN float height(uint rank) {

@@ -2,26 +2,24 @@
 
 FN void row(uint i) {
     uint class_ = codes[base + i];
+    for (uint c = 0u; c < classes; c++) {
+        room[c * stride + i] = 0.0f;
+        room[(classes + c) * stride + i] = 0.0f;
+    }
+    for (uint j = 0u; j < p; j++) {
+        uint c = labels[j];
+        uint m = members_of(c);
+        uint rank = rank_of(i, j);
+        float value = distance_of(key(i, j));
+        room[c * stride + i] += rank_weight(rank, m) * value;
+        room[(classes + c) * stride + i] += rank_weight_slope(rank, m) * value;
+    }
     float least = LARGEST;
     for (uint c = 0u; c < classes; c++) {
-        uint m = members_of(c);
-        float sum = 0.0f;
-        float slope = 0.0f;
-        for (uint j = 0u; j < p; j++) {
-            if (labels[j] == c) {
-                uint rank = rank_in_class(i, j);
-                float value;
-                float s;
-                see(key(i, j), value, s);
-                float weight = rank_weight(rank, m);
-                sum += weight * value;
-                slope += rank_weight_slope(rank, m) * value;
-            }
+        if (members_of(c) == 0u) {
+            room[c * stride + i] = LARGEST;
         }
-        float d = m == 0u ? LARGEST : sum;
-        room[c * stride + i] = d;
-        room[(classes + c) * stride + i] = slope;
-        least = min(least, d);
+        least = min(least, room[c * stride + i]);
     }
     float sum = 0.0f;
     for (uint c = 0u; c < classes; c++) {
@@ -41,7 +39,7 @@ FN void row(uint i) {
     set_range(i, range, f);
     for (uint j = 0u; j < p; j++) {
         uint c = labels[j];
-        float weight = rank_weight(rank_in_class(i, j), members_of(c));
+        float weight = rank_weight(rank_of(i, j), members_of(c));
         set_slope(i, j, weight * slope_of(key(i, j)) * room[c * stride + i], f);
     }
 }

@@ -4,16 +4,12 @@ FN void row(uint i) {
     uint class_ = codes[base + i];
     uint minus = NONE;
     float d_minus = 0.0f;
-    uint m = 0u;
+    uint m = members_of(class_);
     for (uint j = 0u; j < p; j++) {
-        if (labels[j] == class_) {
-            m += 1u;
-        } else {
-            float k = key(i, j);
-            if (minus == NONE || k < d_minus) {
-                minus = j;
-                d_minus = k;
-            }
+        float k = key(i, j);
+        if (labels[j] != class_ && (minus == NONE || k < d_minus)) {
+            minus = j;
+            d_minus = k;
         }
     }
     float f = factor(i);
@@ -23,7 +19,7 @@ FN void row(uint i) {
     for (uint j = 0u; j < p; j++) {
         float g_own = 0.0f;
         if (labels[j] == class_) {
-            uint rank = rank_in_class(i, j);
+            uint rank = rank_of(i, j);
             float weight = rank_weight(rank, m);
             float mu = -1.0f;
             float by_own = 0.0f;

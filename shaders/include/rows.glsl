@@ -26,6 +26,7 @@ layout(std430, binding = 3) buffer Outcome { float outcome[]; };
 layout(std430, binding = 4) readonly buffer Codes { uint codes[]; };
 // Weight of each row over the number of rows.
 layout(std430, binding = 5) readonly buffer Factors { float factors[]; };
+// Class of each prototype, then the number of prototypes of each class.
 layout(std430, binding = 6) readonly buffer Labels { uint labels[]; };
 // Of the neighbourhood, for p prototypes: height and its slope by the range of each rank, then sums of heights and of slopes over
 // the first m ranks (m = 0 .. p).
@@ -35,6 +36,8 @@ layout(std430, binding = 8) readonly buffer Thetas { float thetas[]; };
 layout(std430, binding = 9) buffer Room { float room[]; };
 // What changes from step to step.
 layout(std430, binding = 10) buffer Dynamic { float dynamic[]; };
+// Rank of each prototype (ranks.comp), of the parts that want it.
+layout(std430, binding = 11) readonly buffer Ranks { uint ranks[]; };
 
 layout(push_constant) uniform Sizes {
     // Rows of the chunk, prototypes, words from one prototype's entries to the next's, number of the chunk's first row in the pass.

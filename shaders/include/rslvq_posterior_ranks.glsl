@@ -19,13 +19,13 @@ FN void row(uint i) {
         // dh^ = (dh - h^ sum dh)/(sum h + eps), du = P dh^: dL = -(sum over right du - a sum du)/(sum u + eps)/(a + eps).
         float slopes_ = 0.0f;
         for (uint j = 0u; j < p; j++) {
-            slopes_ += height_slope(option(WITHIN_CLASS) ? rank_in_class(i, j) : rank_among_all(i, j));
+            slopes_ += height_slope(rank_of(i, j));
         }
         float share = slopes_ / heights;
         float right = 0.0f;
         float all = 0.0f;
         for (uint j = 0u; j < p; j++) {
-            uint rank = option(WITHIN_CLASS) ? rank_in_class(i, j) : rank_among_all(i, j);
+            uint rank = rank_of(i, j);
             float du = room[(p + j) * stride + i] / heights / sum * (height_slope(rank) - height(rank) * share);
             all += du;
             right += labels[j] == class_ ? du : 0.0f;

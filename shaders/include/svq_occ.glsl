@@ -90,7 +90,7 @@ FN void row(uint i) {
         float d = key(i, j);
         float g = 0.0f;
         if (is_target) {
-            uint rank = rank_among_all(i, j);
+            uint rank = rank_of(i, j);
             float h = height(rank);
             loss += share * h * d;
             range += share * d * height_slope(rank);

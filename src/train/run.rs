@@ -282,7 +282,7 @@ impl Job<'_> {
                 data,
                 (&codes, &classes),
                 &centre,
-                backend,
+                (backend, options.precision),
             )?);
         }
         record.warnings = warnings;

@@ -20,7 +20,7 @@ pub(super) fn at_start(
     data: &Dataset,
     (codes, classes): (&[u32], &[Label]),
     centre: &[f64],
-    backend: &dyn Backend,
+    (backend, precision): (&dyn Backend, Precision),
 ) -> Result<Vec<String>> {
     let mut said = Vec::new();
     let row = model.row();
@@ -82,7 +82,7 @@ pub(super) fn at_start(
         prototype_labels: &start.prototype_labels,
         centre,
         tensors: &start.tensors,
-        precision: Precision::F64,
+        precision,
     };
     let distances = backend.predictor(question)?.distances(&features)?;
     let share = |decided: &dyn Fn(&[f64]) -> bool| {

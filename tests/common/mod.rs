@@ -1,6 +1,7 @@
 //! What several tests need: golden files, and small data.
 #![allow(dead_code)]
 
+use lvq::backend::{Backend, DeviceRequest, open};
 use lvq::model::start::Given;
 use lvq::parts::composition::Precision;
 use lvq::parts::tensor::{Tensor, Tensors};
@@ -196,4 +197,33 @@ pub fn problem(
     let labels = (0..p).map(|j| Label::Int((j / per_class) as i64)).collect();
     let prototype_labels = (!row.is_one_class()).then_some(labels);
     (data, Given { tensors, prototype_labels })
+}
+
+/// Whether `device` must be there: `LVQ_REQUIRE_DEVICES` is a list of names.
+pub fn required(device: &str) -> bool {
+    let list = std::env::var("LVQ_REQUIRE_DEVICES").unwrap_or_default();
+    list.split(',').any(|name| name.trim() == device)
+}
+
+/// The devices beside the CPU that run models: name and backend. One that is missing is said, and fails if it is required.
+pub fn devices() -> Vec<(String, Box<dyn Backend>)> {
+    let mut found = Vec::new();
+    for (name, request) in [("vulkan", DeviceRequest::Vulkan(0))] {
+        match open(request, None) {
+            Ok(backend) => found.push((request.to_string(), backend)),
+            Err(why) => {
+                assert!(!required(name), "{name} is required: {why}");
+                println!("{request} is not tested: {why}");
+            }
+        }
+    }
+    found
+}
+
+/// No complaint of the validation layer, where `LVQ_VULKAN_VALIDATION=1` asks for it.
+pub fn validation_is_silent() {
+    #[cfg(feature = "vulkan")]
+    if let Some(messages) = lvq::backend::vulkan::validation_messages() {
+        assert!(messages.is_empty(), "{}", messages.join("\n"));
+    }
 }

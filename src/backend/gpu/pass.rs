@@ -27,7 +27,6 @@ mod option {
     pub const LEARN_RANGE: u32 = 4;
     pub const THETA_ROOTS: u32 = 8;
     pub const EXACT_LOG: u32 = 16;
-    pub const WITHIN_CLASS: u32 = 32;
 }
 
 /// Columns of the outcome of a row: loss, slope of the range, and what a part has besides.
@@ -89,6 +88,9 @@ impl Learn {
     }
 }
 
+/// The raw differences that update rules sum: any metric moves prototypes towards rows.
+const DIFFERENCES: &str = "squared_euclidean.pull";
+
 /// What a pass does with the rows.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
 pub(super) enum Rows {
@@ -135,6 +137,7 @@ pub(super) struct Pass<D: Driver> {
     theta_slopes: D::Buffer,
     pub outcome: D::Buffer,
     room: D::Buffer,
+    ranks: D::Buffer,
     raw: D::Buffer,
     more: D::Buffer,
     y: D::Buffer,
@@ -203,6 +206,10 @@ impl<D: Driver> Pass<D> {
             (Objective::OneClass { .. }, _) | (_, Cooperation::PosteriorRanks { .. }) => 2 * p,
             _ => 1,
         };
+        // Without gradients the pass answers questions, about the nearest of each class among them.
+        let room_rows = if gradient { room_rows } else { room_rows.max(2 * classes) };
+        let ranked = composition.anneal.is_some()
+            || matches!(composition.kernel, Kernel::RankScaledGaussian { .. });
         let outcomes = OUTCOMES.max(classes);
         let words_a_row = p
             * (1 + usize::from(gradient)
@@ -239,6 +246,11 @@ impl<D: Driver> Pass<D> {
             _ => 0,
         };
         let offsets: Vec<u32> = (0..p).map(|j| offset(j) as u32).collect();
+        let mut labels = question.prototype_labels.to_vec();
+        labels.resize(p + classes, 0);
+        for label in question.prototype_labels {
+            labels[p + *label as usize] += 1;
+        }
         let mut affine = vec![0.0f32; p];
         affine.resize(2 * p, 1.0);
         let reasoning = composition.cooperation == Cooperation::Reasoning;
@@ -257,7 +269,7 @@ impl<D: Driver> Pass<D> {
             maps,
             l,
             chunk,
-            labels: driver.with_words(question.prototype_labels)?,
+            labels: driver.with_words(&labels)?,
             offsets: driver.with_words(&offsets)?,
             zeros: words(true, p)?,
             centre: driver.with_numbers(&centre_parts)?,
@@ -274,6 +286,7 @@ impl<D: Driver> Pass<D> {
             theta_slopes: pair(gradient && (one_class || rule))?,
             outcome: words(true, outcomes * chunk)?,
             room: words(true, room_rows * chunk)?,
+            ranks: pair(ranked)?,
             raw: pair(keeps_raw)?,
             more: pair(keeps_more)?,
             y: words(maps > 0, maps * l * chunk)?,
@@ -531,7 +544,7 @@ impl<D: Driver> Pass<D> {
         match metric {
             MetricName::Tangent => {
                 buffers[4] = &find(tensors, "omegas").buffer;
-                buffers.extend([&self.y, &self.v]);
+                buffers.extend([&self.y, &self.v, &self.offsets]);
             }
             _ => buffers.extend([&self.raw, &self.more]),
         }
@@ -540,8 +553,60 @@ impl<D: Driver> Pass<D> {
         all
     }
 
-    /// Cooperation and objective for the chunk's rows.
+    /// Cooperation and objective for the chunk's rows, with the ranks before where they are wanted.
     fn rows(
+        &self,
+        tensors: &[Held<D::Buffer>],
+        batch: &Batch<'_, D::Buffer>,
+        (base, n): (usize, usize),
+        what: Rows,
+        learn: &Learn,
+    ) -> Vec<Launch<D::Buffer>> {
+        let c = &self.question.composition;
+        let mut all = Vec::new();
+        let ranked = match what {
+            Rows::Winner | Rows::ClassMinimum | Rows::Detect => false,
+            Rows::TargetScores => matches!(c.cooperation, Cooperation::PosteriorRanks { .. }),
+            _ => c.anneal.is_some() || matches!(c.kernel, Kernel::RankScaledGaussian { .. }),
+        };
+        if ranked {
+            let within = match c.cooperation {
+                Cooperation::RanksOwn { .. } | Cooperation::RanksEach => true,
+                // One class has ranks among all.
+                Cooperation::PosteriorRanks { within_class, .. } => {
+                    within_class && !c.objective.is_one_class()
+                }
+                _ => false,
+            };
+            let words = [n, self.p, self.chunk, usize::from(within)].map(|v| v as u32);
+            let buffers = [&self.keys, &self.labels, &self.ranks];
+            all.push(self.launch("ranks.count", &buffers, &words, [n.div_ceil(64), self.p]));
+        }
+        let row = self.row_launch(tensors, batch, base, n, what, learn);
+        let along = |kernel: &'static str, count: usize| {
+            let groups = [row.groups[0], count.min(self.driver.limits().groups as usize) as u32];
+            Launch { kernel, groups, ..row.clone() }
+        };
+        let classes = self.question.classes;
+        let reasons = matches!(c.objective, Objective::Hinge { .. });
+        let asked = matches!(what, Rows::Loss | Rows::Gradient | Rows::ClassScores);
+        if !(reasons && asked) {
+            all.push(row);
+            return all;
+        }
+        all.push(along("hinge.detect", self.p));
+        all.push(along("hinge.scores", classes));
+        if what != Rows::ClassScores {
+            all.push(row.clone());
+        }
+        if what == Rows::Gradient {
+            all.push(along("hinge.slopes", self.p));
+        }
+        all
+    }
+
+    /// The launch with an invocation a row.
+    fn row_launch(
         &self,
         tensors: &[Held<D::Buffer>],
         batch: &Batch<'_, D::Buffer>,
@@ -560,12 +625,8 @@ impl<D: Driver> Pass<D> {
             | Cooperation::ClassMinimum { ties: Ties::Even }
             | Cooperation::RanksOwn { ties: Ties::Even } => options |= option::TIES_EVEN,
             Cooperation::Posterior { sigma: s } => sigma = s,
-            Cooperation::PosteriorRanks { sigma: s, within_class } => {
+            Cooperation::PosteriorRanks { sigma: s, .. } => {
                 sigma = s;
-                // One class has ranks among all.
-                if within_class && !c.objective.is_one_class() {
-                    options |= option::WITHIN_CLASS;
-                }
             }
             _ => {}
         }
@@ -699,6 +760,7 @@ impl<D: Driver> Pass<D> {
             thetas.unwrap_or(&self.zeros),
             &self.room,
             &self.dynamic,
+            &self.ranks,
         ];
         let sizes =
             [n, self.p, self.chunk, base, self.question.classes, self.question.target as usize];
@@ -972,7 +1034,7 @@ impl<D: Driver> Pass<D> {
     ) -> Vec<Launch<D::Buffer>> {
         let mut all = self.prepare(tensors);
         all.extend(self.forward(tensors, batch.x, base, n));
-        all.push(self.rows(tensors, batch, base, n, what, &Learn::default()));
+        all.extend(self.rows(tensors, batch, (base, n), what, &Learn::default()));
         all
     }
 
@@ -1005,6 +1067,112 @@ impl<D: Driver> Pass<D> {
         Some((launch, &self.y))
     }
 
+    /// For an update rule: slopes of one chunk, their sums of differences (`pulls`), of the slopes themselves (`columns`) and of the
+    /// counts (`columns` from p on), and the loss.
+    pub fn rule_chunk(
+        &self,
+        tensors: &[Held<D::Buffer>],
+        batch: &Batch<'_, D::Buffer>,
+        (base, n): (usize, usize),
+        add: bool,
+    ) -> Vec<Launch<D::Buffer>> {
+        let mut all = self.prepare(tensors);
+        all.extend(self.forward(tensors, batch.x, base, n));
+        all.extend(self.rows(tensors, batch, (base, n), Rows::Gradient, &Learn::default()));
+        let loss = (&self.outcome, &self.outcome, &self.totals);
+        all.push(self.sums("sum.columns", loss, (n, 1, 0), add, [0; 3]));
+        let slopes = (&self.slopes, &self.slopes, &self.columns);
+        all.push(self.sums("sum.columns", slopes, (n, self.p, 0), add, [0; 3]));
+        let counts = (&self.theta_slopes, &self.theta_slopes, &self.columns);
+        all.push(self.sums("sum.columns", counts, (n, self.p, 0), add, [0, 0, self.p]));
+        let compared = (batch.x, &self.w, &self.zeros);
+        all.extend(self.pull(DIFFERENCES, compared, (n, base, self.d, self.d), add, &self.pulls));
+        all
+    }
+
+    /// Moves prototypes by `rate / N sum s (x - w)`.
+    pub fn hebbian_move(&self, prototypes: &D::Buffer, counts: &D::Buffer) -> Launch<D::Buffer> {
+        let words = [self.p as u32, self.d as u32];
+        let buffers = [&self.pulls, counts, &self.dynamic, prototypes];
+        self.each("hebbian.move", &buffers, &words, self.p * self.d)
+    }
+
+    /// The prototypes as the metric sees them become the weighted means of their rows.
+    pub fn medoid_means(&self) -> Launch<D::Buffer> {
+        let words = [self.p as u32, self.d as u32];
+        self.each("medoid.mean", &[&self.pulls, &self.columns, &self.w], &words, self.p * self.d)
+    }
+
+    /// Keys of one chunk to what the prototypes have become, and of each prototype the row nearest to it so far.
+    pub fn medoid_choose(
+        &self,
+        tensors: &[Held<D::Buffer>],
+        batch: &Batch<'_, D::Buffer>,
+        (base, n): (usize, usize),
+        (least, chosen): (&D::Buffer, &D::Buffer),
+    ) -> Vec<Launch<D::Buffer>> {
+        let mut all = self.forward(tensors, batch.x, base, n);
+        let buffers =
+            [&self.keys, batch.codes, batch.factors, &self.labels, &self.columns, least, chosen];
+        let words = [n, self.p, self.chunk, base, usize::from(base == 0)].map(|v| v as u32);
+        all.push(self.launch("medoid.choose", &buffers, &words, [self.p, 1]));
+        all
+    }
+
+    /// Scores of p candidates (rows of the data, by number) with the matrices of prototype `of`, over one chunk whose slopes are there:
+    /// `scores[j p + b]` from word `at` on, for each prototype's weights and each candidate.
+    pub fn medoid_scores(
+        &self,
+        tensors: &[Held<D::Buffer>],
+        x: &D::Buffer,
+        (base, n): (usize, usize),
+        (candidates, offsets): (&D::Buffer, &D::Buffer),
+        (scores, at): (&D::Buffer, usize),
+    ) -> Vec<Launch<D::Buffer>> {
+        let mut all = vec![self.take(x, candidates, &self.w, self.p)];
+        if let (true, Some(own)) = (self.maps > 0, self.question.composition.metric.own_tensor()) {
+            let buffers = [&self.w, &find(tensors, own).buffer, &self.v, offsets];
+            let words = self.map_words(0, 0, 0);
+            let mut own = self.each("omega.own", &buffers, &words, self.p * self.l);
+            if self.question.composition.metric == MetricName::Tangent {
+                own.constants.clear();
+            }
+            all.push(own);
+        }
+        let mut forward = self.forward(tensors, x, base, n);
+        if let (Some(last), true) = (forward.last_mut(), self.maps > 0) {
+            let place = match self.question.composition.metric {
+                MetricName::Tangent => 8,
+                _ => 3,
+            };
+            last.buffers[place] = offsets.clone();
+        }
+        all.extend(forward);
+        let buffers = (&self.slopes, &self.keys, scores);
+        let shape = (n, self.p * self.p, self.p);
+        all.push(self.sums("sum.cross", buffers, shape, base > 0, [0, 0, at]));
+        all
+    }
+
+    /// Where each prototype's words begin in a projected row, if all had the matrices of prototype `of`.
+    pub fn offsets_of(&self, of: usize) -> Vec<u32> {
+        let each = matches!(
+            self.question.composition.metric,
+            MetricName::LocalOmega | MetricName::Tangent
+        );
+        vec![if each { (of * self.l) as u32 } else { 0 }; self.p]
+    }
+
+    /// Whether prototypes have matrices of their own.
+    pub fn has_own_maps(&self) -> bool {
+        self.maps > 1
+    }
+
+    /// Sums of slopes and of counts of each prototype.
+    pub fn columns(&self) -> &D::Buffer {
+        &self.columns
+    }
+
     /// A whole pass: the loss into `totals[0]`, and with `gradients` their values.
     pub fn whole(
         &self,
@@ -1019,7 +1187,7 @@ impl<D: Driver> Pass<D> {
         if self.contrastive() {
             for (i, &(base, n)) in chunks.iter().enumerate() {
                 all.extend(self.forward(tensors, batch.x, base, n));
-                all.push(self.rows(tensors, batch, base, n, Rows::Detect, learn));
+                all.extend(self.rows(tensors, batch, (base, n), Rows::Detect, learn));
                 let buffers = (&self.outcome, &self.outcome, &self.totals);
                 all.push(self.sums("sum.columns", buffers, (n, 4, 0), i > 0, [2, 0, 2]));
             }
@@ -1038,7 +1206,7 @@ impl<D: Driver> Pass<D> {
             if !(self.contrastive() && chunks.len() == 1) {
                 all.extend(self.forward(tensors, batch.x, base, n));
             }
-            all.push(self.rows(tensors, batch, base, n, what, learn));
+            all.extend(self.rows(tensors, batch, (base, n), what, learn));
             let buffers = (&self.outcome, &self.outcome, &self.totals);
             all.push(self.sums("sum.columns", buffers, (n, 1, 0), i > 0, [0; 3]));
             if let Some((gradients, learn)) = gradients {

@@ -4,6 +4,7 @@ use super::Driver;
 use super::pass::{Batch, Held, Learn, Pass, Rows as What, dynamic, hold};
 use crate::backend::{Problem, Question, Rows, Samples, Session, Set, Slot};
 use crate::error::Result;
+use crate::parts::composition::{MetricName, Objective};
 use crate::parts::constraint;
 use crate::parts::optimizer::Optimizer;
 use crate::parts::tensor::{Tensor, Tensors};
@@ -205,6 +206,90 @@ impl<'a, D: Driver> GpuSession<'a, D> {
         Ok((0..n).filter(|k| code(*k) == target).map(|k| f64::from(factor[k])).sum())
     }
 
+    /// Which prototypes answer for any row, by the counts that the chunks left.
+    fn answering(&self) -> Result<Vec<bool>> {
+        let mut counts = vec![0.0f32; self.pass.p];
+        self.driver.read_numbers(self.pass.columns(), self.pass.p, &mut counts)?;
+        Ok(counts.iter().map(|c| *c > 0.0).collect())
+    }
+
+    /// Of each prototype the row nearest to the weighted mean of its rows, whose sums the chunks left.
+    fn medoids_by_mean(&self, batch: &Batch<'_, D::Buffer>) -> Result<Vec<Option<usize>>> {
+        let p = self.pass.p;
+        let answering = self.answering()?;
+        let (least, chosen) = (self.driver.buffer(p)?, self.driver.buffer(p)?);
+        self.driver.run_once(&[self.pass.medoid_means()])?;
+        let current = &self.slots[Slot::Current as usize];
+        for chunk in self.pass.chunks(batch.n) {
+            let found = (&least, &chosen);
+            self.driver.run_once(&self.pass.medoid_choose(current, batch, chunk, found))?;
+        }
+        let mut rows = vec![0; p];
+        self.driver.read(&chosen, 0, &mut rows)?;
+        let rows = rows.into_iter().zip(answering);
+        Ok(rows.map(|(r, there)| (there && r != u32::MAX).then_some(r as usize)).collect())
+    }
+
+    /// Of each prototype the row of its class with the least score, all rows tried p at a time.
+    fn medoids_by_score(&self, batch: &Batch<'_, D::Buffer>) -> Result<Vec<Option<usize>>> {
+        let p = self.pass.p;
+        let labels = &self.pass.about().prototype_labels;
+        let weight = |i: usize| self.row_weights.as_ref().is_none_or(|w| w[i] > 0.0);
+        let classes = self.pass.about().classes as u32;
+        let candidates: Vec<Vec<u32>> = (0..classes)
+            .map(|c| {
+                let rows = 0..batch.n as u32;
+                let mine = |i: &u32| self.training.samples.codes[*i as usize] == c;
+                rows.filter(|i| mine(i) && weight(*i as usize)).collect()
+            })
+            .collect();
+        // A block of scores for each p candidates of a class, and again for each prototype with matrices of its own.
+        let own = self.pass.has_own_maps();
+        let mut blocks = Vec::new();
+        for (c, rows) in candidates.iter().enumerate() {
+            let members: Vec<usize> = (0..p).filter(|j| labels[*j] == c as u32).collect();
+            let asking = if own { members.len() } else { members.len().min(1) };
+            for of in &members[..asking] {
+                blocks.extend(rows.chunks(p).map(|rows| (c, *of, rows)));
+            }
+        }
+        let scores = self.driver.buffer((blocks.len() * p * p).max(1))?;
+        let current = &self.slots[Slot::Current as usize];
+        for (base, n) in self.pass.chunks(batch.n) {
+            self.driver.run_once(&self.pass.rule_chunk(current, batch, (base, n), base > 0))?;
+            for (i, (_, of, rows)) in blocks.iter().enumerate() {
+                let mut numbers = rows.to_vec();
+                numbers.resize(p, rows[0]);
+                let numbers = self.driver.with_words(&numbers)?;
+                let offsets = self.driver.with_words(&self.pass.offsets_of(*of))?;
+                let launches = self.pass.medoid_scores(
+                    current,
+                    batch.x,
+                    (base, n),
+                    (&numbers, &offsets),
+                    (&scores, i * p * p),
+                );
+                self.driver.run_once(&launches)?;
+            }
+        }
+        let mut values = vec![0.0f32; blocks.len() * p * p];
+        self.driver.read_numbers(&scores, 0, &mut values)?;
+        let answering = self.answering()?;
+        let mut best: Vec<Option<(f32, usize)>> = vec![None; p];
+        for ((c, of, rows), values) in blocks.iter().zip(values.chunks_exact(p * p)) {
+            for j in (0..p).filter(|j| labels[*j] == *c as u32 && (!own || j == of)) {
+                for (row, score) in rows.iter().zip(&values[j * p..]) {
+                    if best[j].is_none_or(|(least, _)| *score < least) {
+                        best[j] = Some((*score, *row as usize));
+                    }
+                }
+            }
+        }
+        Ok((best.into_iter().zip(answering))
+            .map(|(b, there)| b.filter(|_| there).map(|(_, row)| row))
+            .collect())
+    }
+
     fn reserve_batch(&mut self, rows: &Rows<'_>) -> Result<()> {
         let n = rows.indices.map_or(self.data(rows.set).n, <[u32]>::len);
         let d = self.pass.d;
@@ -308,11 +393,46 @@ impl<D: Driver> Session for GpuSession<'_, D> {
         self.pass(Slot::Current, rows, scale, true)
     }
 
-    fn rule(&mut self, _rows: Rows<'_>, _rate: f64) -> Result<f64> {
-        Err(crate::Error::Device {
-            device: self.driver.name().into(),
-            reason: "it cannot run the update rules".into(),
-        })
+    fn rule(&mut self, _rows: Rows<'_>, rate: f64) -> Result<f64> {
+        let n = self.training.n;
+        self.set_numbers(&[(dynamic::SCALE, 1.0), (dynamic::RATE, rate)])?;
+        let current = &self.slots[Slot::Current as usize];
+        let batch = self.batch_of(&Rows::TRAINING, &self.training, n);
+        let name = self.pass.about().composition.prototypes;
+        let prototypes = &current.iter().find(|t| t.name == name).expect("prototypes").buffer;
+        let mut chosen = None;
+        let medoid = matches!(self.pass.about().composition.objective, Objective::Medoid { .. });
+        let squared = self.pass.about().composition.metric == MetricName::SquaredEuclidean;
+        if medoid && !squared {
+            chosen = Some(self.medoids_by_score(&batch)?);
+        } else {
+            for (base, count) in self.pass.chunks(n) {
+                let chunk = self.pass.rule_chunk(current, &batch, (base, count), base > 0);
+                self.driver.run_once(&chunk)?;
+            }
+            if medoid {
+                chosen = Some(self.medoids_by_mean(&batch)?);
+            } else {
+                let counts = self.driver.buffer(self.pass.p)?;
+                let mut values = vec![0.0f32; self.pass.p];
+                self.driver.read_numbers(self.pass.columns(), self.pass.p, &mut values)?;
+                self.driver.write_numbers(&counts, 0, &values)?;
+                self.driver.run_once(&[self.pass.hebbian_move(prototypes, &counts)])?;
+            }
+        }
+        let mut loss = [0.0f32];
+        self.driver.read_numbers(&self.pass.totals, 0, &mut loss)?;
+        if let Some(chosen) = chosen {
+            let d = self.pass.d;
+            for (j, row) in chosen.into_iter().enumerate() {
+                if let Some(row) = row {
+                    let mut w = vec![0.0f32; d];
+                    self.training.samples.features.row_into(row, &mut w);
+                    self.driver.write_numbers(prototypes, j * d, &w)?;
+                }
+            }
+        }
+        Ok(f64::from(loss[0]))
     }
 
     fn read_gradient(&self) -> Tensors<f64> {

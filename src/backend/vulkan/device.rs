@@ -31,7 +31,7 @@ use vulkano::{Validated, ValidationError, VulkanError};
 /// Words of settings that a kernel may have: what every device allows.
 const WORDS: usize = 32;
 /// Buffers of the kernel that has most.
-const BUFFERS: u32 = 11;
+const BUFFERS: u32 = 12;
 
 /// A kernel specialised and laid out: name, constants, number of buffers.
 type Key = (&'static str, Vec<(u32, u32)>, usize);
