@@ -17,6 +17,7 @@
 mod pass;
 mod predictor;
 mod session;
+mod slots;
 
 use super::{Backend, DeviceInfo, Predictor, Problem, Question, Session};
 use crate::error::{Error, Result};
@@ -72,6 +73,9 @@ pub(super) trait Driver: Send + Sync + 'static {
 
     /// Memory for so many words, all zero.
     fn buffer(&self, words: usize) -> Result<Self::Buffer>;
+
+    /// The same that both sides see, for a few numbers that are written or read at every step.
+    fn shared(&self, words: usize) -> Result<Self::Buffer>;
 
     /// Writes words from word `at` on.
     fn write(&self, to: &Self::Buffer, at: usize, words: &[u32]) -> Result<()>;

@@ -1,5 +1,6 @@
 //! A model's passes as launches.
 
+use super::slots::finite;
 use super::{CHUNK_BYTES, Driver, Launch};
 use crate::backend::Question;
 use crate::data::Features;
@@ -17,6 +18,7 @@ pub(super) mod dynamic {
     pub const INVERSE_ROWS: usize = 2;
     pub const RATE: usize = 3;
     pub const CONTRAST: usize = 6;
+    pub const BLEND: usize = 7;
     pub const COUNT: usize = 16;
 }
 
@@ -31,6 +33,11 @@ mod option {
 
 /// Columns of the outcome of a row: loss, slope of the range, and what a part has besides.
 const OUTCOMES: usize = 6;
+
+/// Words of the totals: the outcomes' sums, then a flag for each gradient that is not finite.
+const TOTALS: usize = 32;
+/// Where the flags begin.
+pub(super) const FLAGS: usize = OUTCOMES;
 
 /// Rows of a pass, on the device.
 pub(super) struct Batch<'a, B> {
@@ -68,7 +75,15 @@ pub(super) fn hold<D: Driver>(driver: &D, tensors: &Tensors<f64>) -> Result<Vec<
         Ok(Held {
             name: t.name.clone(),
             shape: t.shape.clone(),
-            buffer: driver.with_numbers(&values)?,
+            // A single number (the range of the ranks) is set by the host after each update.
+            buffer: match values[..] {
+                [one] => {
+                    let buffer = driver.shared(1)?;
+                    driver.write_numbers(&buffer, 0, &[one])?;
+                    buffer
+                }
+                _ => driver.with_numbers(&values)?,
+            },
         })
     };
     tensors.list.iter().map(one).collect()
@@ -299,8 +314,12 @@ impl<D: Driver> Pass<D> {
             extra: words(gradient, p)?,
             reasoning: words(gradient && reasoning, (p + 2) * classes)?,
             tangent_room: words(gradient && tangent, p * 2 * (l * l + l))?,
-            totals: words(true, OUTCOMES)?,
-            dynamic: driver.with_numbers(&[1.0; dynamic::COUNT])?,
+            totals: driver.shared(TOTALS)?,
+            dynamic: {
+                let numbers = driver.shared(dynamic::COUNT)?;
+                driver.write_numbers(&numbers, 0, &[1.0; dynamic::COUNT])?;
+                numbers
+            },
             driver,
         })
     }
@@ -1215,6 +1234,7 @@ impl<D: Driver> Pass<D> {
         }
         if let Some((gradients, learn)) = gradients {
             all.extend(self.finish(tensors, gradients, learn));
+            all.extend(finite(gradients, &self.totals, FLAGS));
         }
         Ok(all)
     }

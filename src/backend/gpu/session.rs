@@ -1,13 +1,14 @@
 //! A training problem on a GPU.
 
-use super::Driver;
-use super::pass::{Batch, Held, Learn, Pass, Rows as What, dynamic, hold};
+use super::pass::{Batch, FLAGS, Held, Learn, Pass, Rows as What, dynamic, hold};
+use super::slots::{Slots, first_of, read_all, write_all};
+use super::{Driver, Launch};
 use crate::backend::{Problem, Question, Rows, Samples, Session, Set, Slot};
 use crate::error::Result;
 use crate::parts::composition::{MetricName, Objective};
-use crate::parts::constraint;
 use crate::parts::optimizer::Optimizer;
-use crate::parts::tensor::{Tensor, Tensors};
+use crate::parts::tensor::Tensors;
+use std::collections::HashMap;
 use std::sync::Arc;
 
 /// Rows on the device.
@@ -30,13 +31,26 @@ pub(super) struct GpuSession<'a, D: Driver> {
     row_weights: Option<Vec<f64>>,
     learn: Learn,
     train: Vec<String>,
-    /// All tensors of each slot; those that do not learn are the same in all.
-    slots: [Vec<Held<D::Buffer>>; Slot::COUNT],
+    slots: Slots<D>,
     gradient: Vec<Held<D::Buffer>>,
-    accumulated: Option<Tensors<f32>>,
+    /// The running mean of gradients, and whether it has begun.
+    accumulated: Option<Vec<Held<D::Buffer>>>,
+    accumulating: bool,
     optimizer: Option<Optimizer<f32>>,
     /// Rows of a batch: features, numbers, classes, factors.
     batch: Option<[D::Buffer; 4]>,
+    programs: HashMap<Program, D::Recorded>,
+}
+
+/// A program that is run at every step.
+#[derive(Clone, Copy, PartialEq, Eq, Hash)]
+enum Program {
+    /// A pass over n rows: all of a set (0 training, 1 validation), or a batch (2).
+    Pass { slot: usize, rows: usize, n: usize, gradient: bool },
+    /// A step of the running mean, or its beginning (`first`), or its end.
+    Accumulate { first: bool },
+    /// The running mean becomes the gradient.
+    Take,
 }
 
 fn single(tensors: &Tensors<f64>) -> Tensors<f32> {
@@ -72,10 +86,9 @@ impl<'a, D: Driver> GpuSession<'a, D> {
         };
         let optimizer = (problem.optimizer)
             .map(|(spec, lr)| Optimizer::new(spec, lr, &single(&only(problem.train))));
-        let mut slots = Vec::with_capacity(Slot::COUNT);
-        for _ in 0..Slot::COUNT {
-            slots.push(hold(&*driver, problem.tensors)?);
-        }
+        let constraints = &problem.composition.constraints;
+        let slots =
+            Slots::new(driver.clone(), problem.tensors, problem.learn, constraints, &pass.dynamic)?;
         let gradient = hold(&*driver, &only(problem.learn).zeros_like())?;
         let weights = problem.row_weights.as_deref();
         let training = Data::load(&*driver, &pass, problem.training, weights)?;
@@ -91,11 +104,13 @@ impl<'a, D: Driver> GpuSession<'a, D> {
             row_weights: problem.row_weights,
             learn: Learn(problem.learn.to_vec()),
             train: problem.train.to_vec(),
-            slots: slots.try_into().unwrap_or_else(|_| unreachable!("as many as there are slots")),
+            slots,
             gradient,
             accumulated: None,
+            accumulating: false,
             optimizer,
             batch: None,
+            programs: HashMap::new(),
         })
     }
 
@@ -104,24 +119,6 @@ impl<'a, D: Driver> GpuSession<'a, D> {
             Set::Training => &self.training,
             Set::Validation => self.validation.as_ref().expect("the problem has validation data"),
         }
-    }
-
-    fn read_all(&self, held: &[Held<D::Buffer>]) -> Result<Tensors<f32>> {
-        let one = |h: &Held<D::Buffer>| {
-            let mut data = vec![0.0f32; h.len()];
-            self.driver.read_numbers(&h.buffer, 0, &mut data)?;
-            Ok(Tensor::new(h.name.clone(), &h.shape, data))
-        };
-        Ok(Tensors { list: held.iter().map(one).collect::<Result<_>>()? })
-    }
-
-    fn write_all(&self, held: &[Held<D::Buffer>], tensors: &Tensors<f32>) -> Result<()> {
-        for t in &tensors.list {
-            if let Some(h) = held.iter().find(|h| h.name == t.name) {
-                self.driver.write_numbers(&h.buffer, 0, &t.data)?;
-            }
-        }
-        Ok(())
     }
 
     /// Weight of the k-th row of `rows`.
@@ -133,7 +130,7 @@ impl<'a, D: Driver> GpuSession<'a, D> {
         }
     }
 
-    /// Runs a pass over rows at the tensors of `slot`; `ones`: every row has factor 1.
+    /// Runs a pass over rows at the tensors of `slot`.
     fn pass(&mut self, slot: Slot, rows: Rows<'_>, scale: f64, gradient: bool) -> Result<f64> {
         let data = self.data(rows.set);
         let n = rows.indices.map_or(data.n, <[u32]>::len);
@@ -146,18 +143,25 @@ impl<'a, D: Driver> GpuSession<'a, D> {
             true => data.targets,
             false => self.load_batch(&rows, &|k| self.weight(&rows, k) * inverse)?,
         };
-        self.set_numbers(&[
-            (dynamic::SCALE, scale),
-            (dynamic::TARGETS, targets),
-            (dynamic::INVERSE_ROWS, inverse),
-        ])?;
-        let launches = {
-            let data = self.data(rows.set);
-            let batch = self.batch_of(&rows, data, n);
-            let gradients = gradient.then_some((&self.gradient[..], &self.learn));
-            self.pass.whole(&self.slots[slot as usize], &batch, gradients)?
+        self.driver.write_numbers(
+            &self.pass.dynamic,
+            dynamic::SCALE,
+            &[scale as f32, targets as f32, inverse as f32],
+        )?;
+        let kind = match (whole, rows.indices.is_some()) {
+            (false, true) => 2,
+            (false, false) => 3 + rows.set as usize,
+            (true, _) => rows.set as usize,
         };
-        self.driver.run_once(&launches)?;
+        let program = Program::Pass { slot: slot as usize, rows: kind, n, gradient };
+        if !self.programs.contains_key(&program) {
+            let batch = self.batch_of(&rows, self.data(rows.set), n);
+            let gradients = gradient.then_some((&self.gradient[..], &self.learn));
+            let launches = self.pass.whole(self.slots.of(slot), &batch, gradients)?;
+            let recorded = self.driver.record(&launches)?;
+            self.programs.insert(program, recorded);
+        }
+        self.driver.run(&self.programs[&program])?;
         let mut loss = [0.0f32];
         self.driver.read_numbers(&self.pass.totals, 0, &mut loss)?;
         Ok(f64::from(loss[0]))
@@ -219,7 +223,7 @@ impl<'a, D: Driver> GpuSession<'a, D> {
         let answering = self.answering()?;
         let (least, chosen) = (self.driver.buffer(p)?, self.driver.buffer(p)?);
         self.driver.run_once(&[self.pass.medoid_means()])?;
-        let current = &self.slots[Slot::Current as usize];
+        let current = self.slots.of(Slot::Current);
         for chunk in self.pass.chunks(batch.n) {
             let found = (&least, &chosen);
             self.driver.run_once(&self.pass.medoid_choose(current, batch, chunk, found))?;
@@ -254,7 +258,7 @@ impl<'a, D: Driver> GpuSession<'a, D> {
             }
         }
         let scores = self.driver.buffer((blocks.len() * p * p).max(1))?;
-        let current = &self.slots[Slot::Current as usize];
+        let current = self.slots.of(Slot::Current);
         for (base, n) in self.pass.chunks(batch.n) {
             self.driver.run_once(&self.pass.rule_chunk(current, batch, (base, n), base > 0))?;
             for (i, (_, of, rows)) in blocks.iter().enumerate() {
@@ -290,6 +294,46 @@ impl<'a, D: Driver> GpuSession<'a, D> {
             .collect())
     }
 
+    /// Memory for the running mean of gradients: what there is, or new.
+    fn mean(&mut self) -> Result<Vec<Held<D::Buffer>>> {
+        if let Some(mean) = self.accumulated.take() {
+            return Ok(mean);
+        }
+        let zeros = read_all(&*self.driver, &self.gradient)?.zeros_like();
+        // Programs know the buffers that they were recorded with.
+        self.programs.retain(|p, _| matches!(p, Program::Pass { .. }));
+        hold(&*self.driver, &zeros.cast())
+    }
+
+    fn try_accumulate(&mut self, weight: f64) -> Result<()> {
+        let mean = self.mean()?;
+        let first = weight == 1.0;
+        let numbers = &self.pass.dynamic;
+        self.driver.write_numbers(numbers, dynamic::BLEND, &[weight as f32])?;
+        let program = Program::Accumulate { first };
+        if !self.programs.contains_key(&program) {
+            let kernel = if first { "blend.copy" } else { "blend.blend" };
+            let launches = blends(kernel, &mean, &self.gradient, numbers);
+            self.programs.insert(program, self.driver.record(&launches)?);
+        }
+        self.driver.run(&self.programs[&program])?;
+        self.accumulated = Some(mean);
+        self.accumulating = true;
+        Ok(())
+    }
+
+    fn try_take(&mut self) -> Result<()> {
+        let mean = self.mean()?;
+        if !self.programs.contains_key(&Program::Take) {
+            let launches = blends("blend.copy", &self.gradient, &mean, &self.pass.dynamic);
+            self.programs.insert(Program::Take, self.driver.record(&launches)?);
+        }
+        self.driver.run(&self.programs[&Program::Take])?;
+        self.accumulated = Some(mean);
+        self.accumulating = false;
+        Ok(())
+    }
+
     fn reserve_batch(&mut self, rows: &Rows<'_>) -> Result<()> {
         let n = rows.indices.map_or(self.data(rows.set).n, <[u32]>::len);
         let d = self.pass.d;
@@ -297,9 +341,28 @@ impl<'a, D: Driver> GpuSession<'a, D> {
         if self.batch.as_ref().is_none_or(|b| !fits(b)) {
             let words = |count: usize| self.driver.buffer(count.max(1));
             self.batch = Some([words(n * d)?, words(n)?, words(n)?, words(n)?]);
+            // Programs know the buffers that they were recorded with.
+            self.programs.retain(|p, _| !matches!(p, Program::Pass { rows: 2.., .. }));
         }
         Ok(())
     }
+}
+
+/// Steps of tensors towards others, or copies of them.
+fn blends<B: Clone>(
+    kernel: &'static str,
+    to: &[Held<B>],
+    from: &[Held<B>],
+    numbers: &B,
+) -> Vec<Launch<B>> {
+    let one = |(t, f): (&Held<B>, &Held<B>)| Launch {
+        kernel,
+        constants: Vec::new(),
+        buffers: vec![t.buffer.clone(), f.buffer.clone(), numbers.clone()],
+        words: vec![t.len() as u32],
+        groups: [t.len().div_ceil(64).clamp(1, 1024) as u32, 1],
+    };
+    to.iter().zip(from).map(one).collect()
 }
 
 impl<'a, D: Driver> Data<'a, D> {
@@ -347,7 +410,7 @@ impl<D: Driver> Session for GpuSession<'_, D> {
         for (base, count) in self.pass.chunks(n) {
             let launches = {
                 let batch = self.batch_of(&one, self.data(rows.set), n);
-                let tensors = &self.slots[Slot::Current as usize];
+                let tensors = self.slots.of(Slot::Current);
                 self.pass.one_chunk(tensors, &batch, (base, count), What::Loss)
             };
             self.driver.run_once(&launches)?;
@@ -376,10 +439,10 @@ impl<D: Driver> Session for GpuSession<'_, D> {
             let launches = {
                 let batch = self.batch_of(&row, self.data(rows.set), 1);
                 let gradients = Some((&self.gradient[..], &self.learn));
-                self.pass.whole(&self.slots[Slot::Current as usize], &batch, gradients)?
+                self.pass.whole(self.slots.of(Slot::Current), &batch, gradients)?
             };
             self.driver.run_once(&launches)?;
-            let gradient = self.read_all(&self.gradient)?;
+            let gradient = read_all(&*self.driver, &self.gradient)?;
             let mine = gradient.list.iter().filter(|t| trained.contains(&t.name));
             let squares: f64 =
                 mine.flat_map(|t| &t.data).map(|v| f64::from(*v) * f64::from(*v)).sum();
@@ -396,7 +459,7 @@ impl<D: Driver> Session for GpuSession<'_, D> {
     fn rule(&mut self, _rows: Rows<'_>, rate: f64) -> Result<f64> {
         let n = self.training.n;
         self.set_numbers(&[(dynamic::SCALE, 1.0), (dynamic::RATE, rate)])?;
-        let current = &self.slots[Slot::Current as usize];
+        let current = self.slots.of(Slot::Current);
         let batch = self.batch_of(&Rows::TRAINING, &self.training, n);
         let name = self.pass.about().composition.prototypes;
         let prototypes = &current.iter().find(|t| t.name == name).expect("prototypes").buffer;
@@ -436,44 +499,45 @@ impl<D: Driver> Session for GpuSession<'_, D> {
     }
 
     fn read_gradient(&self) -> Tensors<f64> {
-        self.read_all(&self.gradient).expect("the device answers").cast()
+        read_all(&*self.driver, &self.gradient).expect("the device answers").cast()
     }
 
     fn write_gradient(&mut self, gradient: &Tensors<f64>) {
-        self.write_all(&self.gradient, &gradient.cast()).expect("the device answers");
+        write_all(&*self.driver, &self.gradient, &gradient.cast()).expect("the device answers");
     }
 
     fn gradient_not_finite(&self) -> Option<String> {
-        self.read_gradient().first_not_finite().map(str::to_string)
+        // The pass has looked already.
+        let mut flags = vec![0.0f32; self.gradient.len()];
+        self.driver.read_numbers(&self.pass.totals, FLAGS, &mut flags).expect("the device answers");
+        first_of(&self.gradient, &flags)
     }
 
     fn not_finite(&self, slot: Slot) -> Option<String> {
-        self.read(slot).first_not_finite().map(str::to_string)
+        self.slots.not_finite(slot).expect("the device answers")
     }
 
     fn accumulate(&mut self, weight: f64) {
-        let gradient: Tensors<f32> = self.read_gradient().cast();
-        let mean = self.accumulated.get_or_insert_with(|| gradient.zeros_like());
-        let weight = weight as f32;
-        for (a, g) in mean.list.iter_mut().zip(&gradient.list) {
-            for (a, g) in a.data.iter_mut().zip(&g.data) {
-                *a = if weight == 1.0 { *g } else { *a + weight * (*g - *a) };
-            }
-        }
+        self.try_accumulate(weight).expect("the device answers");
     }
 
     fn take_accumulated(&mut self) {
-        if let Some(mean) = self.accumulated.take() {
-            self.write_gradient(&mean.cast());
+        if self.accumulating {
+            self.try_take().expect("the device answers");
         }
     }
 
     fn accumulated(&self) -> Option<Tensors<f64>> {
-        self.accumulated.as_ref().map(Tensors::cast)
+        let mean = self.accumulated.as_ref().filter(|_| self.accumulating)?;
+        Some(read_all(&*self.driver, mean).expect("the device answers").cast())
     }
 
     fn set_accumulated(&mut self, mean: &Tensors<f64>) {
-        self.accumulated = Some(mean.cast());
+        let mean = mean.cast();
+        let held = self.mean().expect("the device answers");
+        write_all(&*self.driver, &self.accumulated.insert(held)[..], &mean)
+            .expect("the device answers");
+        self.accumulating = true;
     }
 
     fn update(
@@ -488,27 +552,27 @@ impl<D: Driver> Session for GpuSession<'_, D> {
         let only = |all: Tensors<f32>, names: &[String]| Tensors {
             list: all.list.into_iter().filter(|t| names.contains(&t.name)).collect(),
         };
-        let mut current = self.read_all(&self.slots[Slot::Current as usize])?;
-        let gradient = only(self.read_all(&self.gradient)?, &self.train);
+        let mut current = read_all(&*self.driver, self.slots.of(Slot::Current))?;
+        let gradient = only(read_all(&*self.driver, &self.gradient)?, &self.train);
         let result = if optimizer.needs_objective() {
             let before = current.clone();
             let train = self.train.clone();
             let done =
                 optimizer.line_search_update(&mut current, loss, &gradient, rate, &mut |trial| {
-                    self.write_all(&self.slots[Slot::Current as usize], trial)?;
+                    write_all(&*self.driver, self.slots.of(Slot::Current), trial)?;
                     let loss = self.pass(Slot::Current, rows, 1.0, true)?;
-                    Ok((loss, only(self.read_all(&self.gradient)?, &train)))
+                    Ok((loss, only(read_all(&*self.driver, &self.gradient)?, &train)))
                 });
             if done.is_err() {
-                self.write_all(&self.slots[Slot::Current as usize], &before)?;
+                write_all(&*self.driver, self.slots.of(Slot::Current), &before)?;
             }
-            self.write_all(&self.gradient, &gradient)?;
+            write_all(&*self.driver, &self.gradient, &gradient)?;
             done
         } else {
             optimizer.update(&mut current, &gradient, rate, multiplier, n);
             Ok(())
         };
-        self.write_all(&self.slots[Slot::Current as usize], &current)?;
+        write_all(&*self.driver, self.slots.of(Slot::Current), &current)?;
         self.optimizer = Some(optimizer);
         self.constrain(Slot::Current);
         result
@@ -526,38 +590,18 @@ impl<D: Driver> Session for GpuSession<'_, D> {
     }
 
     fn blend(&mut self, to: Slot, from: Slot, a: f64) {
-        let (mut t, f) = (self.read(to), self.read(from));
-        let a = a as f32;
-        for (t, f) in t.list.iter_mut().zip(&f.list) {
-            if a == 1.0 {
-                t.data.copy_from_slice(&f.data);
-            } else if self.learn.0.contains(&t.name) {
-                for (t, f) in t.data.iter_mut().zip(&f.data) {
-                    let (x, y) = (*t as f32, *f as f32);
-                    *t = f64::from(x + a * (y - x));
-                }
-            }
-        }
-        self.write(to, &t);
+        self.slots.blend(to, from, a).expect("the device answers");
     }
 
     fn constrain(&mut self, slot: Slot) {
-        let mut tensors: Tensors<f32> = self.read(slot).cast();
-        for c in &self.pass.about().composition.constraints {
-            for t in &mut tensors.list {
-                if self.learn.0.contains(&t.name) {
-                    constraint::apply(*c, t);
-                }
-            }
-        }
-        self.write(slot, &tensors.cast());
+        self.slots.constrain(slot).expect("the device answers");
     }
 
     fn read(&self, slot: Slot) -> Tensors<f64> {
-        self.read_all(&self.slots[slot as usize]).expect("the device answers").cast()
+        read_all(&*self.driver, self.slots.of(slot)).expect("the device answers").cast()
     }
 
     fn write(&mut self, slot: Slot, tensors: &Tensors<f64>) {
-        self.write_all(&self.slots[slot as usize], &tensors.cast()).expect("the device answers");
+        write_all(&*self.driver, self.slots.of(slot), &tensors.cast()).expect("the device answers");
     }
 }

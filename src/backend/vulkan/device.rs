@@ -1,7 +1,7 @@
 //! A Vulkan device as a [`Driver`].
 
 use super::super::gpu::{Driver, Launch, Limits};
-use super::super::{DeviceInfo, artefacts};
+use super::super::{DeviceInfo, DeviceKind, artefacts};
 use super::instance::{causes, compute_family, describe, explain, physical_devices};
 use crate::{Error, Result};
 use std::collections::HashMap;
@@ -46,6 +46,13 @@ pub(in super::super) struct VulkanDriver {
     commands: Arc<StandardCommandBufferAllocator>,
     descriptors: Arc<StandardDescriptorSetAllocator>,
     pipelines: Mutex<HashMap<Key, Arc<ComputePipeline>>>,
+}
+
+/// Memory of a device, and whether the host sees it.
+#[derive(Clone)]
+pub(in super::super) struct Memory {
+    words: Subbuffer<[u32]>,
+    mapped: bool,
 }
 
 /// A command buffer being recorded.
@@ -152,14 +159,25 @@ impl VulkanDriver {
         })
     }
 
-    fn try_buffer(&self, words: usize) -> Result<Subbuffer<[u32]>, String> {
+    fn try_buffer(&self, words: usize, mapped: bool) -> Result<Memory, String> {
         let usage =
             BufferUsage::STORAGE_BUFFER | BufferUsage::TRANSFER_SRC | BufferUsage::TRANSFER_DST;
-        let buffer = self.allocate(words, usage, MemoryTypeFilter::PREFER_DEVICE)?;
-        let mut recording = self.recording(CommandBufferUsage::OneTimeSubmit)?;
-        recording.fill_buffer(buffer.clone(), 0).map_err(invalid)?;
-        self.finish(recording)?;
-        Ok(buffer)
+        // What shares its memory with the host needs no copies.
+        let mapped =
+            mapped || matches!(self.info.kind, DeviceKind::Software | DeviceKind::IntegratedGpu);
+        let access = match mapped {
+            true => MemoryTypeFilter::HOST_RANDOM_ACCESS,
+            false => MemoryTypeFilter::empty(),
+        };
+        let words = self.allocate(words, usage, MemoryTypeFilter::PREFER_DEVICE | access)?;
+        if mapped {
+            words.write().map_err(|e| explain(&e))?.fill(0);
+        } else {
+            let mut recording = self.recording(CommandBufferUsage::OneTimeSubmit)?;
+            recording.fill_buffer(words.clone(), 0).map_err(invalid)?;
+            self.finish(recording)?;
+        }
+        Ok(Memory { words, mapped })
     }
 
     /// Memory that both sides see.
@@ -185,27 +203,32 @@ impl VulkanDriver {
         self.finish(recording)
     }
 
-    fn try_write(&self, to: &Subbuffer<[u32]>, at: usize, words: &[u32]) -> Result<(), String> {
+    fn try_write(&self, to: &Memory, at: usize, words: &[u32]) -> Result<(), String> {
+        if to.mapped {
+            let part = to.words.clone().slice(at as u64..(at + words.len()) as u64);
+            part.write().map_err(|e| explain(&e))?.copy_from_slice(words);
+            return Ok(());
+        }
         let staging = self.staging(words.len(), MemoryTypeFilter::HOST_SEQUENTIAL_WRITE)?;
         staging.write().map_err(|e| explain(&e))?.copy_from_slice(words);
-        self.copy(&staging, to, [0, at, words.len()])
+        self.copy(&staging, &to.words, [0, at, words.len()])
     }
 
-    fn try_read(
-        &self,
-        from: &Subbuffer<[u32]>,
-        at: usize,
-        words: &mut [u32],
-    ) -> Result<(), String> {
+    fn try_read(&self, from: &Memory, at: usize, words: &mut [u32]) -> Result<(), String> {
+        if from.mapped {
+            let part = from.words.clone().slice(at as u64..(at + words.len()) as u64);
+            words.copy_from_slice(&part.read().map_err(|e| explain(&e))?);
+            return Ok(());
+        }
         let staging = self.staging(words.len(), MemoryTypeFilter::HOST_RANDOM_ACCESS)?;
-        self.copy(from, &staging, [at, 0, words.len()])?;
+        self.copy(&from.words, &staging, [at, 0, words.len()])?;
         words.copy_from_slice(&staging.read().map_err(|e| explain(&e))?);
         Ok(())
     }
 
     fn try_record(
         &self,
-        launches: &[Launch<Subbuffer<[u32]>>],
+        launches: &[Launch<Memory>],
     ) -> Result<Arc<PrimaryAutoCommandBuffer>, String> {
         let mut recording = self.recording(CommandBufferUsage::MultipleSubmit)?;
         for launch in launches {
@@ -215,14 +238,10 @@ impl VulkanDriver {
         recording.build().map_err(causes)
     }
 
-    fn dispatch(
-        &self,
-        recording: &mut Recording,
-        launch: &Launch<Subbuffer<[u32]>>,
-    ) -> Result<(), String> {
+    fn dispatch(&self, recording: &mut Recording, launch: &Launch<Memory>) -> Result<(), String> {
         let pipeline = self.pipeline(launch)?;
         let layout = pipeline.layout();
-        let buffers = launch.buffers.iter().cloned();
+        let buffers = launch.buffers.iter().map(|b| b.words.clone());
         let writes = (0..).zip(buffers).map(|(binding, b)| WriteDescriptorSet::buffer(binding, b));
         let set_layout = layout.set_layouts().first().ok_or("it binds nothing")?;
         let set = DescriptorSet::new(self.descriptors.clone(), set_layout.clone(), writes, [])
@@ -244,7 +263,7 @@ impl VulkanDriver {
     }
 
     /// The pipeline of a launch, compiled on first use.
-    fn pipeline(&self, launch: &Launch<Subbuffer<[u32]>>) -> Result<Arc<ComputePipeline>, String> {
+    fn pipeline(&self, launch: &Launch<Memory>) -> Result<Arc<ComputePipeline>, String> {
         let key = (launch.kernel, launch.constants.clone(), launch.buffers.len());
         let mut known = self.pipelines.lock().unwrap_or_else(|e| e.into_inner());
         if let Some(pipeline) = known.get(&key) {
@@ -307,7 +326,7 @@ impl VulkanDriver {
 }
 
 impl Driver for VulkanDriver {
-    type Buffer = Subbuffer<[u32]>;
+    type Buffer = Memory;
     type Recorded = Arc<PrimaryAutoCommandBuffer>;
 
     fn info(&self) -> DeviceInfo {
@@ -329,11 +348,15 @@ impl Driver for VulkanDriver {
     }
 
     fn words(&self, buffer: &Self::Buffer) -> usize {
-        buffer.len() as usize
+        buffer.words.len() as usize
     }
 
     fn buffer(&self, words: usize) -> Result<Self::Buffer> {
-        self.try_buffer(words).map_err(|why| self.error(why))
+        self.try_buffer(words, false).map_err(|why| self.error(why))
+    }
+
+    fn shared(&self, words: usize) -> Result<Self::Buffer> {
+        self.try_buffer(words, true).map_err(|why| self.error(why))
     }
 
     fn write(&self, to: &Self::Buffer, at: usize, words: &[u32]) -> Result<()> {
