@@ -1,7 +1,7 @@
 #version 450
 
 // The Euclidean distance (src/parts/metric/euclidean.rs); its slope at 0 is taken as 0.
-// entries: forward pull
+// entries: forward pull forward_tile
 
 #include "pairs.glsl"
 
@@ -18,6 +18,13 @@ FN float distance(uint i, uint j) {
 }
 
 #include "forward.glsl"
+#elif defined(ENTRY_forward_tile)
+
+#define RAW
+#define TERM(sum, y, v, a) { float t = y - v; sum += t * t; }
+#define FINISH(sum) sqrt(sum)
+
+#include "forward_tile.glsl"
 #else
 FN float pull(uint i, uint j, uint a, float g) {
     float d = raw[j * stride + i];

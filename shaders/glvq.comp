@@ -1,7 +1,16 @@
 #version 450
 
-// The GLVQ ratio: with the nearest right and wrong prototype, or with all right prototypes by rank.
-// entries: winner_pair ranks_own
+// The GLVQ ratio: with the nearest right and wrong prototype, or with all right prototypes by rank; `fused` is the whole step of the first.
+// entries: winner_pair ranks_own fused
+
+#ifdef ENTRY_fused
+
+#include "fused.glsl"
+#include "transfer.glsl"
+#include "glvq.glsl"
+#include "fused_main.glsl"
+
+#else
 
 #include "rows.glsl"
 #include "options.glsl"
@@ -17,3 +26,5 @@
 #endif
 
 #include "each_row.glsl"
+
+#endif

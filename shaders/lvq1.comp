@@ -1,7 +1,15 @@
 #version 450
 
-// LVQ1's cost.
-// entries: winner_pair
+// LVQ1's cost; `fused` is the whole step.
+// entries: winner_pair fused
+
+#ifdef ENTRY_fused
+
+#include "fused.glsl"
+#include "lvq1.glsl"
+#include "fused_main.glsl"
+
+#else
 
 #include "rows.glsl"
 #include "options.glsl"
@@ -9,3 +17,5 @@
 #include "lvq1.glsl"
 #include "winner_pair.glsl"
 #include "each_row.glsl"
+
+#endif

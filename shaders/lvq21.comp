@@ -1,7 +1,15 @@
 #version 450
 
-// LVQ2.1's cost.
-// entries: winner_pair
+// LVQ2.1's cost; `fused` is the whole step.
+// entries: winner_pair fused
+
+#ifdef ENTRY_fused
+
+#include "fused.glsl"
+#include "lvq21.glsl"
+#include "fused_main.glsl"
+
+#else
 
 #include "rows.glsl"
 #include "options.glsl"
@@ -9,3 +17,5 @@
 #include "lvq21.glsl"
 #include "winner_pair.glsl"
 #include "each_row.glsl"
+
+#endif

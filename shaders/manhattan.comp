@@ -1,7 +1,7 @@
 #version 450
 
 // The Manhattan distance (src/parts/metric/manhattan.rs).
-// entries: forward pull
+// entries: forward pull forward_tile pull_tile
 
 #include "pairs.glsl"
 
@@ -15,6 +15,17 @@ FN float distance(uint i, uint j) {
 }
 
 #include "forward.glsl"
+#elif defined(ENTRY_forward_tile)
+
+#define TERM(sum, y, v, a) sum += abs(y - v)
+#define FINISH(sum) sum
+
+#include "forward_tile.glsl"
+#elif defined(ENTRY_pull_tile)
+
+#define PULL(y, v) sign_((y) - (v))
+
+#include "pull_tile.glsl"
 #else
 FN float pull(uint i, uint j, uint a, float g) {
     return g * sign_(difference(i, j, a));

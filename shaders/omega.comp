@@ -7,11 +7,15 @@
 // `push`: what the prototypes push a row's projections with, H[i, m l + k] = sum over the prototypes of map m of g_ij (y - v).
 // `outer`: X^T H over a slab of rows, d x (maps l). `prototypes`, `maps`: gradients from dV = c P (+ b_j V_j):
 // dW = dV Omega^T, dOmega_m = f X^T H + sum over its prototypes of w_j dV_j^T.
-// entries: project own push outer prototypes maps
+//
+// The three products over rows have a second form in tiles, for one map.
+// entries: project own push outer prototypes maps project_tile push_tile outer_tile
 
 #include "lvq.glsl"
 
+#if !defined(ENTRY_project_tile) && !defined(ENTRY_push_tile) && !defined(ENTRY_outer_tile)
 layout(local_size_x = 64) in;
+#endif
 
 layout(constant_id = 1) const uint OPERAND = 0;
 
@@ -49,6 +53,65 @@ void main() {
         y[i * cells + m * l + k] = rounded(sum, OPERAND);
     }
 }
+
+#elif defined(ENTRY_project_tile)
+
+layout(std430, binding = 0) readonly buffer X { float x_[]; };
+layout(std430, binding = 1) readonly buffer Omegas { float omegas[]; };
+layout(std430, binding = 2) writeonly buffer Y { float y[]; };
+
+// Column c is column c % l of map c / l.
+#define R n
+#define C (maps * l)
+#define Q_FIRST 0u
+#define Q_END d
+#define A_BY_Q
+#define A_AT(q, r) x_[(base + (r)) * d + (q)]
+#define B_AT(q, c) omegas[((c) / l * d + (q)) * l + (c) % l]
+#define STEP(sum, a, b, q, e, f) sum += a * b
+#define RESULT(r, c, sum, e, f) y[(r) * maps * l + (c)] = rounded(sum, OPERAND)
+
+#include "tile.glsl"
+
+#elif defined(ENTRY_push_tile)
+
+layout(std430, binding = 0) readonly buffer Y { float y[]; };
+layout(std430, binding = 1) readonly buffer V { float v[]; };
+layout(std430, binding = 2) readonly buffer Affine { float affine[]; };
+layout(std430, binding = 3) readonly buffer Offsets { uint offsets[]; };
+layout(std430, binding = 4) readonly buffer Slopes { float slopes[]; };
+layout(std430, binding = 5) writeonly buffer H { float h[]; };
+
+float y_own[4][4];
+
+#define R n
+#define C l
+#define Q_FIRST 0u
+#define Q_END p
+#define A_AT(q, r) (slopes[(q) * stride + (r)] * affine[p + (q)])
+#define B_AT(q, c) v[(q) * l + (c)]
+#define START(e, f, r, c) y_own[e][f] = y[(r) * l + (c)]
+#define STEP(sum, a, b, q, e, f) sum += a * (y_own[e][f] - b)
+#define RESULT(r, c, sum, e, f) h[(r) * l + (c)] = sum
+
+#include "tile.glsl"
+
+#elif defined(ENTRY_outer_tile)
+
+layout(std430, binding = 0) readonly buffer X { float x_[]; };
+layout(std430, binding = 1) readonly buffer H { float h[]; };
+layout(std430, binding = 2) writeonly buffer Sums { float sums_[]; };
+
+#define R d
+#define C (maps * l)
+#define Q_FIRST (gl_WorkGroupID.z * slab)
+#define Q_END min((gl_WorkGroupID.z + 1u) * slab, n)
+#define A_AT(q, r) x_[(base + (q)) * d + (r)]
+#define B_AT(q, c) h[(q) * maps * l + (c)]
+#define STEP(sum, a, b, q, e, f) sum += a * b
+#define RESULT(r, c, sum, e, f) sums_[gl_WorkGroupID.z * d * maps * l + (r) * maps * l + (c)] = sum
+
+#include "tile.glsl"
 
 #elif defined(ENTRY_own)
 

@@ -2,9 +2,9 @@
 
 // The relevance-weighted squared Euclidean distance of GRLVQ (src/parts/metric/relevance.rs): `prepare` turns the logits into
 // lam = softmax(rho), `finish` the sums of squares into the logits' gradient.
-// entries: prepare forward pull finish
+// entries: prepare forward forward_tile pull pull_tile finish
 
-#if defined(ENTRY_forward) || defined(ENTRY_pull)
+#if !defined(ENTRY_prepare) && !defined(ENTRY_finish)
 
 #include "pairs.glsl"
 
@@ -20,6 +20,19 @@ FN float distance(uint i, uint j) {
 }
 
 #include "forward.glsl"
+
+#elif defined(ENTRY_forward_tile)
+
+#define TERM(sum, y, v, a) { float t = y - v; sum += own[min(a, l - 1u)] * t * t; }
+#define FINISH(sum) sum
+
+#include "forward_tile.glsl"
+
+#elif defined(ENTRY_pull_tile)
+
+#define SQUARES
+
+#include "pull_tile.glsl"
 
 #else
 

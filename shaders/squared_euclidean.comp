@@ -1,7 +1,7 @@
 #version 450
 
 // The squared Euclidean distance (src/parts/metric/squared_euclidean.rs), also of projections: omega, class_omega, local_omega.
-// entries: forward pull
+// entries: forward pull forward_tile pull_tile
 
 #include "pairs.glsl"
 
@@ -16,6 +16,17 @@ FN float distance(uint i, uint j) {
 }
 
 #include "forward.glsl"
+#elif defined(ENTRY_forward_tile)
+
+#define TERM(sum, y, v, a) { float t = y - v; sum += t * t; }
+#define FINISH(sum) sum
+
+#include "forward_tile.glsl"
+#elif defined(ENTRY_pull_tile)
+
+#define PULL(y, v) ((y) - (v))
+
+#include "pull_tile.glsl"
 #else
 FN float pull(uint i, uint j, uint a, float g) {
     return g * difference(i, j, a);

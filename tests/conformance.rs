@@ -8,7 +8,9 @@
 
 mod common;
 
-use common::{devices, problem, random, relative, training, validation_is_silent};
+use common::{
+    devices, devices_in_both_forms, problem, random, relative, training, validation_is_silent,
+};
 use lvq::backend::Backend;
 use lvq::model::catalogue::{CATALOGUE, MetricChoice};
 use lvq::model::compose::PARTS;
@@ -101,7 +103,7 @@ fn say(wrong: &mut Vec<String>, what: &str, all: Vec<String>) {
 #[test]
 fn gradients_of_every_model_and_metric() {
     let mut wrong = Vec::new();
-    for (name, device) in devices() {
+    for (name, device) in devices_in_both_forms() {
         for row in CATALOGUE.iter().filter(|r| !r.is_rule()) {
             for (what, model) in with_metrics(row.name) {
                 let (data, given) = problem(&model, 67, 5, 3, 2);
@@ -133,7 +135,7 @@ fn gradients_with_every_option() {
         (&["SVQOCC_R"], &[("cost_function", "brier"), ("response_type", "gaussian")]),
     ];
     let mut wrong = Vec::new();
-    for (name, device) in devices() {
+    for (name, device) in devices_in_both_forms() {
         for (models, sets) in options {
             for model in *models {
                 let what = format!("{name} {model} {sets:?}");
@@ -153,7 +155,7 @@ fn gradients_with_every_option() {
 #[test]
 fn gradients_of_composed_models() {
     let mut wrong = Vec::new();
-    for (name, device) in devices() {
+    for (name, device) in devices_in_both_forms() {
         let mut all = vec![(String::new(), Model::new("compose").unwrap())];
         for part in PARTS.iter().filter(|p| p.name != "trace_normalise") {
             let values: Vec<&str> = match part.kind {
@@ -184,7 +186,7 @@ fn gradients_of_composed_models() {
 #[test]
 fn gradients_of_odd_sizes() {
     let mut wrong = Vec::new();
-    for (name, device) in devices() {
+    for (name, device) in devices_in_both_forms() {
         for (n, d, classes, each) in [
             (2, 3, 2, 1),
             (3, 1, 3, 1),
@@ -401,7 +403,7 @@ fn inference_of_every_model_and_metric() {
     let data = table(90, 4, 3, 5);
     let asked_of = table(77, 4, 3, 6).features;
     let mut wrong = Vec::new();
-    for (name, device) in devices() {
+    for (name, device) in devices_in_both_forms() {
         for row in CATALOGUE {
             for (what, mut model) in with_metrics(row.name) {
                 if model.has("subspace_dim") {

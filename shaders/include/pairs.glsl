@@ -14,7 +14,7 @@ layout(std430, binding = 3) readonly buffer Offsets { uint offsets[]; };
 // What the metric has of its own.
 layout(std430, binding = 4) readonly buffer Own { float own[]; };
 
-#ifdef ENTRY_pull
+#if defined(ENTRY_pull) || defined(ENTRY_pull_tile)
 layout(std430, binding = 5) readonly buffer Slopes { float slopes[]; };
 layout(std430, binding = 6) readonly buffer Raw { float raw[]; };
 layout(std430, binding = 7) readonly buffer More { float more[]; };

@@ -22,6 +22,9 @@ use crate::parts::optimizer::OptimizerSpec;
 use crate::parts::tensor::Tensors;
 use ndarray::Array2;
 
+#[cfg(feature = "vulkan")]
+pub use gpu::Kernels;
+
 pub use device::{Choice, DeviceInfo, DeviceKind, DeviceRequest, Discovery, devices};
 
 /// Copies of the parameters that a session keeps.

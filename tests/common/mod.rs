@@ -220,6 +220,17 @@ pub fn devices() -> Vec<(String, Box<dyn Backend>)> {
     found
 }
 
+/// The same, and again with the naive form of the kernels that have two.
+pub fn devices_in_both_forms() -> Vec<(String, Box<dyn Backend>)> {
+    let mut found = devices();
+    #[cfg(feature = "vulkan")]
+    if found.iter().any(|(name, _)| name == "vulkan:0") {
+        let naive = lvq::backend::vulkan::open_with(0, lvq::backend::Kernels::Naive).unwrap();
+        found.push(("vulkan:0 naive".into(), naive));
+    }
+    found
+}
+
 /// No complaint of the validation layer, where `LVQ_VULKAN_VALIDATION=1` asks for it.
 pub fn validation_is_silent() {
     #[cfg(feature = "vulkan")]

@@ -39,8 +39,18 @@ pub(super) struct Launch<B> {
     pub buffers: Vec<B>,
     /// Its sizes and settings.
     pub words: Vec<u32>,
-    /// Workgroups along x and y.
-    pub groups: [u32; 2],
+    /// Workgroups along x, y and z.
+    pub groups: [u32; 3],
+}
+
+/// Which form of the kernels that have two.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub enum Kernels {
+    /// An invocation a result, straight from memory: what the others are tested against.
+    Naive,
+    /// In tiles through shared memory, and the whole step as one kernel where it fits.
+    #[default]
+    Tuned,
 }
 
 /// What a device allows.
@@ -50,6 +60,10 @@ pub(super) struct Limits {
     pub buffer_bytes: u64,
     /// Workgroups along one side of a launch.
     pub groups: u32,
+    /// Bytes that a workgroup shares.
+    pub shared_bytes: u32,
+    /// Invocations of a workgroup.
+    pub invocations: u32,
 }
 
 /// A device with memory and kernels. Launches run in the order in which they are given; each sees what those before it wrote.
@@ -67,6 +81,9 @@ pub(super) trait Driver: Send + Sync + 'static {
 
     /// What it allows.
     fn limits(&self) -> Limits;
+
+    /// Which form of the kernels to run.
+    fn kernels(&self) -> Kernels;
 
     /// Words of a buffer.
     fn words(&self, buffer: &Self::Buffer) -> usize;

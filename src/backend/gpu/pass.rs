@@ -1,7 +1,7 @@
 //! A model's passes as launches.
 
 use super::slots::finite;
-use super::{CHUNK_BYTES, Driver, Launch};
+use super::{CHUNK_BYTES, Driver, Kernels, Launch, Limits};
 use crate::backend::Question;
 use crate::data::Features;
 use crate::error::{Error, Result};
@@ -29,6 +29,8 @@ mod option {
     pub const LEARN_RANGE: u32 = 4;
     pub const THETA_ROOTS: u32 = 8;
     pub const EXACT_LOG: u32 = 16;
+    /// Of a fused step: what the prototypes push each row's projection with is wanted.
+    pub const PUSH: u32 = 64;
 }
 
 /// Columns of the outcome of a row: loss, slope of the range, and what a part has besides.
@@ -180,6 +182,16 @@ pub(super) struct Owned {
     pub precision: Precision,
 }
 
+/// Rows that a workgroup of a fused step takes at a time, and workgroups at most.
+const FUSED_ROWS: usize = 64;
+const FUSED_GROUPS: usize = 256;
+
+/// Whether a fused step's sums fit what a workgroup shares: `cells` of prototypes, and four for each of `l` features.
+fn fits_fused(limits: &Limits, cells: usize, l: usize) -> bool {
+    let words = 64 * 65 + cells + 4 * l + 4 * FUSED_ROWS;
+    limits.invocations >= 256 && 4 * words as u64 <= u64::from(limits.shared_bytes)
+}
+
 /// Slabs of at most so many rows make a backward product parallel.
 struct Slabs {
     rows: usize,
@@ -191,6 +203,15 @@ fn slabs(n: usize, cells: usize) -> Slabs {
     let wanted = (65_536 / cells.max(1)).clamp(1, 256);
     let rows = n.div_ceil(wanted).max(64);
     Slabs { rows, count: n.div_ceil(rows) }
+}
+
+/// A transfer function's number and steepness.
+fn transfer_code(transfer: &Transfer) -> (u32, f64) {
+    match transfer {
+        Transfer::SigmoidBeta(beta) => (1, *beta),
+        Transfer::SwishBeta(beta) => (2, *beta),
+        _ => (0, 1.0),
+    }
 }
 
 impl<D: Driver> Pass<D> {
@@ -246,9 +267,16 @@ impl<D: Driver> Pass<D> {
         let words = |there: bool, count: usize| driver.buffer(if there { count.max(1) } else { 1 });
         let pair = |there: bool| words(there, p * chunk);
         let gradient_cells = {
-            let pulls = 2 * p * l.max(d) * slabs(chunk, p * l.max(d)).count;
-            let outer = d * maps * l;
-            pulls.max(outer * slabs(chunk, outer).count)
+            // Of a product of few results there are more slabs, of one of many fewer: at most so many, and in tiles at most 64.
+            let most =
+                |cells: usize| cells * slabs(chunk, cells).count.max(64.min(chunk.div_ceil(128)));
+            let fused = FUSED_GROUPS.min(chunk.div_ceil(FUSED_ROWS));
+            let fits = fits_fused(&driver.limits(), p * l, l);
+            (2 * most(p * l.max(d))).max(most(d * maps * l)).max(if fits {
+                2 * p * l * fused
+            } else {
+                0
+            })
         };
         let centre_parts: Vec<f32> = {
             let high = question.centre.iter().map(|c| *c as f32);
@@ -405,7 +433,7 @@ impl<D: Driver> Pass<D> {
         kernel: &'static str,
         buffers: &[&D::Buffer],
         words: &[u32],
-        groups: [usize; 2],
+        [x, y]: [usize; 2],
     ) -> Launch<D::Buffer> {
         let most = self.driver.limits().groups as usize;
         Launch {
@@ -413,8 +441,45 @@ impl<D: Driver> Pass<D> {
             constants: vec![(1, self.operand())],
             buffers: buffers.iter().map(|b| (*b).clone()).collect(),
             words: words.to_vec(),
-            groups: groups.map(|g| g.clamp(1, most) as u32),
+            groups: [x, y, 1].map(|g| g.clamp(1, most) as u32),
         }
+    }
+
+    /// Invocations along a side of a tile, and results along it.
+    fn tile(&self) -> (u32, usize) {
+        let side = if self.driver.limits().invocations >= 256 { 16 } else { 8 };
+        (side, 4 * side as usize)
+    }
+
+    /// A launch in tiles of `rows x columns` results, over `slabs` of terms.
+    fn tiles(
+        &self,
+        kernel: &'static str,
+        buffers: &[&D::Buffer],
+        words: &[u32],
+        [rows, columns, slabs]: [usize; 3],
+    ) -> Launch<D::Buffer> {
+        let (side, tile) = self.tile();
+        let mut launch =
+            self.launch(kernel, buffers, words, [rows.div_ceil(tile), columns.div_ceil(tile)]);
+        launch.constants.push((6, side));
+        launch.groups[2] = slabs as u32;
+        launch
+    }
+
+    fn tuned(&self) -> bool {
+        self.driver.kernels() == Kernels::Tuned
+    }
+
+    /// The slabs of a backward product of so many results.
+    fn slabs(&self, n: usize, [rows, columns]: [usize; 2], tiled: bool) -> Slabs {
+        if !tiled {
+            return slabs(n, rows * columns);
+        }
+        let tile = self.tile().1;
+        let wanted = (256 / (rows.div_ceil(tile) * columns.div_ceil(tile))).clamp(1, 64);
+        let rows = n.div_ceil(wanted).max(128);
+        Slabs { rows, count: n.div_ceil(rows) }
     }
 
     /// A launch with an invocation an element.
@@ -526,9 +591,13 @@ impl<D: Driver> Pass<D> {
         let own = self.question.composition.metric.own_tensor().filter(|_| self.maps > 0)?;
         let buffers = [x, &find(tensors, own).buffer, &self.y];
         let words = self.map_words(n, base, 0);
-        let mut launch = self.each("omega.project", &buffers, &words, n * self.maps * self.l);
+        let width = self.maps * self.l;
+        let mut launch = match self.tuned() {
+            true => self.tiles("omega.project_tile", &buffers, &words, [n, width, 1]),
+            false => self.each("omega.project", &buffers, &words, n * width),
+        };
         if self.question.composition.metric == MetricName::Tangent {
-            launch.constants.clear();
+            launch.constants.retain(|(id, _)| *id != 1);
         }
         Some(launch)
     }
@@ -568,7 +637,18 @@ impl<D: Driver> Pass<D> {
             _ => buffers.extend([&self.raw, &self.more]),
         }
         let words = self.pair_words(n, first, l, ld, 0);
-        all.push(self.launch(kernel, &buffers, &words, [n.div_ceil(64), self.p]));
+        let tiled = match kernel {
+            "squared_euclidean.forward" => "squared_euclidean.forward_tile",
+            "euclidean.forward" => "euclidean.forward_tile",
+            "manhattan.forward" => "manhattan.forward_tile",
+            "relevance.forward" => "relevance.forward_tile",
+            _ => "",
+        };
+        // In tiles all prototypes stand against the same words of a row.
+        all.push(match self.tuned() && self.maps < 2 && !tiled.is_empty() {
+            true => self.tiles(tiled, &buffers, &words, [n, self.p, 1]),
+            false => self.launch(kernel, &buffers, &words, [n.div_ceil(64), self.p]),
+        });
         all
     }
 
@@ -603,7 +683,7 @@ impl<D: Driver> Pass<D> {
         }
         let row = self.row_launch(tensors, batch, base, n, what, learn);
         let along = |kernel: &'static str, count: usize| {
-            let groups = [row.groups[0], count.min(self.driver.limits().groups as usize) as u32];
+            let groups = [row.groups[0], count.min(self.driver.limits().groups as usize) as u32, 1];
             Launch { kernel, groups, ..row.clone() }
         };
         let classes = self.question.classes;
@@ -742,11 +822,7 @@ impl<D: Driver> Pass<D> {
         {
             options |= option::LEARN_RANGE;
         }
-        let (mut code, mut beta) = match transfer {
-            Transfer::SigmoidBeta(beta) => (1, *beta),
-            Transfer::SwishBeta(beta) => (2, *beta),
-            _ => (0, 1.0),
-        };
+        let (mut code, mut beta) = transfer_code(transfer);
         match what {
             Rows::Loss | Rows::Gradient => {}
             Rows::Detect => kernel = "svq_occ.detect",
@@ -828,7 +904,15 @@ impl<D: Driver> Pass<D> {
         to: &D::Buffer,
     ) -> [Launch<D::Buffer>; 2] {
         let cells = self.p * l;
-        let slabs = slabs(n, cells);
+        let tiled = match kernel {
+            "squared_euclidean.pull" => "squared_euclidean.pull_tile",
+            "manhattan.pull" => "manhattan.pull_tile",
+            "relevance.pull" => "relevance.pull_tile",
+            _ => "",
+        };
+        // In tiles all prototypes stand against the same words of a row: a row is those words.
+        let in_tiles = self.tuned() && l == ld && !tiled.is_empty();
+        let slabs = self.slabs(n, [self.p, l], in_tiles);
         let buffers = [
             y,
             v,
@@ -842,10 +926,11 @@ impl<D: Driver> Pass<D> {
         ];
         let words = self.pair_words(n, base, l, ld, slabs.rows);
         let count = if kernel == "relevance.pull" { 2 * cells } else { cells };
-        [
-            self.launch(kernel, &buffers, &words, [cells.div_ceil(64), slabs.count]),
-            self.add_slabs(slabs.count, count, add, to),
-        ]
+        let launch = match in_tiles {
+            true => self.tiles(tiled, &buffers, &words, [self.p, l, slabs.count]),
+            false => self.launch(kernel, &buffers, &words, [cells.div_ceil(64), slabs.count]),
+        };
+        [launch, self.add_slabs(slabs.count, count, add, to)]
     }
 
     /// Adds the chunk's share of all gradients. `add`: not the first chunk.
@@ -928,17 +1013,114 @@ impl<D: Driver> Pass<D> {
             all.extend(self.pull("squared_euclidean.pull", compared, shape, add, &self.shares));
         }
         let buffers = [&self.y, &self.v, &self.affine, &self.offsets, &self.slopes, &self.h];
-        all.push(self.each("omega.push", &buffers, &self.map_words(n, 0, 0), n * width));
+        let words = self.map_words(n, 0, 0);
+        all.push(match self.tuned() && self.maps == 1 {
+            true => self.tiles("omega.push_tile", &buffers, &words, [n, self.l, 1]),
+            false => self.each("omega.push", &buffers, &words, n * width),
+        });
         if c.metric == MetricName::Bilinear {
             let words = [n, self.p, self.chunk, self.l].map(|v| v as u32);
             all.push(self.each("exponential.push", &[&self.y, &self.raw, &self.h], &words, n));
         }
+        all.extend(self.outer(x, base, n, add));
+        all
+    }
+
+    /// `X^T H` of the chunk.
+    fn outer(&self, x: &D::Buffer, base: usize, n: usize, add: bool) -> [Launch<D::Buffer>; 2] {
+        let width = self.maps * self.l;
         let cells = self.d * width;
-        let slabs = slabs(n, cells);
+        let slabs = self.slabs(n, [self.d, width], self.tuned());
         let words = self.map_words(n, base, slabs.rows);
-        let groups = [cells.div_ceil(64), slabs.count];
-        all.push(self.launch("omega.outer", &[x, &self.h, &self.slabs], &words, groups));
-        all.push(self.add_slabs(slabs.count, cells, add, &self.outer));
+        let buffers = [x, &self.h, &self.slabs];
+        let launch = match self.tuned() {
+            true => {
+                let shape = [self.d, width, slabs.count];
+                self.tiles("omega.outer_tile", &buffers, &words, shape)
+            }
+            false => {
+                let groups = [cells.div_ceil(64), slabs.count];
+                self.launch("omega.outer", &buffers, &words, groups)
+            }
+        };
+        [launch, self.add_slabs(slabs.count, cells, add, &self.outer)]
+    }
+
+    /// The kernel of the whole step, where there is one and its sums fit what a workgroup shares.
+    fn fused_kernel(&self) -> Option<&'static str> {
+        let c = &self.question.composition;
+        let winner_pair = Cooperation::WinnerPair { ties: Ties::First };
+        let plain = c.kernel == Kernel::None && !c.spread && self.operand() == 0;
+        let metric = matches!(
+            c.metric,
+            MetricName::SquaredEuclidean | MetricName::Relevance | MetricName::Omega
+        );
+        let fits = fits_fused(&self.driver.limits(), self.p * self.l, self.l);
+        if !(self.tuned() && c.cooperation == winner_pair && plain && metric && fits) {
+            return None;
+        }
+        match c.objective {
+            Objective::Glvq { .. } => Some("glvq.fused"),
+            Objective::Lvq1 => Some("lvq1.fused"),
+            Objective::Lvq21 => Some("lvq21.fused"),
+            _ => None,
+        }
+    }
+
+    /// The whole step of a chunk as one kernel: losses and, with `gradient`, what its rows pull the prototypes with.
+    fn fused(
+        &self,
+        kernel: &'static str,
+        tensors: &[Held<D::Buffer>],
+        batch: &Batch<'_, D::Buffer>,
+        (base, n): (usize, usize),
+        (gradient, learn): (bool, &Learn),
+        add: bool,
+    ) -> Vec<Launch<D::Buffer>> {
+        let c = &self.question.composition;
+        let mut all: Vec<_> = self.project(tensors, batch.x, base, n).into_iter().collect();
+        let (y, v, _, first, l, ld) = self.compared(batch.x, base);
+        let own = c.metric.own_tensor().filter(|name| learn.has(name));
+        let pushes = gradient && own.is_some() && self.maps > 0;
+        let (transfer, margin) = match &c.objective {
+            Objective::Glvq { transfer, margin, .. } => (transfer.clone(), *margin),
+            _ => (Transfer::Identity, 0.0),
+        };
+        let (code, beta) = transfer_code(&transfer);
+        let relevance = c.metric == MetricName::Relevance;
+        let groups = n.div_ceil(FUSED_ROWS).min(FUSED_GROUPS);
+        let buffers = [
+            y,
+            v,
+            &self.lam,
+            batch.codes,
+            batch.factors,
+            &self.labels,
+            &self.outcome,
+            &self.slabs,
+            &self.h,
+            &self.dynamic,
+        ];
+        let sizes = [n, self.p, l, ld, base, first].map(|v| v as u32);
+        let mut words = sizes.to_vec();
+        words.extend([margin as f32, beta as f32].map(f32::to_bits));
+        let mut launch = self.launch(kernel, &buffers, &words, [groups, 1]);
+        let options = u32::from(gradient) * option::GRADIENT | u32::from(pushes) * option::PUSH;
+        launch.constants = vec![
+            (2, code),
+            (3, options),
+            (4, u32::from(relevance)),
+            (5, (self.p * l) as u32),
+            (6, if relevance { 4 * l as u32 } else { 1 }),
+        ];
+        all.push(launch);
+        if gradient {
+            let count = if relevance { 2 * self.p * l } else { self.p * l };
+            all.push(self.add_slabs(groups, count, add, &self.pulls));
+            if pushes {
+                all.extend(self.outer(batch.x, base, n, add));
+            }
+        }
         all
     }
 
@@ -1082,7 +1264,7 @@ impl<D: Driver> Pass<D> {
         (base, n): (usize, usize),
     ) -> Option<(Launch<D::Buffer>, &D::Buffer)> {
         let mut launch = self.project(tensors, x, base, n)?;
-        launch.constants.clear();
+        launch.constants.retain(|(id, _)| *id != 1);
         Some((launch, &self.y))
     }
 
@@ -1220,14 +1402,22 @@ impl<D: Driver> Pass<D> {
             all.push(self.launch("svq_contrast", &[&self.totals, &self.dynamic], &words, [1, 1]));
         }
         let what = if gradients.is_some() { Rows::Gradient } else { Rows::Loss };
+        let fused = self.fused_kernel();
         for (i, &(base, n)) in chunks.iter().enumerate() {
+            let losses = (&self.outcome, &self.outcome, &self.totals);
+            let losses = self.sums("sum.columns", losses, (n, 1, 0), i > 0, [0; 3]);
+            if let Some(kernel) = fused {
+                let wanted = (gradients.is_some(), learn);
+                all.extend(self.fused(kernel, tensors, batch, (base, n), wanted, i > 0));
+                all.push(losses);
+                continue;
+            }
             // A single chunk's keys are still there.
             if !(self.contrastive() && chunks.len() == 1) {
                 all.extend(self.forward(tensors, batch.x, base, n));
             }
             all.extend(self.rows(tensors, batch, (base, n), what, learn));
-            let buffers = (&self.outcome, &self.outcome, &self.totals);
-            all.push(self.sums("sum.columns", buffers, (n, 1, 0), i > 0, [0; 3]));
+            all.push(losses);
             if let Some((gradients, learn)) = gradients {
                 all.extend(self.backward(batch.x, base, n, gradients, learn, i > 0));
             }

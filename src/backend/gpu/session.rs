@@ -360,7 +360,7 @@ fn blends<B: Clone>(
         constants: Vec::new(),
         buffers: vec![t.buffer.clone(), f.buffer.clone(), numbers.clone()],
         words: vec![t.len() as u32],
-        groups: [t.len().div_ceil(64).clamp(1, 1024) as u32, 1],
+        groups: [t.len().div_ceil(64).clamp(1, 1024) as u32, 1, 1],
     };
     to.iter().zip(from).map(one).collect()
 }

@@ -115,7 +115,7 @@ impl<D: Driver> Slots<D> {
             constants: Vec::new(),
             buffers: buffers.iter().map(|b| (*b).clone()).collect(),
             words: words.to_vec(),
-            groups: [groups.clamp(1, most) as u32, 1],
+            groups: [groups.clamp(1, most) as u32, 1, 1],
         }
     }
 
@@ -252,7 +252,7 @@ pub(super) fn finite<B: Clone>(held: &[Held<B>], flags: &B, at: usize) -> Vec<La
         constants: Vec::new(),
         buffers: vec![h.buffer.clone(), flags.clone()],
         words: vec![h.len() as u32, (at + i) as u32],
-        groups: [1, 1],
+        groups: [1, 1, 1],
     };
     held.iter().enumerate().map(one).collect()
 }

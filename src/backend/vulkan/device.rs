@@ -1,6 +1,6 @@
 //! A Vulkan device as a [`Driver`].
 
-use super::super::gpu::{Driver, Launch, Limits};
+use super::super::gpu::{Driver, Kernels, Launch, Limits};
 use super::super::{DeviceInfo, DeviceKind, artefacts};
 use super::instance::{causes, compute_family, describe, explain, physical_devices};
 use crate::{Error, Result};
@@ -46,6 +46,7 @@ pub(in super::super) struct VulkanDriver {
     commands: Arc<StandardCommandBufferAllocator>,
     descriptors: Arc<StandardDescriptorSetAllocator>,
     pipelines: Mutex<HashMap<Key, Arc<ComputePipeline>>>,
+    kernels: Kernels,
 }
 
 /// Memory of a device, and whether the host sees it.
@@ -63,12 +64,12 @@ impl VulkanDriver {
     ///
     /// # Errors
     /// [`Error::Device`] when the loader, a driver or the device is missing, or the driver refuses.
-    pub fn open(index: usize) -> Result<Self> {
-        Self::start(index)
+    pub fn open(index: usize, kernels: Kernels) -> Result<Self> {
+        Self::start(index, kernels)
             .map_err(|reason| Error::Device { device: format!("vulkan:{index}"), reason })
     }
 
-    fn start(index: usize) -> Result<Self, String> {
+    fn start(index: usize, kernels: Kernels) -> Result<Self, String> {
         let (devices, problems) = physical_devices()?;
         let count = devices.len();
         let physical = devices.into_iter().nth(index).ok_or_else(|| {
@@ -103,6 +104,7 @@ impl VulkanDriver {
                 Default::default(),
             )),
             pipelines: Mutex::default(),
+            kernels,
             device,
             queue,
         })
@@ -255,10 +257,9 @@ impl VulkanDriver {
             })
             .and_then(|r| r.push_constants(layout.clone(), 0, words))
             .map_err(invalid)?;
-        let [x, y] = launch.groups;
         // SAFETY: the buffers are as long as the sizes pushed say (`gpu/pass.rs` makes both), the shader touches nothing beyond
         // them, and its barriers are reached by all invocations of a workgroup.
-        unsafe { recording.dispatch([x, y, 1]) }.map_err(invalid)?;
+        unsafe { recording.dispatch(launch.groups) }.map_err(invalid)?;
         Ok(())
     }
 
@@ -344,7 +345,13 @@ impl Driver for VulkanDriver {
             buffer_bytes: u64::from(limits.max_storage_buffer_range),
             // Kernels go on from group to group, so more are never needed.
             groups: x.min(y).min(65_535),
+            shared_bytes: limits.max_compute_shared_memory_size,
+            invocations: limits.max_compute_work_group_invocations,
         }
+    }
+
+    fn kernels(&self) -> Kernels {
+        self.kernels
     }
 
     fn words(&self, buffer: &Self::Buffer) -> usize {

@@ -11,10 +11,19 @@ pub use instance::validation_messages;
 #[cfg(feature = "vulkan")]
 pub(super) use instance::discover;
 
+/// Opens the device of this index with one form of the kernels.
+///
+/// # Errors
+/// [`Error::Device`](crate::Error::Device) when the loader, a driver or the device is missing, or the driver refuses.
+#[cfg(feature = "vulkan")]
+pub fn open_with(index: usize, kernels: super::Kernels) -> crate::Result<Box<dyn super::Backend>> {
+    Ok(Box::new(super::gpu::Gpu::new(device::VulkanDriver::open(index, kernels)?)))
+}
+
 /// Opens the device of this index.
 #[cfg(feature = "vulkan")]
 pub(super) fn open(index: usize) -> crate::Result<Box<dyn super::Backend>> {
-    Ok(Box::new(super::gpu::Gpu::new(device::VulkanDriver::open(index)?)))
+    open_with(index, super::Kernels::default())
 }
 
 /// Nothing can be opened without the feature.
