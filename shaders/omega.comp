@@ -82,7 +82,7 @@ layout(std430, binding = 3) readonly buffer Offsets { uint offsets[]; };
 layout(std430, binding = 4) readonly buffer Slopes { float slopes[]; };
 layout(std430, binding = 5) writeonly buffer H { float h[]; };
 
-float y_own[4][4];
+float y_own[8][8];
 
 #define R n
 #define C l

@@ -57,20 +57,36 @@ layout(push_constant) uniform Sizes {
     uint within;
 };
 
+// An invocation counts for eight prototypes at a time: a key is read once for all of them.
 void main() {
     uint i = gl_GlobalInvocationID.x;
     if (i >= n) {
         return;
     }
-    for (uint j = gl_WorkGroupID.y; j < p; j += gl_NumWorkGroups.y) {
-        float own = keys[j * stride + i];
-        uint rank = 0u;
+    for (uint j0 = gl_WorkGroupID.y * 8u; j0 < p; j0 += gl_NumWorkGroups.y * 8u) {
+        float own[8];
+        uint class_[8];
+        uint rank[8];
+        [[unroll]] for (uint e = 0u; e < 8u; e++) {
+            uint j = min(j0 + e, p - 1u);
+            own[e] = keys[j * stride + i];
+            // Without scopes all are of one.
+            class_[e] = within == 0u ? 0u : labels[j];
+            rank[e] = 0u;
+        }
         for (uint k = 0u; k < p; k++) {
             float other = keys[k * stride + i];
-            bool before = other < own || (other == own && k < j);
-            rank += before && (within == 0u || labels[k] == labels[j]) ? 1u : 0u;
+            uint other_class = within == 0u ? 0u : labels[k];
+            [[unroll]] for (uint e = 0u; e < 8u; e++) {
+                bool before = other < own[e] || (other == own[e] && k < j0 + e);
+                rank[e] += before && class_[e] == other_class ? 1u : 0u;
+            }
         }
-        ranks[j * stride + i] = rank;
+        [[unroll]] for (uint e = 0u; e < 8u; e++) {
+            if (j0 + e < p) {
+                ranks[(j0 + e) * stride + i] = rank[e];
+            }
+        }
     }
 }
 

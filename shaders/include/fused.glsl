@@ -2,19 +2,19 @@
 // and what the rows pull the prototypes with, without writing a matrix of rows and prototypes. The metric is the squared Euclidean
 // distance of rows or of their one projection, or with RELEVANCE the weighted one.
 //
-// A workgroup of 256 goes through tiles of 64 rows. Its sums lie in shared memory, CELLS = p l words of them beside one tile of
-// distances (16,640 bytes; the staging of the products lies in the same words). In the pull an invocation owns a column of
-// features and every fourth prototype: nobody else writes its sums, and they are added in the order of the rows.
+// A workgroup of 64 goes through tiles of 64 rows, an invocation with 8 x 8 distances in registers. Its sums lie in shared memory,
+// CELLS = p l words of them beside one tile of distances (16,640 bytes; the staging of the products lies in the same words). In the
+// pull an invocation owns a column of features: nobody else writes its sums, and they are added in the order of the rows.
 
 #include "lvq.glsl"
 
-layout(local_size_x = 256) in;
+layout(local_size_x = 64) in;
 
 layout(constant_id = 2) const uint TRANSFER = 0;
 layout(constant_id = 3) const uint OPTIONS = 0;
 layout(constant_id = 4) const uint RELEVANCE = 0;
 layout(constant_id = 5) const uint CELLS = 64;
-// 4 l with RELEVANCE, else 1.
+// l with RELEVANCE, else 1.
 layout(constant_id = 6) const uint SQUARES = 1;
 
 layout(std430, binding = 0) readonly buffer Y { float y[]; };
@@ -53,7 +53,7 @@ layout(push_constant) uniform Sizes {
 // DEPTH rows of 64 of the data, then of the prototypes; or 64 distances of each of 64 rows.
 shared float tile[64u * 65u];
 shared float pulls[CELLS];
-// sum g e^2 of each feature, over a quarter of the rows each.
+// sum g e^2 of each feature.
 shared float squares[SQUARES];
 shared uint plus_[ROWS];
 shared uint minus_[ROWS];

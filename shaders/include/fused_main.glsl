@@ -1,34 +1,32 @@
 void main() {
     uint t = gl_LocalInvocationIndex;
-    uint tx = t % 16u;
-    uint ty = t / 16u;
+    uint tx = t % 8u;
+    uint ty = t / 8u;
     bool gradient = (OPTIONS & GRADIENT) != 0u;
-    for (uint e = t; e < p * l; e += 256u) {
+    for (uint e = t; e < p * l; e += ROWS) {
         pulls[e] = 0.0f;
     }
     if (RELEVANCE != 0u) {
-        for (uint e = t; e < 4u * l; e += 256u) {
+        for (uint e = t; e < l; e += ROWS) {
             squares[e] = 0.0f;
         }
     }
     for (uint r0 = gl_WorkGroupID.x * ROWS; r0 < n; r0 += gl_NumWorkGroups.x * ROWS) {
-        // The row of the first 64 invocations.
         uint i = r0 + t;
-        bool mine = t < ROWS && i < n;
-        uint class_ = mine ? codes[base + i] : NONE;
+        uint class_ = i < n ? codes[base + i] : NONE;
         uint plus = NONE;
         uint minus = NONE;
-        float d_plus = 0.0f;
-        float d_minus = 0.0f;
-        for (uint j0 = 0u; j0 < p; j0 += 64u) {
-            float d[4][4];
-            for (uint e = 0u; e < 4u; e++) {
-                for (uint f = 0u; f < 4u; f++) {
+        float d_plus = LARGEST;
+        float d_minus = LARGEST;
+        for (uint j0 = 0u; j0 < p; j0 += ROWS) {
+            float d[8][8];
+            [[unroll]] for (uint e = 0u; e < 8u; e++) {
+                [[unroll]] for (uint f = 0u; f < 8u; f++) {
                     d[e][f] = 0.0f;
                 }
             }
             for (uint q0 = 0u; q0 < l; q0 += DEPTH) {
-                for (uint e = t; e < DEPTH * 64u; e += 256u) {
+                for (uint e = t; e < DEPTH * ROWS; e += ROWS) {
                     uint q = e % DEPTH;
                     uint r = e / DEPTH;
                     bool inside = q0 + q < l;
@@ -38,14 +36,14 @@ void main() {
                 barrier();
                 for (uint q = 0u; q < DEPTH; q++) {
                     float weight = RELEVANCE != 0u ? own[min(q0 + q, l - 1u)] : 1.0f;
-                    float a[4];
-                    float b[4];
-                    for (uint e = 0u; e < 4u; e++) {
-                        a[e] = tile[q * WIDTH + tx + 16u * e];
-                        b[e] = tile[BS + q * WIDTH + ty + 16u * e];
+                    float a[8];
+                    float b[8];
+                    [[unroll]] for (uint e = 0u; e < 8u; e++) {
+                        a[e] = tile[q * WIDTH + tx + 8u * e];
+                        b[e] = tile[BS + q * WIDTH + ty + 8u * e];
                     }
-                    for (uint e = 0u; e < 4u; e++) {
-                        for (uint f = 0u; f < 4u; f++) {
+                    [[unroll]] for (uint e = 0u; e < 8u; e++) {
+                        [[unroll]] for (uint f = 0u; f < 8u; f++) {
                             float s = a[e] - b[f];
                             d[e][f] += RELEVANCE != 0u ? weight * s * s : s * s;
                         }
@@ -53,74 +51,63 @@ void main() {
                 }
                 barrier();
             }
-            for (uint e = 0u; e < 4u; e++) {
-                for (uint f = 0u; f < 4u; f++) {
-                    tile[(ty + 16u * f) * WIDTH + tx + 16u * e] = d[e][f];
+            [[unroll]] for (uint e = 0u; e < 8u; e++) {
+                [[unroll]] for (uint f = 0u; f < 8u; f++) {
+                    tile[(ty + 8u * f) * WIDTH + tx + 8u * e] = d[e][f];
                 }
             }
             barrier();
-            if (mine) {
-                for (uint j = 0u; j < 64u && j0 + j < p; j++) {
-                    float k = tile[j * WIDTH + t];
-                    if (labels[j0 + j] == class_) {
-                        if (plus == NONE || k < d_plus) {
-                            plus = j0 + j;
-                            d_plus = k;
-                        }
-                    } else if (minus == NONE || k < d_minus) {
-                        minus = j0 + j;
-                        d_minus = k;
-                    }
-                }
+            for (uint j = j0; j < min(j0 + ROWS, p); j++) {
+                float k = tile[(j - j0) * WIDTH + t];
+                bool own_ = labels[j] == class_;
+                bool first_plus = own_ && (plus == NONE || k < d_plus);
+                bool first_minus = !own_ && (minus == NONE || k < d_minus);
+                plus = first_plus ? j : plus;
+                d_plus = first_plus ? k : d_plus;
+                minus = first_minus ? j : minus;
+                d_minus = first_minus ? k : d_minus;
             }
             barrier();
         }
-        if (t < ROWS) {
-            float ga = 0.0f;
-            float gb = 0.0f;
-            float f = 0.0f;
-            if (mine) {
-                float loss;
-                pair(plus != NONE, d_plus, minus != NONE, d_minus, EPS, loss, ga, gb);
-                f = factors[base + i];
-                outcome[i] = f == 0.0f ? 0.0f : loss * f;
-            }
-            f *= dynamic[0];
-            plus_[t] = plus;
-            minus_[t] = minus;
-            g_plus[t] = plus == NONE || f == 0.0f ? 0.0f : ga * f;
-            g_minus[t] = minus == NONE || f == 0.0f ? 0.0f : gb * f;
+        float ga = 0.0f;
+        float gb = 0.0f;
+        float f = 0.0f;
+        if (i < n) {
+            float loss;
+            pair(plus != NONE, d_plus, minus != NONE, d_minus, EPS, loss, ga, gb);
+            f = factors[base + i];
+            outcome[i] = f == 0.0f ? 0.0f : loss * f;
         }
+        f *= dynamic[0];
+        // A side without a prototype pulls prototype 0 with nothing.
+        plus_[t] = plus == NONE ? 0u : plus * l;
+        minus_[t] = minus == NONE ? 0u : minus * l;
+        g_plus[t] = plus == NONE || f == 0.0f ? 0.0f : ga * f;
+        g_minus[t] = minus == NONE || f == 0.0f ? 0.0f : gb * f;
         barrier();
         if (gradient) {
-            uint quarter = t / 64u;
             uint count = min(ROWS, n - r0);
-            for (uint a = t % 64u; a < l; a += 64u) {
+            for (uint a = t; a < l; a += ROWS) {
+                float all = 0.0f;
                 for (uint r = 0u; r < count; r++) {
                     float x = y[(y_base + r0 + r) * ld + a];
-                    uint j = plus_[r];
-                    uint k = minus_[r];
-                    bool has_plus = j != NONE;
-                    bool has_minus = k != NONE;
-                    float to_plus = has_plus ? g_plus[r] * (x - v[j * l + a]) : 0.0f;
-                    float to_minus = has_minus ? g_minus[r] * (x - v[k * l + a]) : 0.0f;
-                    if (has_plus && j % 4u == quarter) {
-                        pulls[j * l + a] += to_plus;
+                    uint j = plus_[r] + a;
+                    uint k = minus_[r] + a;
+                    float e_plus = x - v[j];
+                    float e_minus = x - v[k];
+                    float to_plus = g_plus[r] * e_plus;
+                    float to_minus = g_minus[r] * e_minus;
+                    pulls[j] += to_plus;
+                    pulls[k] += to_minus;
+                    if (RELEVANCE != 0u) {
+                        all += to_plus * e_plus + to_minus * e_minus;
                     }
-                    if (has_minus && k % 4u == quarter) {
-                        pulls[k * l + a] += to_minus;
+                    if ((OPTIONS & PUSH) != 0u) {
+                        h[(r0 + r) * l + a] = to_plus + to_minus;
                     }
-                    if (r % 4u == quarter) {
-                        if (RELEVANCE != 0u) {
-                            // e^2 g of both: to_plus holds g e.
-                            float both = has_plus ? to_plus * (x - v[j * l + a]) : 0.0f;
-                            both += has_minus ? to_minus * (x - v[k * l + a]) : 0.0f;
-                            squares[quarter * l + a] += both;
-                        }
-                        if ((OPTIONS & PUSH) != 0u) {
-                            h[(r0 + r) * l + a] = to_plus + to_minus;
-                        }
-                    }
+                }
+                if (RELEVANCE != 0u) {
+                    squares[a] += all;
                 }
             }
         }
@@ -129,14 +116,10 @@ void main() {
     if (gradient) {
         uint cells = p * l;
         uint at = gl_WorkGroupID.x * (RELEVANCE != 0u ? 2u : 1u) * cells;
-        for (uint e = t; e < cells; e += 256u) {
+        for (uint e = t; e < cells; e += ROWS) {
             sums[at + e] = pulls[e] * (RELEVANCE != 0u ? own[e % l] : 1.0f);
             if (RELEVANCE != 0u) {
-                float all = 0.0f;
-                for (uint q = 0u; q < 4u && e < l; q++) {
-                    all += squares[q * l + e];
-                }
-                sums[at + cells + e] = all;
+                sums[at + cells + e] = e < l ? squares[e] : 0.0f;
             }
         }
     }

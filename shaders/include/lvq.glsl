@@ -6,6 +6,8 @@
 #ifndef LVQ_GLSL
 #define LVQ_GLSL
 
+#extension GL_EXT_control_flow_attributes : require
+
 #define FN
 #define OUT(type) out type
 

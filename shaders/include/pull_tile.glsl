@@ -3,9 +3,9 @@
 
 layout(std430, binding = 8) writeonly buffer Sums { float sums_[]; };
 
-float v_own[4][4];
+float v_own[8][8];
 #ifdef SQUARES
-float squares[4][4];
+float squares[8][8];
 #endif
 
 #define R p

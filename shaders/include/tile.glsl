@@ -1,8 +1,7 @@
 // Tiles of a product-like sum, result(r, c) = sum_q step(a(q, r), b(q, c)): the tuned form of forward, pull, push, project and outer.
 //
-// A workgroup computes TILE x TILE results; each of its SIDE x SIDE invocations holds EACH x EACH sums in registers, and DEPTH terms at a
-// time are staged through shared memory (2 DEPTH (TILE + 1) words: 8,320 bytes for SIDE = 16, under the 16,384 that every device has).
-// SIDE is a constant of the pipeline: a device need not allow more than 128 invocations, so it is 16 where 256 are allowed, else 8.
+// A workgroup of 64 computes 64 x 64 results; each of its 8 x 8 invocations holds 8 x 8 sums in registers, and DEPTH terms at a time are
+// staged through shared memory (8,320 bytes, under the 16,384 that every device has).
 //
 // The text that includes this defines
 //   R, C                numbers of results along r and c
@@ -13,10 +12,10 @@
 //   START(e, f, r, c)   what is read before the terms, if anything
 //   RESULT(r, c, sum, e, f)
 
-layout(local_size_x_id = 6, local_size_y_id = 6) in;
-layout(constant_id = 6) const uint SIDE = 16;
+layout(local_size_x = 8, local_size_y = 8) in;
 
-const uint EACH = 4;
+const uint SIDE = 8;
+const uint EACH = 8;
 const uint TILE = SIDE * EACH;
 const uint DEPTH = 16;
 
@@ -62,8 +61,8 @@ void main() {
     for (uint r0 = gl_WorkGroupID.x * TILE; r0 < rows; r0 += gl_NumWorkGroups.x * TILE) {
         for (uint c0 = gl_WorkGroupID.y * TILE; c0 < columns; c0 += gl_NumWorkGroups.y * TILE) {
             float sums[EACH][EACH];
-            for (uint e = 0u; e < EACH; e++) {
-                for (uint f = 0u; f < EACH; f++) {
+            [[unroll]] for (uint e = 0u; e < EACH; e++) {
+                [[unroll]] for (uint f = 0u; f < EACH; f++) {
                     sums[e][f] = 0.0f;
 #ifdef START
                     uint r = min(r0 + x + SIDE * e, rows - 1u);
@@ -79,20 +78,20 @@ void main() {
                 for (uint q = 0u; q < DEPTH; q++) {
                     float a[EACH];
                     float b[EACH];
-                    for (uint e = 0u; e < EACH; e++) {
+                    [[unroll]] for (uint e = 0u; e < EACH; e++) {
                         a[e] = as[q * (TILE + 1) + x + SIDE * e];
                         b[e] = bs[q * (TILE + 1) + y_ + SIDE * e];
                     }
-                    for (uint e = 0u; e < EACH; e++) {
-                        for (uint f = 0u; f < EACH; f++) {
+                    [[unroll]] for (uint e = 0u; e < EACH; e++) {
+                        [[unroll]] for (uint f = 0u; f < EACH; f++) {
                             STEP(sums[e][f], a[e], b[f], q0 + q, e, f);
                         }
                     }
                 }
                 barrier();
             }
-            for (uint e = 0u; e < EACH; e++) {
-                for (uint f = 0u; f < EACH; f++) {
+            [[unroll]] for (uint e = 0u; e < EACH; e++) {
+                [[unroll]] for (uint f = 0u; f < EACH; f++) {
                     uint r = r0 + x + SIDE * e;
                     uint c = c0 + y_ + SIDE * f;
                     if (r < rows && c < columns) {

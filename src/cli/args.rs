@@ -328,6 +328,9 @@ pub struct Bench {
     pub set: Vec<String>,
     #[command(flatten)]
     pub place: Where,
+    /// Kernels of a GPU: tuned, or naive, the form that they are tested against
+    #[arg(long, default_value = "tuned", value_parser = ["tuned", "naive"])]
+    pub kernels: String,
     /// f32, f64, bf16 or f16
     #[arg(long, default_value = "f32")]
     pub precision: String,

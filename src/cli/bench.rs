@@ -4,7 +4,7 @@ use super::Done;
 use super::args::Bench;
 use super::input::{assignment, device, set};
 use super::output::{json, table};
-use crate::backend::{Problem, Rows, Samples};
+use crate::backend::{Backend, DeviceRequest, Problem, Rows, Samples};
 use crate::data::made::gaussian_blobs;
 use crate::error::{Error, Result};
 use crate::model::parameter::from_text;
@@ -17,6 +17,17 @@ use crate::train::Training;
 use rayon::prelude::*;
 use serde_json::json;
 use std::time::Instant;
+
+/// A GPU with the naive form of its kernels.
+fn naive(args: &Bench) -> Result<Box<dyn Backend>> {
+    match args.place.device.as_deref().unwrap_or("auto").parse()? {
+        #[cfg(feature = "vulkan")]
+        DeviceRequest::Vulkan(index) => {
+            crate::backend::vulkan::open_with(index, crate::backend::Kernels::Naive)
+        }
+        other => Err(Error::parameter("--kernels", format!("{other} has one form of its kernels"))),
+    }
+}
 
 pub fn run(args: Bench) -> Result<Done> {
     for (name, value) in [
@@ -45,7 +56,7 @@ pub fn run(args: Bench) -> Result<Done> {
     };
     model = model.set(key, count)?;
     training.check()?;
-    let backend = device(&args.place)?;
+    let backend = if args.kernels == "naive" { naive(&args)? } else { device(&args.place)? };
     let data = gaussian_blobs(args.rows, args.features, args.classes, training.random_seed)?;
     let labels = data.labels.as_ref().ok_or_else(|| Error::data("made data has labels"))?;
     let centre = model.centre(&data.features);

@@ -62,8 +62,6 @@ pub(super) struct Limits {
     pub groups: u32,
     /// Bytes that a workgroup shares.
     pub shared_bytes: u32,
-    /// Invocations of a workgroup.
-    pub invocations: u32,
 }
 
 /// A device with memory and kernels. Launches run in the order in which they are given; each sees what those before it wrote.

@@ -182,14 +182,16 @@ pub(super) struct Owned {
     pub precision: Precision,
 }
 
+/// Results along a side of a tile; as in `shaders/include/tile.glsl`.
+const TILE: usize = 64;
 /// Rows that a workgroup of a fused step takes at a time, and workgroups at most.
 const FUSED_ROWS: usize = 64;
 const FUSED_GROUPS: usize = 256;
 
-/// Whether a fused step's sums fit what a workgroup shares: `cells` of prototypes, and four for each of `l` features.
+/// Whether a fused step's sums fit what a workgroup shares: `cells` of prototypes, and one for each of `l` features.
 fn fits_fused(limits: &Limits, cells: usize, l: usize) -> bool {
-    let words = 64 * 65 + cells + 4 * l + 4 * FUSED_ROWS;
-    limits.invocations >= 256 && 4 * words as u64 <= u64::from(limits.shared_bytes)
+    let words = 64 * 65 + cells + l + 4 * FUSED_ROWS;
+    4 * words as u64 <= u64::from(limits.shared_bytes)
 }
 
 /// Slabs of at most so many rows make a backward product parallel.
@@ -445,12 +447,6 @@ impl<D: Driver> Pass<D> {
         }
     }
 
-    /// Invocations along a side of a tile, and results along it.
-    fn tile(&self) -> (u32, usize) {
-        let side = if self.driver.limits().invocations >= 256 { 16 } else { 8 };
-        (side, 4 * side as usize)
-    }
-
     /// A launch in tiles of `rows x columns` results, over `slabs` of terms.
     fn tiles(
         &self,
@@ -459,10 +455,8 @@ impl<D: Driver> Pass<D> {
         words: &[u32],
         [rows, columns, slabs]: [usize; 3],
     ) -> Launch<D::Buffer> {
-        let (side, tile) = self.tile();
-        let mut launch =
-            self.launch(kernel, buffers, words, [rows.div_ceil(tile), columns.div_ceil(tile)]);
-        launch.constants.push((6, side));
+        let groups = [rows.div_ceil(TILE), columns.div_ceil(TILE)];
+        let mut launch = self.launch(kernel, buffers, words, groups);
         launch.groups[2] = slabs as u32;
         launch
     }
@@ -476,8 +470,7 @@ impl<D: Driver> Pass<D> {
         if !tiled {
             return slabs(n, rows * columns);
         }
-        let tile = self.tile().1;
-        let wanted = (256 / (rows.div_ceil(tile) * columns.div_ceil(tile))).clamp(1, 64);
+        let wanted = (256 / (rows.div_ceil(TILE) * columns.div_ceil(TILE))).clamp(1, 64);
         let rows = n.div_ceil(wanted).max(128);
         Slabs { rows, count: n.div_ceil(rows) }
     }
@@ -679,7 +672,8 @@ impl<D: Driver> Pass<D> {
             };
             let words = [n, self.p, self.chunk, usize::from(within)].map(|v| v as u32);
             let buffers = [&self.keys, &self.labels, &self.ranks];
-            all.push(self.launch("ranks.count", &buffers, &words, [n.div_ceil(64), self.p]));
+            let groups = [n.div_ceil(64), self.p.div_ceil(8)];
+            all.push(self.launch("ranks.count", &buffers, &words, groups));
         }
         let row = self.row_launch(tensors, batch, base, n, what, learn);
         let along = |kernel: &'static str, count: usize| {
@@ -1111,7 +1105,7 @@ impl<D: Driver> Pass<D> {
             (3, options),
             (4, u32::from(relevance)),
             (5, (self.p * l) as u32),
-            (6, if relevance { 4 * l as u32 } else { 1 }),
+            (6, if relevance { l as u32 } else { 1 }),
         ];
         all.push(launch);
         if gradient {

@@ -346,7 +346,6 @@ impl Driver for VulkanDriver {
             // Kernels go on from group to group, so more are never needed.
             groups: x.min(y).min(65_535),
             shared_bytes: limits.max_compute_shared_memory_size,
-            invocations: limits.max_compute_work_group_invocations,
         }
     }
 
