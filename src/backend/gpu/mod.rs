@@ -14,6 +14,7 @@
 //! finish     gradients from the sums                                                                   once
 //! ```
 
+mod optimizer;
 mod pass;
 mod predictor;
 mod session;

@@ -1,6 +1,7 @@
 //! A training problem on a GPU.
 
 use super::Driver;
+use super::optimizer::DeviceOptimizer;
 use super::pass::{Batch, Held, Learn, Pass, Rows as What, dynamic, hold};
 use crate::backend::{Problem, Question, Rows, Samples, Session, Set, Slot};
 use crate::error::Result;
@@ -33,7 +34,11 @@ pub(super) struct GpuSession<'a, D: Driver> {
     slots: [Vec<Held<D::Buffer>>; Slot::COUNT],
     gradient: Vec<Held<D::Buffer>>,
     accumulated: Option<Tensors<f32>>,
-    optimizer: Option<Optimizer<f32>>,
+    optimizer: Option<DeviceOptimizer<D>>,
+    /// The optimizer's launches.
+    update: Option<D::Recorded>,
+    /// The optimizer that searches along a line, on the host.
+    search: Option<Optimizer<f32>>,
     /// Rows of a batch: features, numbers, classes, factors.
     batch: Option<[D::Buffer; 4]>,
 }
@@ -69,13 +74,23 @@ impl<'a, D: Driver> GpuSession<'a, D> {
                 .cloned()
                 .collect(),
         };
-        let optimizer = (problem.optimizer)
-            .map(|(spec, lr)| Optimizer::new(spec, lr, &single(&only(problem.train))));
+        let trained = only(problem.train);
+        let (mut optimizer, mut search) = (None, None);
+        if let Some((spec, lr)) = problem.optimizer {
+            let blocks: Vec<_> =
+                trained.list.iter().map(|t| (t.name.clone(), t.shape.clone())).collect();
+            optimizer = DeviceOptimizer::new(driver.clone(), spec, lr, &blocks)?;
+            search = optimizer.is_none().then(|| Optimizer::new(spec, lr, &single(&trained)));
+        }
         let mut slots = Vec::with_capacity(Slot::COUNT);
         for _ in 0..Slot::COUNT {
             slots.push(hold(&*driver, problem.tensors)?);
         }
         let gradient = hold(&*driver, &only(problem.learn).zeros_like())?;
+        let update = optimizer
+            .as_ref()
+            .map(|o| driver.record(&o.launches(&slots[Slot::Current as usize], &gradient)))
+            .transpose()?;
         let weights = problem.row_weights.as_deref();
         let training = Data::load(&*driver, &pass, problem.training, weights)?;
         let validation = match problem.validation {
@@ -94,6 +109,8 @@ impl<'a, D: Driver> GpuSession<'a, D> {
             gradient,
             accumulated: None,
             optimizer,
+            update,
+            search,
             batch: None,
         })
     }
@@ -363,45 +380,46 @@ impl<D: Driver> Session for GpuSession<'_, D> {
         rows: Rows<'_>,
         loss: f64,
     ) -> Result<()> {
-        let Some(mut optimizer) = self.optimizer.take() else { return Ok(()) };
         let n = rows.indices.map_or(self.data(rows.set).n, <[u32]>::len);
+        if let (Some(optimizer), Some(update)) = (&mut self.optimizer, &self.update) {
+            optimizer.step(rate, multiplier, n)?;
+            self.driver.run(update)?;
+            self.constrain(Slot::Current);
+            return Ok(());
+        }
+        let Some(mut search) = self.search.take() else { return Ok(()) };
         let only = |all: Tensors<f32>, names: &[String]| Tensors {
             list: all.list.into_iter().filter(|t| names.contains(&t.name)).collect(),
         };
         let mut current = self.read_all(&self.slots[Slot::Current as usize])?;
         let gradient = only(self.read_all(&self.gradient)?, &self.train);
-        let result = if optimizer.needs_objective() {
-            let before = current.clone();
-            let train = self.train.clone();
-            let done =
-                optimizer.line_search_update(&mut current, loss, &gradient, rate, &mut |trial| {
-                    self.write_all(&self.slots[Slot::Current as usize], trial)?;
-                    let loss = self.pass(Slot::Current, rows, 1.0, true)?;
-                    Ok((loss, only(self.read_all(&self.gradient)?, &train)))
-                });
-            if done.is_err() {
-                self.write_all(&self.slots[Slot::Current as usize], &before)?;
-            }
-            self.write_all(&self.gradient, &gradient)?;
-            done
-        } else {
-            optimizer.update(&mut current, &gradient, rate, multiplier, n);
-            Ok(())
-        };
-        self.write_all(&self.slots[Slot::Current as usize], &current)?;
-        self.optimizer = Some(optimizer);
+        let before = current.clone();
+        let train = self.train.clone();
+        let done = search.line_search_update(&mut current, loss, &gradient, rate, &mut |trial| {
+            self.write_all(&self.slots[Slot::Current as usize], trial)?;
+            let loss = self.pass(Slot::Current, rows, 1.0, true)?;
+            Ok((loss, only(self.read_all(&self.gradient)?, &train)))
+        });
+        let end = if done.is_ok() { &current } else { &before };
+        self.write_all(&self.slots[Slot::Current as usize], end)?;
+        self.write_all(&self.gradient, &gradient)?;
+        self.search = Some(search);
         self.constrain(Slot::Current);
-        result
+        done
     }
 
     fn optimizer_state(&self) -> Tensors<f64> {
-        self.optimizer.as_ref().map(Optimizer::state).unwrap_or_default()
+        match (&self.optimizer, &self.search) {
+            (Some(optimizer), _) => optimizer.state().expect("the device answers"),
+            (None, search) => search.as_ref().map(Optimizer::state).unwrap_or_default(),
+        }
     }
 
     fn restore_optimizer(&mut self, state: &Tensors<f64>) -> Result<()> {
-        match &mut self.optimizer {
-            Some(optimizer) => optimizer.restore(state),
-            None => Ok(()),
+        match (&mut self.optimizer, &mut self.search) {
+            (Some(optimizer), _) => optimizer.restore(state),
+            (None, Some(search)) => search.restore(state),
+            (None, None) => Ok(()),
         }
     }
 

@@ -18,6 +18,7 @@ mod hypergradient;
 mod layerwise;
 mod lbfgs;
 pub(crate) mod options;
+mod plan;
 pub mod prox;
 mod radam;
 mod rmsprop;
@@ -35,7 +36,8 @@ use crate::parts::tensor::{Tensor, Tensors};
 pub use lbfgs::Objective;
 use lbfgs::{Lbfgs, LbfgsOptions};
 use options::Options;
-use rule::{Rule, Slots, Step};
+pub(crate) use plan::Plan;
+pub(crate) use rule::{Rule, Slots, Step};
 use serde::{Deserialize, Serialize};
 use serde_json::{Map, Value};
 use std::sync::Arc;
@@ -159,9 +161,11 @@ impl OptimizerSpec {
 
 /// A block's name and state.
 #[derive(Clone, Debug)]
-struct Block<T> {
-    name: String,
-    slots: Slots<T>,
+pub(crate) struct Block<T> {
+    /// The name.
+    pub name: String,
+    /// The state.
+    pub slots: Slots<T>,
 }
 
 #[derive(Clone, Debug)]
@@ -276,6 +280,31 @@ impl<T: Real> Optimizer<T> {
         match &self.state {
             State::Blockwise { rule, .. } => rule.row_clip(),
             State::LineSearch(_) => None,
+        }
+    }
+
+    /// The rule, of an optimizer that treats every block by itself.
+    pub(crate) fn rule(&self) -> Option<&Arc<dyn Rule<T>>> {
+        match &self.state {
+            State::Blockwise { rule, .. } => Some(rule),
+            State::LineSearch(_) => None,
+        }
+    }
+
+    /// The blocks of such an optimizer.
+    pub(crate) fn blocks(&self) -> &[Block<T>] {
+        match &self.state {
+            State::Blockwise { blocks, .. } => blocks,
+            State::LineSearch(_) => &[],
+        }
+    }
+
+    /// The blocks, whose state is about to be filled in, after `t` updates.
+    pub(crate) fn resume(&mut self, t: u64) -> &mut [Block<T>] {
+        self.t = t;
+        match &mut self.state {
+            State::Blockwise { blocks, .. } => blocks,
+            State::LineSearch(_) => &mut [],
         }
     }
 
