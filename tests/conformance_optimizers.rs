@@ -93,6 +93,7 @@ fn specs() -> Vec<OptimizerSpec> {
         ),
         ("hypergradient_descent", json!({"hyper_lr": 1e-2, "max_lr": 0.02})),
         ("riemannian_nesterov", json!({"momentum": 0.5})),
+        ("lbfgs", json!({"memory": 2})),
     ];
     all.extend(more.iter().map(|(name, options)| spec(name, options)));
     all
@@ -406,6 +407,95 @@ fn tiny_gradients_have_a_norm() {
     }
 }
 
+/// A model whose parameters L-BFGS moves; with `d` large they are more than one workgroup sums.
+fn searched(d: usize) -> Stage {
+    let model = Model::new("lgmlvq").unwrap();
+    let (data, given) = problem(&model, 67, d, 3, 2);
+    let composition = model.compose(Sizes { n: 67, d, p: 6, classes: 3 }).unwrap();
+    let tensors = single(&given.tensors);
+    let train = vec!["prototypes".to_string(), "omegas".to_string()];
+    Stage { data, composition, labels: vec![0, 0, 1, 1, 2, 2], tensors, train }
+}
+
+/// Updates along a line, each from the gradient where the parameters are.
+fn searches(session: &mut dyn Session, steps: u64) -> Vec<Tensors<f64>> {
+    (0..steps)
+        .map(|_| {
+            let loss = session.gradient(Rows::TRAINING, 1.0).unwrap();
+            let before = session.read_gradient();
+            session.update(1.0, &|_| 1.0, Rows::TRAINING, loss).unwrap();
+            assert_eq!(session.read_gradient(), before, "the gradient is that of the update");
+            session.read(Slot::Current)
+        })
+        .collect()
+}
+
+#[test]
+fn lbfgs_searches_and_goes_on_on_another_device() {
+    let cpu = Cpu::default();
+    for (device, backend) in present() {
+        for (d, memory) in [(5, 10), (5, 2), (450, 3)] {
+            let stage = searched(d);
+            let spec = spec("lbfgs", &json!({"memory": memory}));
+            let whole = stage.with(&cpu, Precision::F32, &spec, |s| searches(s, 9));
+            let exact = stage.with(&cpu, Precision::F64, &spec, |s| searches(s, 9));
+            let mine = stage.with(&*backend, Precision::F32, &spec, |s| searches(s, 9));
+            let mut ends = vec![("all", mine[8].clone())];
+            let ways: [(&str, &dyn Backend, &dyn Backend); 3] = [
+                ("there", &cpu, &*backend),
+                ("back", &*backend, &cpu),
+                ("again", &*backend, &*backend),
+            ];
+            for (way, from, to) in ways {
+                let (tensors, state) = stage.with(from, Precision::F32, &spec, |s| {
+                    searches(s, 5);
+                    (s.read(Slot::Current), s.optimizer_state())
+                });
+                let end = stage.with(to, Precision::F32, &spec, |s| {
+                    s.write(Slot::Current, &tensors);
+                    s.restore_optimizer(&state).unwrap();
+                    assert_eq!(s.optimizer_state(), state);
+                    searches(s, 4).pop().unwrap()
+                });
+                if way == "again" {
+                    assert_eq!(end, mine[8], "{device}: bit by bit");
+                }
+                ends.push((way, end));
+            }
+            for (way, end) in ends {
+                for (precision, expected) in [("F32", &whole[8]), ("F64", &exact[8])] {
+                    let (error, which) = distance(&end, expected, &stage.tensors);
+                    println!(
+                        "{device} d {d} memory {memory} {way}: {precision} {error:.1e} ({which})"
+                    );
+                    assert!(error < TOLERANCE, "{device} {way} {precision}: {error:e} ({which})");
+                }
+            }
+        }
+    }
+    silent();
+}
+
+#[test]
+fn lbfgs_refuses_a_foreign_state_and_stays_as_it_was() {
+    let stage = searched(5);
+    for (_, backend) in present() {
+        let spec = spec("lbfgs", &json!({"memory": 3}));
+        stage.with(&*backend, Precision::F32, &spec, |s| {
+            searches(s, 4);
+            let good = s.optimizer_state();
+            let mut broken = vec![good.clone(); 3];
+            broken[0].list.retain(|t| t.name != "t");
+            broken[1].insert(Tensor::new("lbfgs/x/prototypes", &[2], vec![0.0; 2]));
+            broken[2].insert(Tensor::new("lbfgs/s/prototypes", &[4, 6, 5], vec![0.0; 120]));
+            for broken in &broken {
+                s.restore_optimizer(broken).unwrap_err();
+                assert_eq!(s.optimizer_state(), good);
+            }
+        });
+    }
+}
+
 /// Training as a whole: gradient, update and constraints, step after step.
 #[test]
 fn training_with_every_optimizer() {
@@ -436,7 +526,9 @@ fn training_with_every_optimizer() {
                     let expected = run(&Cpu::default(), precision);
                     let (error, which) = distance(&got, &expected, &given.tensors);
                     report += &format!(" {precision:?} {error:.1e} ({which})");
-                    off |= error > TOLERANCE;
+                    // A direction of L-BFGS is the gradient's rounding times the inverse Hessian: near the minimum the CPU's own
+                    // two precisions are as far apart.
+                    off |= error > if spec.name() == "lbfgs" { 1e-4 } else { TOLERANCE };
                 }
                 println!("{report}");
                 if off {

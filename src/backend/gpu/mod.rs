@@ -14,6 +14,7 @@
 //! finish     gradients from the sums                                                                   once
 //! ```
 
+mod lbfgs;
 mod optimizer;
 mod pass;
 mod predictor;

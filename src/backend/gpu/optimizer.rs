@@ -12,7 +12,7 @@ use super::pass::Held;
 use super::{Driver, Launch};
 use crate::error::Result;
 use crate::parts::optimizer::{Optimizer, OptimizerSpec, Plan, Rule, Slots, Step};
-use crate::parts::tensor::{Tensor, Tensors};
+use crate::parts::tensor::Tensors;
 use std::sync::Arc;
 
 /// Buffers of a kernel of a rule: parameters, gradient, numbers, noise, what is small, and up to four tensors of the state.
@@ -47,7 +47,7 @@ pub(super) struct DeviceOptimizer<D: Driver> {
 }
 
 impl<D: Driver> DeviceOptimizer<D> {
-    /// The optimizer before its first update, with state for exactly the blocks given; none for one that searches along a line.
+    /// The optimizer before its first update, with state for exactly the blocks in `shapes`; none for one that searches along a line.
     ///
     /// # Errors
     /// The device has no memory left.
@@ -55,18 +55,13 @@ impl<D: Driver> DeviceOptimizer<D> {
         driver: Arc<D>,
         spec: &OptimizerSpec,
         lr: f64,
-        blocks: &[(String, Vec<usize>)],
+        shapes: Tensors<f32>,
     ) -> Result<Option<Self>> {
-        let zero = |(name, shape): &(String, Vec<usize>)| {
-            Tensor::new(name.clone(), shape, vec![0.0f32; shape.iter().product()])
-        };
-        let shapes = Tensors { list: blocks.iter().map(zero).collect() };
         let start = Optimizer::new(spec, lr, &shapes);
         let Some(rule) = start.rule().cloned() else { return Ok(None) };
         let first = Step { t: 1, h: lr, ratio: 1.0, rows: 1, noise: None };
-        let each = rule.numbers(&first).len();
-        let mut words = each * blocks.len();
-        let mut made = Vec::with_capacity(blocks.len());
+        let mut words = rule.numbers(&first).len() * shapes.list.len();
+        let mut made = Vec::with_capacity(shapes.list.len());
         for block in start.blocks() {
             made.push(Block::new(&*driver, &*rule, &block.name, &block.slots, words)?);
             if rule.noise(1).is_some() {

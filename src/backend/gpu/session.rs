@@ -1,12 +1,12 @@
 //! A training problem on a GPU.
 
 use super::Driver;
+use super::lbfgs::DeviceLbfgs;
 use super::optimizer::DeviceOptimizer;
 use super::pass::{Batch, Held, Learn, Pass, Rows as What, dynamic, hold};
 use crate::backend::{Problem, Question, Rows, Samples, Session, Set, Slot};
 use crate::error::Result;
 use crate::parts::constraint;
-use crate::parts::optimizer::Optimizer;
 use crate::parts::tensor::{Tensor, Tensors};
 use std::sync::Arc;
 
@@ -37,8 +37,8 @@ pub(super) struct GpuSession<'a, D: Driver> {
     optimizer: Option<DeviceOptimizer<D>>,
     /// The optimizer's launches.
     update: Option<D::Recorded>,
-    /// The optimizer that searches along a line, on the host.
-    search: Option<Optimizer<f32>>,
+    /// The optimizer that searches along a line.
+    search: Option<DeviceLbfgs<D>>,
     /// Rows of a batch: features, numbers, classes, factors.
     batch: Option<[D::Buffer; 4]>,
 }
@@ -74,23 +74,25 @@ impl<'a, D: Driver> GpuSession<'a, D> {
                 .cloned()
                 .collect(),
         };
-        let trained = only(problem.train);
-        let (mut optimizer, mut search) = (None, None);
-        if let Some((spec, lr)) = problem.optimizer {
-            let blocks: Vec<_> =
-                trained.list.iter().map(|t| (t.name.clone(), t.shape.clone())).collect();
-            optimizer = DeviceOptimizer::new(driver.clone(), spec, lr, &blocks)?;
-            search = optimizer.is_none().then(|| Optimizer::new(spec, lr, &single(&trained)));
-        }
         let mut slots = Vec::with_capacity(Slot::COUNT);
         for _ in 0..Slot::COUNT {
             slots.push(hold(&*driver, problem.tensors)?);
         }
         let gradient = hold(&*driver, &only(problem.learn).zeros_like())?;
-        let update = optimizer
-            .as_ref()
-            .map(|o| driver.record(&o.launches(&slots[Slot::Current as usize], &gradient)))
-            .transpose()?;
+        let (mut optimizer, mut update, mut search) = (None, None, None);
+        if let Some((spec, lr)) = problem.optimizer {
+            let trained = single(&only(problem.train));
+            let current: &[Held<D::Buffer>] = &slots[Slot::Current as usize];
+            optimizer = DeviceOptimizer::new(driver.clone(), spec, lr, trained.clone())?;
+            match &optimizer {
+                Some(o) => update = Some(driver.record(&o.launches(current, &gradient))?),
+                None => {
+                    let new =
+                        DeviceLbfgs::new(driver.clone(), (spec, lr), trained, current, &gradient)?;
+                    search = Some(new);
+                }
+            }
+        }
         let weights = problem.row_weights.as_deref();
         let training = Data::load(&*driver, &pass, problem.training, weights)?;
         let validation = match problem.validation {
@@ -388,21 +390,7 @@ impl<D: Driver> Session for GpuSession<'_, D> {
             return Ok(());
         }
         let Some(mut search) = self.search.take() else { return Ok(()) };
-        let only = |all: Tensors<f32>, names: &[String]| Tensors {
-            list: all.list.into_iter().filter(|t| names.contains(&t.name)).collect(),
-        };
-        let mut current = self.read_all(&self.slots[Slot::Current as usize])?;
-        let gradient = only(self.read_all(&self.gradient)?, &self.train);
-        let before = current.clone();
-        let train = self.train.clone();
-        let done = search.line_search_update(&mut current, loss, &gradient, rate, &mut |trial| {
-            self.write_all(&self.slots[Slot::Current as usize], trial)?;
-            let loss = self.pass(Slot::Current, rows, 1.0, true)?;
-            Ok((loss, only(self.read_all(&self.gradient)?, &train)))
-        });
-        let end = if done.is_ok() { &current } else { &before };
-        self.write_all(&self.slots[Slot::Current as usize], end)?;
-        self.write_all(&self.gradient, &gradient)?;
+        let done = search.update(loss, rate, &mut || self.pass(Slot::Current, rows, 1.0, true));
         self.search = Some(search);
         self.constrain(Slot::Current);
         done
@@ -411,7 +399,8 @@ impl<D: Driver> Session for GpuSession<'_, D> {
     fn optimizer_state(&self) -> Tensors<f64> {
         match (&self.optimizer, &self.search) {
             (Some(optimizer), _) => optimizer.state().expect("the device answers"),
-            (None, search) => search.as_ref().map(Optimizer::state).unwrap_or_default(),
+            (None, Some(search)) => search.state().expect("the device answers"),
+            (None, None) => Tensors::default(),
         }
     }
 

@@ -33,8 +33,9 @@ mod zoom;
 use crate::error::{Error, Result};
 use crate::parts::real::Real;
 use crate::parts::tensor::{Tensor, Tensors};
+use lbfgs::LbfgsOptions;
 pub use lbfgs::Objective;
-use lbfgs::{Lbfgs, LbfgsOptions};
+pub(crate) use lbfgs::{Lbfgs, Pair, Search, Space};
 use options::Options;
 pub(crate) use plan::Plan;
 pub(crate) use rule::{Rule, Slots, Step};
@@ -296,6 +297,14 @@ impl<T: Real> Optimizer<T> {
         match &self.state {
             State::Blockwise { blocks, .. } => blocks,
             State::LineSearch(_) => &[],
+        }
+    }
+
+    /// The state of an optimizer that searches along a line.
+    pub(crate) fn line_search(&mut self) -> Option<&mut Lbfgs<T>> {
+        match &mut self.state {
+            State::Blockwise { .. } => None,
+            State::LineSearch(lbfgs) => Some(lbfgs),
         }
     }
 

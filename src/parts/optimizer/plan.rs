@@ -58,7 +58,7 @@ impl Plan {
     /// The same with further sizes.
     pub fn measured_with(kernel: &'static str, shape: &[usize], sizes: &[u32]) -> Plan {
         let count = shape.iter().product::<usize>();
-        let slabs = count.div_ceil(SLAB).clamp(1, SLABS);
+        let slabs = Plan::slabs(count);
         let sizes = [&[slabs as u32], sizes].concat();
         let stage = |part, groups| Stage::new(kernel, part, &sizes, groups);
         let stages = if count <= WHOLE {
@@ -66,12 +66,13 @@ impl Plan {
         } else {
             vec![stage(0, slabs), stage(1, 1), stage(2, count.div_ceil(WIDE))]
         };
-        Plan { stages, packed: 0..0, room: Plan::measured_room(shape) }
+        // The factor, and the sums of the slabs.
+        Plan { stages, packed: 0..0, room: 1 + SUMS * slabs }
     }
 
-    /// Room of a measured update: the factor, and the sums of the slabs.
-    pub fn measured_room(shape: &[usize]) -> usize {
-        1 + SUMS * shape.iter().product::<usize>().div_ceil(SLAB).clamp(1, SLABS)
+    /// Slabs of a block.
+    fn slabs(count: usize) -> usize {
+        count.div_ceil(SLAB).clamp(1, SLABS)
     }
 
     /// Sets the rule's options.
