@@ -4,15 +4,11 @@
 use super::pass::Held;
 use super::{Driver, Launch};
 use crate::error::Result;
-use crate::parts::optimizer::{Optimizer, OptimizerSpec, Pair, Search, Space};
+use crate::parts::optimizer::{Optimizer, OptimizerSpec, Pair, Search, Space, slabs};
 use crate::parts::tensor::Tensors;
 use std::collections::VecDeque;
 use std::sync::Arc;
 
-/// Elements up to which one workgroup sums a product, elements of a slab of a longer one, and the most slabs.
-const WHOLE: usize = 4096;
-const SLAB: usize = 1024;
-const SLABS: usize = 256;
 /// No scalar, in place of the number of one.
 const NONE: u32 = u32::MAX;
 
@@ -85,7 +81,7 @@ impl<D: Driver> DeviceLbfgs<D> {
         let room = Room {
             other: vector()?,
             first: vector()?,
-            slabs: driver.buffer(SLABS)?,
+            slabs: driver.buffer(slabs(size))?,
             scalars: driver.buffer(2)?,
             driver,
             parts,
@@ -234,11 +230,11 @@ impl<D: Driver> Room<D> {
     /// Scalar number `to` becomes `<a, b>`.
     fn dot(&self, a: &D::Buffer, b: &D::Buffer, to: usize) -> Vec<Launch<D::Buffer>> {
         let (size, to) = (self.size as u32, to as u32);
-        if self.size <= WHOLE {
+        let slabs = slabs(self.size);
+        if slabs == 1 {
             let words = [size, 0, 0, to, 0, 0];
             return vec![self.launch("lbfgs.dot", [a, b, &self.scalars, &self.scalars], words, 1)];
         }
-        let slabs = self.size.div_ceil(SLAB).min(SLABS);
         let sum = [slabs as u32, 0, 0, to, 0, 0];
         let buffers = [&self.slabs, &self.slabs, &self.scalars, &self.scalars];
         vec![

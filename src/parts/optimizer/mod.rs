@@ -8,6 +8,9 @@
 //! Each optimizer's formula stands in its file. `t = 1, 2, ...` counts the updates, `h` is the
 //! scheduled rate times the block's multiplier.
 
+// Without a GPU backend nobody asks how a device runs a rule.
+#![cfg_attr(not(feature = "vulkan"), allow(dead_code))]
+
 mod adabelief;
 mod adafactor;
 mod adam;
@@ -33,11 +36,13 @@ mod zoom;
 use crate::error::{Error, Result};
 use crate::parts::real::Real;
 use crate::parts::tensor::{Tensor, Tensors};
-use lbfgs::LbfgsOptions;
 pub use lbfgs::Objective;
-pub(crate) use lbfgs::{Lbfgs, Pair, Search, Space};
+use lbfgs::{Lbfgs, LbfgsOptions};
+#[cfg(feature = "vulkan")]
+pub(crate) use lbfgs::{Pair, Search, Space};
 use options::Options;
-pub(crate) use plan::Plan;
+#[cfg(feature = "vulkan")]
+pub(crate) use plan::{Plan, slabs};
 pub(crate) use rule::{Rule, Slots, Step};
 use serde::{Deserialize, Serialize};
 use serde_json::{Map, Value};

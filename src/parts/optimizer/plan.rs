@@ -5,7 +5,7 @@
 
 use std::ops::Range;
 
-/// Elements up to which one workgroup runs a measured update as a whole.
+/// Elements up to which one workgroup sums a block.
 const WHOLE: usize = 4096;
 /// Elements of a slab of a large block, and the most slabs.
 const SLAB: usize = 1024;
@@ -15,6 +15,11 @@ const NARROW: usize = 64;
 const WIDE: usize = 256;
 /// Words of room for one slab's sums.
 const SUMS: usize = 4;
+
+/// Slabs in which so many elements are summed, a workgroup each.
+pub(crate) fn slabs(count: usize) -> usize {
+    if count <= WHOLE { 1 } else { count.div_ceil(SLAB).min(SLABS) }
+}
 
 /// One launch for one block.
 #[derive(Clone, Debug)]
@@ -58,21 +63,16 @@ impl Plan {
     /// The same with further sizes.
     pub fn measured_with(kernel: &'static str, shape: &[usize], sizes: &[u32]) -> Plan {
         let count = shape.iter().product::<usize>();
-        let slabs = Plan::slabs(count);
+        let slabs = slabs(count);
         let sizes = [&[slabs as u32], sizes].concat();
         let stage = |part, groups| Stage::new(kernel, part, &sizes, groups);
-        let stages = if count <= WHOLE {
+        let stages = if slabs == 1 {
             vec![stage(3, 1)]
         } else {
             vec![stage(0, slabs), stage(1, 1), stage(2, count.div_ceil(WIDE))]
         };
         // The factor, and the sums of the slabs.
         Plan { stages, packed: 0..0, room: 1 + SUMS * slabs }
-    }
-
-    /// Slabs of a block.
-    fn slabs(count: usize) -> usize {
-        count.div_ceil(SLAB).clamp(1, SLABS)
     }
 
     /// Sets the rule's options.
