@@ -152,6 +152,7 @@ mod yardstick {
 }
 
 #[cfg(feature = "vulkan")]
+
 #[cfg(feature = "cuda")]
 mod cuda {
     use super::yardstick::*;
