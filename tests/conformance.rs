@@ -118,7 +118,8 @@ fn gradients_of_every_model_and_metric() {
 /// Options that change what a kernel does.
 #[test]
 fn gradients_with_every_option() {
-    let options: &[(&[&str], &[(&str, &str)])] = &[
+    type Options = (&'static [&'static str], &'static [(&'static str, &'static str)]);
+    let options: &[Options] = &[
         (&["GLVQ", "SNG", "OCGLVQ", "SMNG"], &[("transfer_fn", "sigmoid_beta"), ("beta", "3")]),
         (&["GLVQ", "SNG", "OCGLVQ_NG"], &[("transfer_fn", "swish_beta"), ("beta", "3")]),
         (&["GLVQ", "DKGLVQ", "GMLVQ", "CELVQ", "SNG"], &[("ties", "even")]),

@@ -20,7 +20,8 @@ use std::time::Instant;
 
 /// A GPU with the naive form of its kernels.
 fn naive(args: &Bench) -> Result<Box<dyn Backend>> {
-    match args.place.device.as_deref().unwrap_or("auto").parse()? {
+    let request: DeviceRequest = args.place.device.as_deref().unwrap_or("auto").parse()?;
+    match request {
         #[cfg(feature = "vulkan")]
         DeviceRequest::Vulkan(index) => {
             crate::backend::vulkan::open_with(index, crate::backend::Kernels::Naive)

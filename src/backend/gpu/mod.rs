@@ -14,6 +14,8 @@
 //! finish     gradients from the sums                                                                   once
 //! ```
 
+mod lbfgs;
+mod optimizer;
 mod pass;
 mod predictor;
 mod session;

@@ -1099,7 +1099,8 @@ impl<D: Driver> Pass<D> {
         let mut words = sizes.to_vec();
         words.extend([margin as f32, beta as f32].map(f32::to_bits));
         let mut launch = self.launch(kernel, &buffers, &words, [groups, 1]);
-        let options = u32::from(gradient) * option::GRADIENT | u32::from(pushes) * option::PUSH;
+        let options =
+            if gradient { option::GRADIENT } else { 0 } | if pushes { option::PUSH } else { 0 };
         launch.constants = vec![
             (2, code),
             (3, options),

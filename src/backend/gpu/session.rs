@@ -1,12 +1,13 @@
 //! A training problem on a GPU.
 
+use super::lbfgs::DeviceLbfgs;
+use super::optimizer::DeviceOptimizer;
 use super::pass::{Batch, FLAGS, Held, Learn, Pass, Rows as What, dynamic, hold};
 use super::slots::{Slots, first_of, read_all, write_all};
 use super::{Driver, Launch};
 use crate::backend::{Problem, Question, Rows, Samples, Session, Set, Slot};
 use crate::error::Result;
 use crate::parts::composition::{MetricName, Objective};
-use crate::parts::optimizer::Optimizer;
 use crate::parts::tensor::Tensors;
 use std::collections::HashMap;
 use std::sync::Arc;
@@ -36,7 +37,11 @@ pub(super) struct GpuSession<'a, D: Driver> {
     /// The running mean of gradients, and whether it has begun.
     accumulated: Option<Vec<Held<D::Buffer>>>,
     accumulating: bool,
-    optimizer: Option<Optimizer<f32>>,
+    optimizer: Option<DeviceOptimizer<D>>,
+    /// The optimizer's launches, and the constraints' after them.
+    update: Option<D::Recorded>,
+    /// The optimizer that searches along a line.
+    search: Option<DeviceLbfgs<D>>,
     /// Rows of a batch: features, numbers, classes, factors.
     batch: Option<[D::Buffer; 4]>,
     programs: HashMap<Program, D::Recorded>,
@@ -84,12 +89,28 @@ impl<'a, D: Driver> GpuSession<'a, D> {
                 .cloned()
                 .collect(),
         };
-        let optimizer = (problem.optimizer)
-            .map(|(spec, lr)| Optimizer::new(spec, lr, &single(&only(problem.train))));
         let constraints = &problem.composition.constraints;
         let slots =
             Slots::new(driver.clone(), problem.tensors, problem.learn, constraints, &pass.dynamic)?;
         let gradient = hold(&*driver, &only(problem.learn).zeros_like())?;
+        let (mut optimizer, mut update, mut search) = (None, None, None);
+        if let Some((spec, lr)) = problem.optimizer {
+            let trained = single(&only(problem.train));
+            let current: &[Held<D::Buffer>] = slots.of(Slot::Current);
+            optimizer = DeviceOptimizer::new(driver.clone(), spec, lr, trained.clone())?;
+            match &optimizer {
+                Some(o) => {
+                    let mut launches = o.launches(current, &gradient);
+                    launches.extend(slots.constraints(Slot::Current));
+                    update = Some(driver.record(&launches)?);
+                }
+                None => {
+                    let new =
+                        DeviceLbfgs::new(driver.clone(), (spec, lr), trained, current, &gradient)?;
+                    search = Some(new);
+                }
+            }
+        }
         let weights = problem.row_weights.as_deref();
         let training = Data::load(&*driver, &pass, problem.training, weights)?;
         let validation = match problem.validation {
@@ -109,6 +130,8 @@ impl<'a, D: Driver> GpuSession<'a, D> {
             accumulated: None,
             accumulating: false,
             optimizer,
+            update,
+            search,
             batch: None,
             programs: HashMap::new(),
         })
@@ -547,45 +570,32 @@ impl<D: Driver> Session for GpuSession<'_, D> {
         rows: Rows<'_>,
         loss: f64,
     ) -> Result<()> {
-        let Some(mut optimizer) = self.optimizer.take() else { return Ok(()) };
         let n = rows.indices.map_or(self.data(rows.set).n, <[u32]>::len);
-        let only = |all: Tensors<f32>, names: &[String]| Tensors {
-            list: all.list.into_iter().filter(|t| names.contains(&t.name)).collect(),
-        };
-        let mut current = read_all(&*self.driver, self.slots.of(Slot::Current))?;
-        let gradient = only(read_all(&*self.driver, &self.gradient)?, &self.train);
-        let result = if optimizer.needs_objective() {
-            let before = current.clone();
-            let train = self.train.clone();
-            let done =
-                optimizer.line_search_update(&mut current, loss, &gradient, rate, &mut |trial| {
-                    write_all(&*self.driver, self.slots.of(Slot::Current), trial)?;
-                    let loss = self.pass(Slot::Current, rows, 1.0, true)?;
-                    Ok((loss, only(read_all(&*self.driver, &self.gradient)?, &train)))
-                });
-            if done.is_err() {
-                write_all(&*self.driver, self.slots.of(Slot::Current), &before)?;
-            }
-            write_all(&*self.driver, &self.gradient, &gradient)?;
-            done
-        } else {
-            optimizer.update(&mut current, &gradient, rate, multiplier, n);
-            Ok(())
-        };
-        write_all(&*self.driver, self.slots.of(Slot::Current), &current)?;
-        self.optimizer = Some(optimizer);
+        if let (Some(optimizer), Some(update)) = (&mut self.optimizer, &self.update) {
+            optimizer.step(rate, multiplier, n)?;
+            self.driver.run(update)?;
+            return self.slots.settle(Slot::Current);
+        }
+        let Some(mut search) = self.search.take() else { return Ok(()) };
+        let done = search.update(loss, rate, &mut || self.pass(Slot::Current, rows, 1.0, true));
+        self.search = Some(search);
         self.constrain(Slot::Current);
-        result
+        done
     }
 
     fn optimizer_state(&self) -> Tensors<f64> {
-        self.optimizer.as_ref().map(Optimizer::state).unwrap_or_default()
+        match (&self.optimizer, &self.search) {
+            (Some(optimizer), _) => optimizer.state().expect("the device answers"),
+            (None, Some(search)) => search.state().expect("the device answers"),
+            (None, None) => Tensors::default(),
+        }
     }
 
     fn restore_optimizer(&mut self, state: &Tensors<f64>) -> Result<()> {
-        match &mut self.optimizer {
-            Some(optimizer) => optimizer.restore(state),
-            None => Ok(()),
+        match (&mut self.optimizer, &mut self.search) {
+            (Some(optimizer), _) => optimizer.restore(state),
+            (None, Some(search)) => search.restore(state),
+            (None, None) => Ok(()),
         }
     }
 

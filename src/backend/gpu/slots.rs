@@ -8,6 +8,7 @@ use crate::parts::constraint::{self, Constraint};
 use crate::parts::tensor::{Tensor, Tensors};
 use std::cell::RefCell;
 use std::collections::HashMap;
+use std::collections::hash_map::Entry;
 use std::sync::Arc;
 
 /// A program that a session runs again and again.
@@ -125,10 +126,11 @@ impl<D: Driver> Slots<D> {
         launches: impl FnOnce() -> Vec<Launch<D::Buffer>>,
     ) -> Result<()> {
         let mut programs = self.programs.borrow_mut();
-        if !programs.contains_key(&program) {
-            programs.insert(program, self.driver.record(&launches())?);
-        }
-        self.driver.run(&programs[&program])
+        let recorded = match programs.entry(program) {
+            Entry::Occupied(known) => known.into_mut(),
+            Entry::Vacant(new) => new.insert(self.driver.record(&launches())?),
+        };
+        self.driver.run(recorded)
     }
 
     fn learns(&self, held: &Held<D::Buffer>) -> bool {

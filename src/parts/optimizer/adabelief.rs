@@ -7,6 +7,7 @@
 //! NeurIPS 2020.
 
 use super::options::{DECAY, NOT_NEGATIVE, Options};
+use super::plan::Plan;
 use super::rule::{Rule, Slots, Step, sweep};
 use crate::error::Result;
 use crate::parts::real::Real;
@@ -29,6 +30,13 @@ impl AdaBelief {
             eps_root: o.number("eps_root", 1e-16, NOT_NEGATIVE)?,
         })
     }
+
+    /// `b1`, `1-b1`, `b2`, `1-b2`, what makes `m` and `q` unbiased, `eps`, `eps_root`, `h`.
+    fn terms(&self, step: &Step) -> [f64; 9] {
+        let AdaBelief { b1, b2, eps, eps_root } = *self;
+        let (from_m, from_q) = (step.unbias(b1), step.unbias(b2));
+        [b1, 1.0 - b1, b2, 1.0 - b2, from_m, from_q, eps, eps_root, step.h]
+    }
 }
 
 impl<T: Real> Rule<T> for AdaBelief {
@@ -37,15 +45,19 @@ impl<T: Real> Rule<T> for AdaBelief {
     }
 
     fn update(&self, step: &mut Step, slots: &mut Slots<T>, theta: &mut [T], g: &[T]) {
-        let (from_m, from_q) = (T::of(step.unbias(self.b1)), T::of(step.unbias(self.b2)));
-        let (b1, c1) = (T::of(self.b1), T::of(1.0 - self.b1));
-        let (b2, c2) = (T::of(self.b2), T::of(1.0 - self.b2));
-        let (eps, eps_root) = (T::of(self.eps), T::of(self.eps_root));
-        let h = T::of(step.h);
+        let [b1, c1, b2, c2, from_m, from_q, eps, eps_root, h] = self.terms(step).map(T::of);
         sweep(theta, g, slots.data(), |_, g, [m, q]| {
             let m = b1 * m + c1 * g;
             let q = b2 * q + c2 * (g - m) * (g - m) + eps_root;
             (-h * from_m * m / ((from_q * q).sqrt() + eps), [m, q])
         });
+    }
+
+    fn numbers(&self, step: &Step) -> Vec<f64> {
+        self.terms(step).into()
+    }
+
+    fn plan(&self, shape: &[usize]) -> Plan {
+        Plan::elementwise("adabelief", shape)
     }
 }

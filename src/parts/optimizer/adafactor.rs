@@ -15,6 +15,7 @@
 //! Shazeer & Stern, "Adafactor: adaptive learning rates with sublinear memory cost", ICML 2018.
 
 use super::options::{DECAY, NOT_NEGATIVE, Options, POSITIVE};
+use super::plan::{Plan, Stage};
 use super::rule::{Rule, Slots, Step, measure, norm};
 use crate::error::Result;
 use crate::parts::real::Real;
@@ -148,6 +149,16 @@ impl Factors {
         if self.b_is_longest { (self.b, self.a) } else { (self.a, self.b) }
     }
 
+    /// Of a shape: the strides of the longest and the second longest axis, and of the second longest
+    /// without the longest.
+    fn strides(&self) -> [usize; 3] {
+        let (of_a, of_b) = (self.middle * self.b * self.inner, self.inner);
+        match self.b_is_longest {
+            true => [of_b, of_a, self.middle * self.inner],
+            false => [of_a, of_b, of_b],
+        }
+    }
+
     /// Number of entries without both axes.
     fn rest(&self) -> usize {
         self.outer * self.middle * self.inner
@@ -231,5 +242,38 @@ impl<T: Real> Rule<T> for Adafactor {
             let m = m.as_mut().map(|m| &mut m.data[i]);
             self.apply(scale * (g[i] * by_r[r] * by_s[s]), &mut theta[i], m);
         });
+    }
+
+    fn numbers(&self, step: &Step) -> Vec<f64> {
+        let rho = rho(step.t, self.decay_rate);
+        let sized = if self.multiply_by_parameter_scale { 1.0 } else { 0.0 };
+        let (mu, decay) = (self.momentum.unwrap_or(0.0), self.weight_decay_rate.unwrap_or(0.0));
+        let (eps, threshold) = (self.eps, self.clipping_threshold);
+        vec![rho, 1.0 - rho, eps, threshold, step.h, sized, SMALLEST_SCALE, mu, 1.0 - mu, decay]
+    }
+
+    fn plan(&self, shape: &[usize]) -> Plan {
+        let momentum = [u32::from(self.momentum.is_some())];
+        let Some(factors) = Factors::of(shape, self.min_dim_size_to_factor) else {
+            return Plan::measured("adafactor.whole", shape).with(&momentum);
+        };
+        let (longest, second) = factors.lengths();
+        let [longest_stride, second_stride, within] = factors.strides();
+        let count = shape.iter().product::<usize>();
+        // Of R and of S.
+        let entries = [count / longest.max(1), count / second.max(1)];
+        let sizes =
+            [longest, longest_stride, second, second_stride, within, entries[0], entries[1]]
+                .map(|v| v as u32);
+        let mut plan = Plan::measured_with("adafactor.factored", shape, &sizes).with(&momentum);
+        let sizes = plan.stages[0].sizes.clone();
+        let before = [
+            Stage::new("adafactor.factors", 0, &sizes, entries[0] + entries[1]),
+            Stage::new("adafactor.mean", 0, &sizes, factors.rest()),
+        ];
+        plan.stages.splice(0..0, before);
+        plan.packed = 0..2;
+        plan.room += factors.rest();
+        plan
     }
 }

@@ -13,6 +13,7 @@
 //! Adam and beyond", ICLR 2018.
 
 use super::options::{DECAY, NOT_NEGATIVE, Options};
+use super::plan::Plan;
 use super::rule::{Rule, Slots, Step, sweep};
 use crate::error::Result;
 use crate::parts::real::Real;
@@ -44,6 +45,15 @@ impl Adam {
         let weight_decay = o.number("weight_decay", 1e-4, NOT_NEGATIVE)?;
         Ok(Adam { weight_decay, ..Adam::read(o)? })
     }
+
+    /// `b1`, `1-b1`, `b2`, `1-b2`, what multiplies `m` and `v`, `eps`, `eps_root`, `h`, what
+    /// multiplies `g`, `h weight_decay`.
+    fn terms(&self, step: &Step) -> [f64; 11] {
+        let Adam { b1, b2, eps, eps_root, weight_decay, nesterov } = *self;
+        let (from_m, from_g) = first_moment(step, b1, nesterov);
+        let (from_v, decay) = (step.unbias(b2), step.h * weight_decay);
+        [b1, 1.0 - b1, b2, 1.0 - b2, from_m, from_v, eps, eps_root, step.h, from_g, decay]
+    }
 }
 
 /// What multiplies `m` and `g` in `m^`: `m / (1 - b1^t)`, or with Nesterov's look ahead
@@ -63,19 +73,22 @@ impl<T: Real> Rule<T> for Adam {
     }
 
     fn update(&self, step: &mut Step, slots: &mut Slots<T>, theta: &mut [T], g: &[T]) {
-        let (from_m, from_g) = first_moment(step, self.b1, self.nesterov);
-        let (from_m, from_g) = (T::of(from_m), T::of(from_g));
-        let from_v = T::of(step.unbias(self.b2));
-        let (b1, c1) = (T::of(self.b1), T::of(1.0 - self.b1));
-        let (b2, c2) = (T::of(self.b2), T::of(1.0 - self.b2));
-        let (eps, eps_root) = (T::of(self.eps), T::of(self.eps_root));
-        let (h, decay) = (T::of(step.h), T::of(step.h * self.weight_decay));
+        let [b1, c1, b2, c2, from_m, from_v, eps, eps_root, h, from_g, decay] =
+            self.terms(step).map(T::of);
         sweep(theta, g, slots.data(), |theta, g, [m, v]| {
             let m = b1 * m + c1 * g;
             let v = b2 * v + c2 * g * g;
             let direction = (from_m * m + from_g * g) / ((from_v * v + eps_root).sqrt() + eps);
             (-h * direction - decay * theta, [m, v])
         });
+    }
+
+    fn numbers(&self, step: &Step) -> Vec<f64> {
+        self.terms(step).into()
+    }
+
+    fn plan(&self, shape: &[usize]) -> Plan {
+        Plan::elementwise("adam.adam", shape)
     }
 }
 
@@ -97,6 +110,13 @@ impl AmsGrad {
             eps_root: o.number("eps_root", 0.0, NOT_NEGATIVE)?,
         })
     }
+
+    /// As those of [`Adam`], without the last two.
+    fn terms(&self, step: &Step) -> [f64; 9] {
+        let AmsGrad { b1, b2, eps, eps_root } = *self;
+        let (from_m, from_v) = (step.unbias(b1), step.unbias(b2));
+        [b1, 1.0 - b1, b2, 1.0 - b2, from_m, from_v, eps, eps_root, step.h]
+    }
 }
 
 impl<T: Real> Rule<T> for AmsGrad {
@@ -105,16 +125,20 @@ impl<T: Real> Rule<T> for AmsGrad {
     }
 
     fn update(&self, step: &mut Step, slots: &mut Slots<T>, theta: &mut [T], g: &[T]) {
-        let (from_m, from_v) = (T::of(step.unbias(self.b1)), T::of(step.unbias(self.b2)));
-        let (b1, c1) = (T::of(self.b1), T::of(1.0 - self.b1));
-        let (b2, c2) = (T::of(self.b2), T::of(1.0 - self.b2));
-        let (eps, eps_root) = (T::of(self.eps), T::of(self.eps_root));
-        let h = T::of(step.h);
+        let [b1, c1, b2, c2, from_m, from_v, eps, eps_root, h] = self.terms(step).map(T::of);
         sweep(theta, g, slots.data(), |_, g, [m, v, x]| {
             let m = b1 * m + c1 * g;
             let v = b2 * v + c2 * g * g;
             let x = num_traits::Float::max(x, from_v * v);
             (-h * from_m * m / ((x + eps_root).sqrt() + eps), [m, v, x])
         });
+    }
+
+    fn numbers(&self, step: &Step) -> Vec<f64> {
+        self.terms(step).into()
+    }
+
+    fn plan(&self, shape: &[usize]) -> Plan {
+        Plan::elementwise("adam.amsgrad", shape)
     }
 }

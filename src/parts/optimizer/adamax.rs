@@ -6,6 +6,7 @@
 //! Kingma & Ba, ICLR 2015, section 7.1; Loshchilov & Hutter, ICLR 2019, for the decay.
 
 use super::options::{DECAY, NOT_NEGATIVE, Options, POSITIVE};
+use super::plan::Plan;
 use super::rule::{Rule, Slots, Step, sweep};
 use crate::error::Result;
 use crate::parts::real::Real;
@@ -34,6 +35,12 @@ impl Adamax {
         let weight_decay = o.number("weight_decay", 1e-4, NOT_NEGATIVE)?;
         Ok(Adamax { weight_decay, ..Adamax::read(o)? })
     }
+
+    /// `b1`, `1-b1`, `b2`, what makes `m` unbiased, `eps`, `h`, `h weight_decay`.
+    fn terms(&self, step: &Step) -> [f64; 7] {
+        let Adamax { b1, b2, eps, weight_decay } = *self;
+        [b1, 1.0 - b1, b2, step.unbias(b1), eps, step.h, step.h * weight_decay]
+    }
 }
 
 impl<T: Real> Rule<T> for Adamax {
@@ -42,14 +49,19 @@ impl<T: Real> Rule<T> for Adamax {
     }
 
     fn update(&self, step: &mut Step, slots: &mut Slots<T>, theta: &mut [T], g: &[T]) {
-        let from_m = T::of(step.unbias(self.b1));
-        let (b1, c1) = (T::of(self.b1), T::of(1.0 - self.b1));
-        let (b2, eps) = (T::of(self.b2), T::of(self.eps));
-        let (h, decay) = (T::of(step.h), T::of(step.h * self.weight_decay));
+        let [b1, c1, b2, from_m, eps, h, decay] = self.terms(step).map(T::of);
         sweep(theta, g, slots.data(), |theta, g, [m, n]| {
             let m = b1 * m + c1 * g;
             let n = num_traits::Float::max(b2 * n, num_traits::Float::abs(g) + eps);
             (-h * from_m * m / n - decay * theta, [m, n])
         });
+    }
+
+    fn numbers(&self, step: &Step) -> Vec<f64> {
+        self.terms(step).into()
+    }
+
+    fn plan(&self, shape: &[usize]) -> Plan {
+        Plan::elementwise("adamax", shape)
     }
 }

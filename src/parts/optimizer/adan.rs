@@ -8,6 +8,7 @@
 //! models", 2022. `b1`, `b2`, `b3` are the shares kept, one minus the paper's betas.
 
 use super::options::{DECAY, NOT_NEGATIVE, Options};
+use super::plan::Plan;
 use super::rule::{Rule, Slots, Step, sweep};
 use crate::error::Result;
 use crate::parts::real::Real;
@@ -34,6 +35,17 @@ impl Adan {
             weight_decay: o.number("weight_decay", 0.0, NOT_NEGATIVE)?,
         })
     }
+
+    /// Share kept and share taken of `m`, `v`, `n`; what makes them unbiased; `eps`, `eps_root`, `h`,
+    /// `h weight_decay`, and whether there is a gradient before (1 or 0).
+    fn terms(&self, step: &Step) -> [f64; 14] {
+        let Adan { b1, b2, b3, eps, eps_root, weight_decay } = *self;
+        let [from_m, from_v, from_n] = [b1, b2, b3].map(|b| step.unbias(b));
+        let (c1, c2, c3) = (1.0 - b1, 1.0 - b2, 1.0 - b3);
+        let seen = if step.t == 1 { 0.0 } else { 1.0 };
+        let decay = step.h * weight_decay;
+        [b1, c1, b2, c2, b3, c3, from_m, from_v, from_n, eps, eps_root, step.h, decay, seen]
+    }
 }
 
 impl<T: Real> Rule<T> for Adan {
@@ -42,14 +54,8 @@ impl<T: Real> Rule<T> for Adan {
     }
 
     fn update(&self, step: &mut Step, slots: &mut Slots<T>, theta: &mut [T], g: &[T]) {
-        let (from_m, from_v) = (T::of(step.unbias(self.b1)), T::of(step.unbias(self.b2)));
-        let from_n = T::of(step.unbias(self.b3));
-        let (b1, c1) = (T::of(self.b1), T::of(1.0 - self.b1));
-        let (b2, c2) = (T::of(self.b2), T::of(1.0 - self.b2));
-        let (b3, c3) = (T::of(self.b3), T::of(1.0 - self.b3));
-        let (eps, eps_root) = (T::of(self.eps), T::of(self.eps_root));
-        let (h, decay) = (T::of(step.h), T::of(step.h * self.weight_decay));
-        let seen = if step.t == 1 { T::zero() } else { T::one() };
+        let [b1, c1, b2, c2, b3, c3, from_m, from_v, from_n, eps, eps_root, h, decay, seen] =
+            self.terms(step).map(T::of);
         sweep(theta, g, slots.data(), |theta, g, [m, v, n, g_prev]| {
             let e = seen * (g - g_prev);
             let ahead = g + c2 * e;
@@ -59,5 +65,13 @@ impl<T: Real> Rule<T> for Adan {
             let direction = (from_m * m + c2 * from_v * v) / ((from_n * n + eps_root).sqrt() + eps);
             (-h * direction - decay * theta, [m, v, n, g])
         });
+    }
+
+    fn numbers(&self, step: &Step) -> Vec<f64> {
+        self.terms(step).into()
+    }
+
+    fn plan(&self, shape: &[usize]) -> Plan {
+        Plan::elementwise("adan", shape)
     }
 }

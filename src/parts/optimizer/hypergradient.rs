@@ -7,6 +7,7 @@
 //! hypergradient descent", ICLR 2018.
 
 use super::options::{NOT_NEGATIVE, Options, POSITIVE};
+use super::plan::Plan;
 use super::rule::{Rule, Slots, Step, dot, sweep};
 use crate::error::{Error, Result};
 use crate::parts::real::Real;
@@ -55,5 +56,13 @@ impl<T: Real> Rule<T> for Hypergradient {
         *e = (*e + self.hyper_lr * along).clamp(self.min_lr, self.max_lr);
         let rate = T::of(*e * step.ratio);
         sweep(theta, g, slots.data(), |_, g, _| (-rate * g, [g]));
+    }
+
+    fn numbers(&self, step: &Step) -> Vec<f64> {
+        vec![self.hyper_lr, self.min_lr, self.max_lr, step.ratio]
+    }
+
+    fn plan(&self, shape: &[usize]) -> Plan {
+        Plan::measured("hypergradient", shape)
     }
 }

@@ -4,6 +4,7 @@
 
 use super::adam::Adam;
 use super::options::{DECAY, NOT_NEGATIVE, Options, POSITIVE};
+use super::plan::Plan;
 use super::rule::{Rule, Slots, Step, dot, measure, norm, sweep};
 use crate::error::Result;
 use crate::parts::real::Real;
@@ -62,6 +63,16 @@ impl<T: Real> Rule<T> for Lamb {
         let h = T::of(step.h * trust_ratio(norm(theta), squared.sqrt()));
         sweep(theta, g, slots.data(), |theta, _, [m, v]| (-h * direction(theta, m, v), [m, v]));
     }
+
+    fn numbers(&self, step: &Step) -> Vec<f64> {
+        let Adam { b1, b2, eps, eps_root, weight_decay, .. } = self.adam;
+        let (from_m, from_v) = (step.unbias(b1), step.unbias(b2));
+        vec![b1, 1.0 - b1, b2, 1.0 - b2, from_m, from_v, eps, eps_root, weight_decay, step.h]
+    }
+
+    fn plan(&self, shape: &[usize]) -> Plan {
+        Plan::measured("layerwise.lamb", shape)
+    }
 }
 
 /// `lars`: `a = g + weight_decay theta`, `r = trust_coefficient N(theta)/(N(a) + eps)` (1 if either
@@ -119,6 +130,14 @@ impl<T: Real> Rule<T> for Lars {
             });
         }
     }
+
+    fn numbers(&self, step: &Step) -> Vec<f64> {
+        vec![self.weight_decay, self.trust_coefficient, self.eps, self.momentum, step.h]
+    }
+
+    fn plan(&self, shape: &[usize]) -> Plan {
+        Plan::measured("layerwise.lars", shape).with(&[u32::from(self.nesterov)])
+    }
 }
 
 /// `fromage`: with `c = 1/sqrt(1 + h^2)` and `r = max(N(theta), min_norm)/max(N(g), min_norm)`,
@@ -147,6 +166,17 @@ impl<T: Real> Rule<T> for Fromage {
         let r = norm(theta).max(self.min_norm) / norm(g).max(self.min_norm);
         let (along, shrink) = (T::of(-step.h * c * r), T::of(c - 1.0));
         sweep(theta, g, [], |theta, g, []| (along * g + shrink * theta, []));
+    }
+
+    fn numbers(&self, step: &Step) -> Vec<f64> {
+        let root = (1.0 + step.h * step.h).sqrt();
+        // c - 1 without cancellation.
+        let shrink = -step.h * step.h / (root * (1.0 + root));
+        vec![self.min_norm, -step.h / root, shrink]
+    }
+
+    fn plan(&self, shape: &[usize]) -> Plan {
+        Plan::measured("layerwise.fromage", shape)
     }
 }
 
@@ -192,5 +222,15 @@ impl<T: Real> Rule<T> for NovoGrad {
             let m = b1 * m + scale * g + decay * theta;
             (-h * m, [m])
         });
+    }
+
+    fn numbers(&self, step: &Step) -> Vec<f64> {
+        let NovoGrad { b1, b2, eps, eps_root, weight_decay } = *self;
+        let (keep, take) = if step.t == 1 { (0.0, 1.0) } else { (b2, 1.0 - b2) };
+        vec![keep, take, eps, eps_root, b1, weight_decay, step.h]
+    }
+
+    fn plan(&self, shape: &[usize]) -> Plan {
+        Plan::measured("layerwise.novograd", shape)
     }
 }

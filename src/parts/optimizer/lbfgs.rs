@@ -12,7 +12,7 @@
 //! Programming 45, 1989.
 
 use super::options::Options;
-use super::rule::{dot, norm};
+use super::rule::dot;
 use super::zoom;
 use crate::error::{Error, Result};
 use crate::parts::real::Real;
@@ -24,7 +24,7 @@ pub type Objective<'a, T> = dyn FnMut(&Tensors<T>) -> Result<(f64, Tensors<T>)> 
 
 /// The hyper-parameters.
 #[derive(Clone, Debug)]
-pub(super) struct LbfgsOptions {
+pub(crate) struct LbfgsOptions {
     memory: usize,
 }
 
@@ -43,40 +43,236 @@ struct Part {
     end: usize,
 }
 
-/// A change of the parameters and the change of the gradient that came with it.
-#[derive(Clone, Debug)]
-struct Pair<T> {
-    s: Vec<T>,
-    y: Vec<T>,
-    ys: f64,
+/// Where the vectors are, and what is moved along them: the tensors of the host, or a device's buffers.
+pub(crate) trait Space {
+    /// All trainable blocks together.
+    type Vector;
+
+    /// A new vector.
+    fn vector(&mut self) -> Result<Self::Vector>;
+
+    /// The parameters as a vector.
+    fn parameters(&mut self, to: &mut Self::Vector) -> Result<()>;
+
+    /// The gradient with which the update begins.
+    fn gradient(&mut self, to: &mut Self::Vector) -> Result<()>;
+
+    /// Moves the parameters to `x + a p`; to exactly `x` for `a = 0`.
+    fn place(&mut self, x: &Self::Vector, p: &Self::Vector, a: f64) -> Result<()>;
+
+    /// The loss where the parameters are, and its slope along `p`.
+    fn evaluate(&mut self, p: &Self::Vector) -> Result<(f64, f64)>;
+
+    /// `to = a - b`.
+    fn subtract(&mut self, a: &Self::Vector, b: &Self::Vector, to: &mut Self::Vector)
+    -> Result<()>;
+
+    /// `<a, b>`.
+    fn dot(&mut self, a: &Self::Vector, b: &Self::Vector) -> Result<f64>;
+
+    /// The two loops: `p = -h H g`, where `gamma` is the size of `H` before the pairs.
+    fn direction(
+        &mut self,
+        g: &Self::Vector,
+        pairs: &VecDeque<Pair<Self::Vector>>,
+        gamma: f64,
+        h: f64,
+        p: &mut Self::Vector,
+    ) -> Result<()>;
 }
 
-impl<T: Real> Pair<T> {
-    fn new(s: Vec<T>, y: Vec<T>) -> Self {
-        let ys = dot(&y, &s);
-        Pair { s, y, ys }
-    }
+/// A change of the parameters and the change of the gradient that came with it.
+#[derive(Clone, Debug)]
+pub(crate) struct Pair<V> {
+    /// Change of the parameters.
+    pub s: V,
+    /// Change of the gradient.
+    pub y: V,
+    /// `<y, s>`.
+    pub ys: f64,
+}
 
-    fn rho(&self) -> f64 {
+impl<V> Pair<V> {
+    /// `1/<y,s>`, or 0.
+    pub fn rho(&self) -> f64 {
         if self.ys == 0.0 { 0.0 } else { 1.0 / self.ys }
     }
 }
 
-/// The state.
+/// What is remembered of the updates so far.
 #[derive(Clone, Debug)]
-pub(super) struct Lbfgs<T> {
+pub(crate) struct Search<V> {
+    memory: usize,
+    /// Parameters and gradient at the last update, or none before the first.
+    pub last: Option<(V, V)>,
+    /// Oldest first.
+    pub pairs: VecDeque<Pair<V>>,
+    /// The pair that was dropped last, whose memory the next one takes.
+    spare: Option<Pair<V>>,
+    /// Parameters and gradient now, and the direction.
+    x: V,
+    g: V,
+    p: V,
+}
+
+impl<V> Search<V> {
+    /// Before the first update; the vectors' values do not matter.
+    pub fn new(memory: usize, [x, g, p]: [V; 3]) -> Self {
+        Search { memory, last: None, pairs: VecDeque::new(), spare: None, x, g, p }
+    }
+
+    /// One update: the parameters move to the accepted point.
+    ///
+    /// # Errors
+    /// Those of the space; the parameters are then as before and nothing is remembered of the update.
+    pub fn update(&mut self, space: &mut impl Space<Vector = V>, loss: f64, h: f64) -> Result<()> {
+        space.parameters(&mut self.x)?;
+        space.gradient(&mut self.g)?;
+        let pair = match &self.last {
+            Some((x, g)) => {
+                let mut pair = match self.spare.take() {
+                    Some(spare) => spare,
+                    None => Pair { s: space.vector()?, y: space.vector()?, ys: 0.0 },
+                };
+                space.subtract(&self.x, x, &mut pair.s)?;
+                space.subtract(&self.g, g, &mut pair.y)?;
+                pair.ys = space.dot(&pair.y, &pair.s)?;
+                Some(pair)
+            }
+            None => None,
+        };
+        let full = pair.is_some() && self.pairs.len() == self.memory;
+        let oldest = if full { self.pairs.pop_front() } else { None };
+        let added = pair.is_some();
+        self.pairs.extend(pair);
+        match self.search(space, loss, h) {
+            Ok(()) => {
+                self.spare = oldest.or(self.spare.take());
+                Ok(())
+            }
+            Err(error) => {
+                // It may be the device that fails: what it was first is to be told.
+                let _ = space.place(&self.x, &self.p, 0.0);
+                if added {
+                    self.spare = self.pairs.pop_back();
+                }
+                if let Some(oldest) = oldest {
+                    self.pairs.push_front(oldest);
+                }
+                Err(error)
+            }
+        }
+    }
+
+    /// Direction, step, and the move.
+    fn search(&mut self, space: &mut impl Space<Vector = V>, loss: f64, h: f64) -> Result<()> {
+        let gamma = match self.pairs.back() {
+            None => (1.0 / space.dot(&self.g, &self.g)?.sqrt()).min(1.0),
+            Some(pair) => {
+                let yy = space.dot(&pair.y, &pair.y)?;
+                if yy == 0.0 { 1.0 } else { pair.ys / yy }
+            }
+        };
+        space.direction(&self.g, &self.pairs, gamma, h, &mut self.p)?;
+        let slope = space.dot(&self.g, &self.p)?;
+        let step = zoom::search(loss, slope, |a| {
+            space.place(&self.x, &self.p, a)?;
+            space.evaluate(&self.p)
+        })?;
+        space.place(&self.x, &self.p, step)?;
+        if self.last.is_none() {
+            self.last = Some((space.vector()?, space.vector()?));
+        }
+        if let Some((x, g)) = &mut self.last {
+            std::mem::swap(x, &mut self.x);
+            std::mem::swap(g, &mut self.g);
+        }
+        Ok(())
+    }
+}
+
+/// The state, on the host.
+#[derive(Clone, Debug)]
+pub(crate) struct Lbfgs<T> {
     memory: usize,
     parts: Vec<Part>,
-    /// Parameters and gradient at the last update, or none before the first.
-    last: Option<(Vec<T>, Vec<T>)>,
-    /// Oldest first.
-    pairs: VecDeque<Pair<T>>,
-    /// Parameters and gradient now, and the direction.
-    x: Vec<T>,
-    g: Vec<T>,
-    p: Vec<T>,
-    /// The coefficients of the first loop.
-    a: Vec<f64>,
+    /// What is remembered.
+    pub search: Search<Vec<T>>,
+}
+
+/// The tensors of the host.
+struct Host<'a, 'o, T> {
+    parts: &'a [Part],
+    size: usize,
+    params: &'a mut Tensors<T>,
+    grads: &'a Tensors<T>,
+    objective: &'a mut Objective<'o, T>,
+}
+
+impl<T: Real> Space for Host<'_, '_, T> {
+    type Vector = Vec<T>;
+
+    fn vector(&mut self) -> Result<Vec<T>> {
+        Ok(vec![T::zero(); self.size])
+    }
+
+    fn parameters(&mut self, to: &mut Vec<T>) -> Result<()> {
+        gather(self.parts, self.params, to);
+        Ok(())
+    }
+
+    fn gradient(&mut self, to: &mut Vec<T>) -> Result<()> {
+        gather(self.parts, self.grads, to);
+        Ok(())
+    }
+
+    fn place(&mut self, x: &Vec<T>, p: &Vec<T>, a: f64) -> Result<()> {
+        scatter(self.parts, self.params, x, p, a);
+        Ok(())
+    }
+
+    fn evaluate(&mut self, p: &Vec<T>) -> Result<(f64, f64)> {
+        let (value, grads) = (self.objective)(self.params)?;
+        let slope = self
+            .parts
+            .iter()
+            .map(|part| dot(grads.values(&part.name), &p[part.start..part.end]))
+            .sum();
+        Ok((value, slope))
+    }
+
+    fn subtract(&mut self, a: &Vec<T>, b: &Vec<T>, to: &mut Vec<T>) -> Result<()> {
+        to.iter_mut().zip(a.iter().zip(b)).for_each(|(to, (a, b))| *to = *a - *b);
+        Ok(())
+    }
+
+    fn dot(&mut self, a: &Vec<T>, b: &Vec<T>) -> Result<f64> {
+        Ok(dot(a, b))
+    }
+
+    fn direction(
+        &mut self,
+        g: &Vec<T>,
+        pairs: &VecDeque<Pair<Vec<T>>>,
+        gamma: f64,
+        h: f64,
+        q: &mut Vec<T>,
+    ) -> Result<()> {
+        q.copy_from_slice(g);
+        let mut coefficients = Vec::with_capacity(pairs.len());
+        for pair in pairs.iter().rev() {
+            let a = pair.rho() * dot(&pair.s, q);
+            add(q, -a, &pair.y);
+            coefficients.push(a);
+        }
+        q.iter_mut().for_each(|q| *q *= T::of(gamma));
+        for (pair, a) in pairs.iter().zip(coefficients.iter().rev()) {
+            let b = pair.rho() * dot(&pair.y, q);
+            add(q, a - b, &pair.s);
+        }
+        q.iter_mut().for_each(|q| *q *= T::of(-h));
+        Ok(())
+    }
 }
 
 impl<T: Real> Lbfgs<T> {
@@ -88,22 +284,21 @@ impl<T: Real> Lbfgs<T> {
             Part { name: t.name.clone(), shape: t.shape.clone(), start, end }
         });
         let parts: Vec<Part> = parts.collect();
-        Lbfgs {
-            memory: options.memory,
-            parts,
-            last: None,
-            pairs: VecDeque::new(),
-            x: vec![T::zero(); end],
-            g: vec![T::zero(); end],
-            p: vec![T::zero(); end],
-            a: Vec::new(),
-        }
+        let vectors = std::array::from_fn(|_| vec![T::zero(); end]);
+        Lbfgs { memory: options.memory, parts, search: Search::new(options.memory, vectors) }
     }
 
-    /// One update: `params` move to the accepted point.
-    ///
-    /// # Errors
-    /// Those of the objective; `params` are then as before and nothing is remembered of the update.
+    /// The most pairs that are remembered.
+    pub fn memory(&self) -> usize {
+        self.memory
+    }
+
+    /// Length of the vector.
+    fn size(&self) -> usize {
+        self.parts.last().map_or(0, |part| part.end)
+    }
+
+    /// One update, on tensors: as [`Search::update`].
     pub fn update(
         &mut self,
         params: &mut Tensors<T>,
@@ -112,87 +307,30 @@ impl<T: Real> Lbfgs<T> {
         h: f64,
         objective: &mut Objective<T>,
     ) -> Result<()> {
-        gather(&self.parts, params, &mut self.x);
-        gather(&self.parts, grads, &mut self.g);
-        let pair = self
-            .last
-            .as_ref()
-            .map(|(x, g)| Pair::new(difference(&self.x, x), difference(&self.g, g)));
-        let full = pair.is_some() && self.pairs.len() == self.memory;
-        let oldest = if full { self.pairs.pop_front() } else { None };
-        let added = pair.is_some();
-        self.pairs.extend(pair);
-        self.direction(h);
-
-        let slope = dot(&self.g, &self.p);
-        let step = zoom::search(loss, slope, |a| {
-            scatter(&self.parts, params, &self.x, &self.p, a);
-            let (value, grads) = objective(params)?;
-            let slope = self
-                .parts
-                .iter()
-                .map(|part| dot(grads.values(&part.name), &self.p[part.start..part.end]))
-                .sum();
-            Ok((value, slope))
-        });
-        match step {
-            Ok(a) => {
-                scatter(&self.parts, params, &self.x, &self.p, a);
-                let (x, g) = self.last.get_or_insert_with(|| (self.x.clone(), self.g.clone()));
-                x.copy_from_slice(&self.x);
-                g.copy_from_slice(&self.g);
-                Ok(())
-            }
-            Err(error) => {
-                scatter(&self.parts, params, &self.x, &self.p, 0.0);
-                if added {
-                    self.pairs.pop_back();
-                }
-                if let Some(oldest) = oldest {
-                    self.pairs.push_front(oldest);
-                }
-                Err(error)
-            }
-        }
+        let size = self.size();
+        let mut host = Host { parts: &self.parts, size, params, grads, objective };
+        self.search.update(&mut host, loss, h)
     }
 
-    /// `p = -h H g`, where `H` approximates the inverse Hessian.
-    fn direction(&mut self, h: f64) {
-        let q = &mut self.p;
-        q.copy_from_slice(&self.g);
-        self.a.clear();
-        for pair in self.pairs.iter().rev() {
-            let a = pair.rho() * dot(&pair.s, q);
-            add(q, -a, &pair.y);
-            self.a.push(a);
-        }
-        let gamma = match self.pairs.back() {
-            None => (1.0 / norm(&self.g)).min(1.0),
-            Some(pair) => {
-                let yy = dot(&pair.y, &pair.y);
-                if yy == 0.0 { 1.0 } else { pair.ys / yy }
-            }
-        };
-        q.iter_mut().for_each(|q| *q *= T::of(gamma));
-        for (pair, a) in self.pairs.iter().zip(self.a.iter().rev()) {
-            let b = pair.rho() * dot(&pair.y, q);
-            add(q, a - b, &pair.s);
-        }
-        q.iter_mut().for_each(|q| *q *= T::of(-h));
+    /// What a device remembers, to be saved from here.
+    pub fn remember(&mut self, last: Option<(Vec<T>, Vec<T>)>, pairs: Vec<(Vec<T>, Vec<T>)>) {
+        self.search.last = last;
+        self.search.pairs =
+            pairs.into_iter().map(|(s, y)| Pair { ys: dot(&y, &s), s, y }).collect();
     }
 
     /// `lbfgs/x/<block>` and `lbfgs/g/<block>` of the last update, `lbfgs/s/<block>` and
     /// `lbfgs/y/<block>` with the pairs along the first axis, oldest first. Nothing before the
     /// first update.
     pub fn state(&self) -> Vec<Tensor<f64>> {
-        let Some((x, g)) = &self.last else { return Vec::new() };
+        let Search { last: Some((x, g)), pairs, .. } = &self.search else { return Vec::new() };
         let wide = |v: &[T]| v.iter().map(|v| v.f64()).collect::<Vec<f64>>();
         let mut list = Vec::new();
         for part in &self.parts {
             let range = part.start..part.end;
-            let stacked = [&[self.pairs.len()], part.shape.as_slice()].concat();
-            let all = |f: fn(&Pair<T>) -> &[T]| {
-                self.pairs.iter().flat_map(|p| wide(&f(p)[range.clone()])).collect::<Vec<f64>>()
+            let stacked = [&[pairs.len()], part.shape.as_slice()].concat();
+            let all = |f: fn(&Pair<Vec<T>>) -> &[T]| {
+                pairs.iter().flat_map(|p| wide(&f(p)[range.clone()])).collect::<Vec<f64>>()
             };
             let name = |slot: &str| format!("lbfgs/{slot}/{}", part.name);
             list.push(Tensor::new(name("x"), &part.shape, wide(&x[range.clone()])));
@@ -211,8 +349,7 @@ impl<T: Real> Lbfgs<T> {
             ["x", "g", "s", "y"].iter().any(|slot| saved.get(&name(slot, part)).is_some())
         });
         if !known || self.parts.is_empty() {
-            self.last = None;
-            self.pairs.clear();
+            self.remember(None, Vec::new());
             return Ok(());
         }
         let shape_of = |t: &Tensor<f64>| format!("{:?}", t.shape);
@@ -230,7 +367,7 @@ impl<T: Real> Lbfgs<T> {
             let reason = format!("at most {} pairs (optimizer_kwargs.memory)", self.memory);
             return Err(Error::shape(first, reason, count));
         }
-        let size = self.x.len();
+        let size = self.size();
         let (mut x, mut g) = (vec![T::zero(); size], vec![T::zero(); size]);
         let mut s = vec![vec![T::zero(); size]; count];
         let mut y = s.clone();
@@ -249,8 +386,7 @@ impl<T: Real> Lbfgs<T> {
                 }
             }
         }
-        self.last = Some((x, g));
-        self.pairs = s.into_iter().zip(y).map(|(s, y)| Pair::new(s, y)).collect();
+        self.remember(Some((x, g)), s.into_iter().zip(y).collect());
         Ok(())
     }
 }
@@ -272,10 +408,6 @@ fn scatter<T: Real>(parts: &[Part], blocks: &mut Tensors<T>, x: &[T], p: &[T], a
             *to = if a == T::zero() { *x } else { *x + a * *p };
         }
     }
-}
-
-fn difference<T: Real>(a: &[T], b: &[T]) -> Vec<T> {
-    a.iter().zip(b).map(|(a, b)| *a - *b).collect()
 }
 
 /// `to += a v`.

@@ -8,6 +8,9 @@
 //! Each optimizer's formula stands in its file. `t = 1, 2, ...` counts the updates, `h` is the
 //! scheduled rate times the block's multiplier.
 
+// Without a GPU backend nobody asks how a device runs a rule.
+#![cfg_attr(not(feature = "vulkan"), allow(dead_code))]
+
 mod adabelief;
 mod adafactor;
 mod adam;
@@ -18,6 +21,7 @@ mod hypergradient;
 mod layerwise;
 mod lbfgs;
 pub(crate) mod options;
+mod plan;
 pub mod prox;
 mod radam;
 mod rmsprop;
@@ -34,8 +38,12 @@ use crate::parts::real::Real;
 use crate::parts::tensor::{Tensor, Tensors};
 pub use lbfgs::Objective;
 use lbfgs::{Lbfgs, LbfgsOptions};
+#[cfg(feature = "vulkan")]
+pub(crate) use lbfgs::{Pair, Search, Space};
 use options::Options;
-use rule::{Rule, Slots, Step};
+#[cfg(feature = "vulkan")]
+pub(crate) use plan::{Plan, slabs};
+pub(crate) use rule::{Rule, Slots, Step};
 use serde::{Deserialize, Serialize};
 use serde_json::{Map, Value};
 use std::sync::Arc;
@@ -159,9 +167,11 @@ impl OptimizerSpec {
 
 /// A block's name and state.
 #[derive(Clone, Debug)]
-struct Block<T> {
-    name: String,
-    slots: Slots<T>,
+pub(crate) struct Block<T> {
+    /// The name.
+    pub name: String,
+    /// The state.
+    pub slots: Slots<T>,
 }
 
 #[derive(Clone, Debug)]
@@ -276,6 +286,39 @@ impl<T: Real> Optimizer<T> {
         match &self.state {
             State::Blockwise { rule, .. } => rule.row_clip(),
             State::LineSearch(_) => None,
+        }
+    }
+
+    /// The rule, of an optimizer that treats every block by itself.
+    pub(crate) fn rule(&self) -> Option<&Arc<dyn Rule<T>>> {
+        match &self.state {
+            State::Blockwise { rule, .. } => Some(rule),
+            State::LineSearch(_) => None,
+        }
+    }
+
+    /// The blocks of such an optimizer.
+    pub(crate) fn blocks(&self) -> &[Block<T>] {
+        match &self.state {
+            State::Blockwise { blocks, .. } => blocks,
+            State::LineSearch(_) => &[],
+        }
+    }
+
+    /// The state of an optimizer that searches along a line.
+    pub(crate) fn line_search(&mut self) -> Option<&mut Lbfgs<T>> {
+        match &mut self.state {
+            State::Blockwise { .. } => None,
+            State::LineSearch(lbfgs) => Some(lbfgs),
+        }
+    }
+
+    /// The blocks, whose state is about to be filled in, after `t` updates.
+    pub(crate) fn resume(&mut self, t: u64) -> &mut [Block<T>] {
+        self.t = t;
+        match &mut self.state {
+            State::Blockwise { blocks, .. } => blocks,
+            State::LineSearch(_) => &mut [],
         }
     }
 

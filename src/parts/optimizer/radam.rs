@@ -8,6 +8,7 @@
 //! Liu et al., "On the variance of the adaptive learning rate and beyond", ICLR 2020.
 
 use super::options::{DECAY, NOT_NEGATIVE, Options};
+use super::plan::Plan;
 use super::rule::{Rule, Slots, Step, sweep};
 use crate::error::Result;
 use crate::parts::real::Real;
@@ -43,6 +44,18 @@ impl RAdam {
         (r >= self.threshold)
             .then(|| ((r - 4.0) * (r - 2.0) * r_inf / ((r_inf - 4.0) * (r_inf - 2.0) * r)).sqrt())
     }
+
+    /// `b1`, `1-b1`, `b2`, `1-b2`, what makes `v` unbiased, `eps`, `eps_root`, what multiplies the new
+    /// `m` (with its rectification), and whether the second moment is used (1 or 0).
+    fn terms(&self, step: &Step) -> [f64; 9] {
+        let RAdam { b1, b2, eps, eps_root, .. } = *self;
+        let (from_m, from_v) = (step.unbias(b1), step.unbias(b2));
+        let (h, adapts) = match self.rectification(step.t as f64) {
+            Some(c) => (step.h * c * from_m, 1.0),
+            None => (step.h * from_m, 0.0),
+        };
+        [b1, 1.0 - b1, b2, 1.0 - b2, from_v, eps, eps_root, h, adapts]
+    }
 }
 
 impl<T: Real> Rule<T> for RAdam {
@@ -51,26 +64,26 @@ impl<T: Real> Rule<T> for RAdam {
     }
 
     fn update(&self, step: &mut Step, slots: &mut Slots<T>, theta: &mut [T], g: &[T]) {
-        let (from_m, from_v) = (step.unbias(self.b1), T::of(step.unbias(self.b2)));
-        let (b1, c1) = (T::of(self.b1), T::of(1.0 - self.b1));
-        let (b2, c2) = (T::of(self.b2), T::of(1.0 - self.b2));
-        let (eps, eps_root) = (T::of(self.eps), T::of(self.eps_root));
+        let [b1, c1, b2, c2, from_v, eps, eps_root, h, adapts] = self.terms(step).map(T::of);
         let moments = |g: T, m: T, v: T| (b1 * m + c1 * g, b2 * v + c2 * g * g);
-        match self.rectification(step.t as f64) {
-            Some(c) => {
-                let h = T::of(step.h * c * from_m);
-                sweep(theta, g, slots.data(), |_, g, [m, v]| {
-                    let (m, v) = moments(g, m, v);
-                    (-h * m / ((from_v * v + eps_root).sqrt() + eps), [m, v])
-                });
-            }
-            None => {
-                let h = T::of(step.h * from_m);
-                sweep(theta, g, slots.data(), |_, g, [m, v]| {
-                    let (m, v) = moments(g, m, v);
-                    (-h * m, [m, v])
-                });
-            }
+        if adapts > T::zero() {
+            sweep(theta, g, slots.data(), |_, g, [m, v]| {
+                let (m, v) = moments(g, m, v);
+                (-h * m / ((from_v * v + eps_root).sqrt() + eps), [m, v])
+            });
+        } else {
+            sweep(theta, g, slots.data(), |_, g, [m, v]| {
+                let (m, v) = moments(g, m, v);
+                (-h * m, [m, v])
+            });
         }
+    }
+
+    fn numbers(&self, step: &Step) -> Vec<f64> {
+        self.terms(step).into()
+    }
+
+    fn plan(&self, shape: &[usize]) -> Plan {
+        Plan::elementwise("radam", shape)
     }
 }

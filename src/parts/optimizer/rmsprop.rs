@@ -1,8 +1,9 @@
 //! RMSprop, AdaGrad and AdaDelta: steps divided by the root of accumulated squared gradients.
 
 use super::options::{DECAY, NOT_NEGATIVE, Options, POSITIVE};
+use super::plan::Plan;
 use super::rule::{Rule, Slots, Step, sweep};
-use super::sgd::momentum;
+use super::sgd::{carry, momentum};
 use crate::error::Result;
 use crate::parts::real::Real;
 
@@ -39,6 +40,12 @@ impl RmsProp {
             nesterov,
         })
     }
+
+    /// `decay`, `1-decay`, `eps` within and beside the root, `h`, `momentum`.
+    fn terms(&self, step: &Step) -> [f64; 6] {
+        let (decay, mu) = (self.decay, self.momentum.unwrap_or(0.0));
+        [decay, 1.0 - decay, self.eps_inside, self.eps_outside, step.h, mu]
+    }
 }
 
 impl<T: Real> Rule<T> for RmsProp {
@@ -54,9 +61,7 @@ impl<T: Real> Rule<T> for RmsProp {
     }
 
     fn update(&self, step: &mut Step, slots: &mut Slots<T>, theta: &mut [T], g: &[T]) {
-        let (keep, take) = (T::of(self.decay), T::of(1.0 - self.decay));
-        let (inside, outside) = (T::of(self.eps_inside), T::of(self.eps_outside));
-        let (h, mu) = (T::of(step.h), T::of(self.momentum.unwrap_or(0.0)));
+        let [keep, take, inside, outside, h, mu] = self.terms(step).map(T::of);
         // u = z + mu b with the new b, or the new b itself = z + mu (old b).
         let nesterov = self.nesterov;
         let plain = |g: T, v: T| {
@@ -95,6 +100,15 @@ impl<T: Real> Rule<T> for RmsProp {
             }),
         }
     }
+
+    fn numbers(&self, step: &Step) -> Vec<f64> {
+        self.terms(step).into()
+    }
+
+    fn plan(&self, shape: &[usize]) -> Plan {
+        let kind = carry(self.momentum, self.nesterov);
+        Plan::elementwise("rmsprop.rmsprop", shape).with(&[u32::from(self.centered), kind])
+    }
 }
 
 /// `adagrad`: `a_0 = initial_accumulator_value`, `a <- a + g^2`, `u = -h g / sqrt(a + eps)`, 0
@@ -129,6 +143,14 @@ impl<T: Real> Rule<T> for AdaGrad {
             (if a > T::zero() { -h * g / (a + eps).sqrt() } else { T::zero() }, [a])
         });
     }
+
+    fn numbers(&self, step: &Step) -> Vec<f64> {
+        vec![step.h, self.eps]
+    }
+
+    fn plan(&self, shape: &[usize]) -> Plan {
+        Plan::elementwise("rmsprop.adagrad", shape)
+    }
 }
 
 /// `adadelta`, for the gradient `g + weight_decay theta`: `e <- rho e + (1-rho) g^2`,
@@ -151,6 +173,11 @@ impl AdaDelta {
             weight_decay: o.number("weight_decay", 0.0, NOT_NEGATIVE)?,
         })
     }
+
+    /// `rho`, `1-rho`, `h`, `eps`, `weight_decay`.
+    fn terms(&self, step: &Step) -> [f64; 5] {
+        [self.rho, 1.0 - self.rho, step.h, self.eps, self.weight_decay]
+    }
 }
 
 impl<T: Real> Rule<T> for AdaDelta {
@@ -159,13 +186,20 @@ impl<T: Real> Rule<T> for AdaDelta {
     }
 
     fn update(&self, step: &mut Step, slots: &mut Slots<T>, theta: &mut [T], g: &[T]) {
-        let (keep, take) = (T::of(self.rho), T::of(1.0 - self.rho));
-        let (h, eps, decay) = (T::of(step.h), T::of(self.eps), T::of(self.weight_decay));
+        let [keep, take, h, eps, decay] = self.terms(step).map(T::of);
         sweep(theta, g, slots.data(), |theta, g, [e, x]| {
             let g = g + decay * theta;
             let e = keep * e + take * g * g;
             let z = (x + eps).sqrt() / (e + eps).sqrt() * g;
             (-h * z, [e, keep * x + take * z * z])
         });
+    }
+
+    fn numbers(&self, step: &Step) -> Vec<f64> {
+        self.terms(step).into()
+    }
+
+    fn plan(&self, shape: &[usize]) -> Plan {
+        Plan::elementwise("rmsprop.adadelta", shape)
     }
 }

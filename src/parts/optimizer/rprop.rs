@@ -11,6 +11,7 @@
 //! algorithm", ICNN 1993.
 
 use super::options::{Options, POSITIVE};
+use super::plan::Plan;
 use super::rule::{Rule, Slots, Step, sign, sweep};
 use crate::error::Result;
 use crate::parts::real::Real;
@@ -43,6 +44,11 @@ impl Rprop {
         }
         Ok(rprop)
     }
+
+    /// `eta_minus`, `eta_plus`, smallest and largest step, `h` over the base rate.
+    fn terms(&self, step: &Step) -> [f64; 5] {
+        [self.eta_minus, self.eta_plus, self.min, self.max, step.ratio]
+    }
 }
 
 impl<T: Real> Rule<T> for Rprop {
@@ -51,9 +57,8 @@ impl<T: Real> Rule<T> for Rprop {
     }
 
     fn update(&self, step: &mut Step, slots: &mut Slots<T>, theta: &mut [T], g: &[T]) {
-        let (minus, plus) = (T::of(self.eta_minus), T::of(self.eta_plus));
-        let (min, max) = (T::of(self.min), T::of(self.max));
-        let (ratio, delay) = (T::of(step.ratio), self.delay);
+        let [minus, plus, min, max, ratio] = self.terms(step).map(T::of);
+        let delay = self.delay;
         sweep(theta, g, slots.data(), |_, g, [d, old]| {
             let q = sign(g * old);
             let turned = q < T::zero();
@@ -67,5 +72,13 @@ impl<T: Real> Rule<T> for Rprop {
             };
             (-ratio * emitted, [d, z])
         });
+    }
+
+    fn numbers(&self, step: &Step) -> Vec<f64> {
+        self.terms(step).into()
+    }
+
+    fn plan(&self, shape: &[usize]) -> Plan {
+        Plan::elementwise("rprop", shape).with(&[u32::from(self.delay)])
     }
 }

@@ -1,5 +1,6 @@
 //! What the optimizers that treat every block by itself have in common.
 
+use super::plan::Plan;
 use crate::parts::random::Stream;
 use crate::parts::real::Real;
 use crate::parts::simd::{LANES, dispatch};
@@ -11,12 +12,24 @@ use std::fmt::Debug;
 ///
 /// The hyper-parameters are the implementor's fields; what changes from step to step is in
 /// [`Slots`].
-pub(super) trait Rule<T: Real>: Debug + Send + Sync {
+pub(crate) trait Rule<T: Real>: Debug + Send + Sync {
     /// The state of a block of that shape before the first update; `lr` is the base rate.
     fn slots(&self, shape: &[usize], lr: f64) -> Slots<T>;
 
     /// `theta <- theta + u(g)` for one block.
     fn update(&self, step: &mut Step, slots: &mut Slots<T>, theta: &mut [T], g: &[T]);
+
+    /// The rule's numbers at a step, hyper-parameters and what is made of them and of the step, in the
+    /// order of `Numbers` in the rule's shader.
+    fn numbers(&self, step: &Step) -> Vec<f64>;
+
+    /// The kernels that update a block of that shape on a device.
+    fn plan(&self, shape: &[usize]) -> Plan;
+
+    /// The standard deviation of the noise at a step, of a rule with [`Rule::noise`].
+    fn deviation(&self, _step: &Step) -> f64 {
+        0.0
+    }
 
     /// The stream from which update `t` draws, for the optimizers that add noise. It runs on
     /// through the blocks in their order.
@@ -31,7 +44,7 @@ pub(super) trait Rule<T: Real>: Debug + Send + Sync {
 }
 
 /// What an update knows besides the block.
-pub(super) struct Step {
+pub(crate) struct Step {
     /// Number of this update: 1, 2, ...
     pub t: u64,
     /// Step size: the scheduled rate times the block's multiplier.
@@ -58,7 +71,7 @@ impl Step {
 
 /// The state of one block.
 #[derive(Clone, Debug)]
-pub(super) struct Slots<T> {
+pub(crate) struct Slots<T> {
     /// Shape of the block.
     pub shape: Vec<usize>,
     /// Moments and the like, in the order of the rule. Saved.

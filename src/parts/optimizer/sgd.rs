@@ -4,6 +4,7 @@
 //! `u = -h (g + mu b)` (the new `b`).
 
 use super::options::{DECAY, NOT_NEGATIVE, Options, POSITIVE};
+use super::plan::Plan;
 use super::rule::{Rule, Slots, Step, sweep};
 use crate::error::Result;
 use crate::parts::random::{Stream, stream};
@@ -27,6 +28,11 @@ pub(super) fn momentum(o: &mut Options) -> Result<(Option<f64>, bool)> {
     }
 }
 
+/// Kind of momentum, for a kernel: 0 none, 1 plain, 2 with Nesterov's look ahead.
+pub(super) fn carry(momentum: Option<f64>, nesterov: bool) -> u32 {
+    momentum.map_or(0, |_| 1 + u32::from(nesterov))
+}
+
 impl Sgd {
     pub fn read(o: &mut Options) -> Result<Self> {
         let (momentum, nesterov) = momentum(o)?;
@@ -44,17 +50,27 @@ impl Sgd {
         }
     }
 
+    /// `h`, `momentum`.
+    fn terms(&self, step: &Step) -> [f64; 2] {
+        [step.h, self.momentum.unwrap_or(0.0)]
+    }
+
+    /// What kind of momentum, and whether there is noise, are constants of the kernel.
+    fn plan(&self, shape: &[usize], noisy: bool) -> Plan {
+        let kind = carry(self.momentum, self.nesterov);
+        Plan::elementwise("sgd", shape).with(&[kind, u32::from(noisy)])
+    }
+
     /// The update for the gradient `f(g)`; `f` is called once an element, in order.
     fn descend<T: Real>(
         &self,
-        h: f64,
+        [h, mu]: [f64; 2],
         slots: &mut Slots<T>,
         theta: &mut [T],
         g: &[T],
         mut f: impl FnMut(T) -> T,
     ) {
-        let h = T::of(h);
-        let mu = T::of(self.momentum.unwrap_or(0.0));
+        let (h, mu) = (T::of(h), T::of(mu));
         match (self.momentum, self.nesterov) {
             (None, _) => sweep(theta, g, [], |_, g, []| (-h * f(g), [])),
             (Some(_), false) => sweep(theta, g, slots.data(), |_, g, [b]| {
@@ -76,7 +92,15 @@ impl<T: Real> Rule<T> for Sgd {
     }
 
     fn update(&self, step: &mut Step, slots: &mut Slots<T>, theta: &mut [T], g: &[T]) {
-        self.descend(step.h, slots, theta, g, |g| g);
+        self.descend(self.terms(step), slots, theta, g, |g| g);
+    }
+
+    fn numbers(&self, step: &Step) -> Vec<f64> {
+        self.terms(step).into()
+    }
+
+    fn plan(&self, shape: &[usize]) -> Plan {
+        Sgd::plan(self, shape, false)
     }
 }
 
@@ -107,8 +131,20 @@ impl<T: Real> Rule<T> for NoisySgd {
 
     fn update(&self, step: &mut Step, _slots: &mut Slots<T>, theta: &mut [T], g: &[T]) {
         let h = T::of(step.h);
-        let deviation = (self.eta / (step.t as f64).powf(self.gamma)).sqrt();
+        let deviation = Rule::<T>::deviation(self, step);
         sweep(theta, g, [], |_, g, []| (-h * (g + T::of(deviation * step.normal())), []));
+    }
+
+    fn numbers(&self, step: &Step) -> Vec<f64> {
+        vec![step.h, 0.0]
+    }
+
+    fn plan(&self, shape: &[usize]) -> Plan {
+        Plan::elementwise("sgd", shape).with(&[carry(None, false), 1])
+    }
+
+    fn deviation(&self, step: &Step) -> f64 {
+        (self.eta / (step.t as f64).powf(self.gamma)).sqrt()
     }
 
     fn noise(&self, t: u64) -> Option<Stream> {
@@ -148,9 +184,22 @@ impl<T: Real> Rule<T> for DpSgd {
     }
 
     fn update(&self, step: &mut Step, slots: &mut Slots<T>, theta: &mut [T], g: &[T]) {
+        let deviation = Rule::<T>::deviation(self, step);
+        let terms = self.descent.terms(step);
+        self.descent.descend(terms, slots, theta, g, |g| g + T::of(deviation * step.normal()));
+    }
+
+    fn numbers(&self, step: &Step) -> Vec<f64> {
+        self.descent.terms(step).into()
+    }
+
+    fn plan(&self, shape: &[usize]) -> Plan {
+        self.descent.plan(shape, true)
+    }
+
+    fn deviation(&self, step: &Step) -> f64 {
         // An empty batch has no gradient to hide; counting it as one row keeps the step finite.
-        let deviation = self.clip * self.noise / step.rows.max(1) as f64;
-        self.descent.descend(step.h, slots, theta, g, |g| g + T::of(deviation * step.normal()));
+        self.clip * self.noise / step.rows.max(1) as f64
     }
 
     fn noise(&self, t: u64) -> Option<Stream> {

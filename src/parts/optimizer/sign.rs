@@ -10,6 +10,7 @@
 //! problems", ICML 2018; Chen et al., "Symbolic discovery of optimization algorithms", 2023.
 
 use super::options::{DECAY, NOT_NEGATIVE, Options};
+use super::plan::Plan;
 use super::rule::{Rule, Slots, Step, sign, sweep};
 use crate::error::Result;
 use crate::parts::real::Real;
@@ -27,6 +28,14 @@ impl<T: Real> Rule<T> for SignSgd {
         let h = T::of(step.h);
         sweep(theta, g, [], |_, g, []| (-h * sign(g), []));
     }
+
+    fn numbers(&self, step: &Step) -> Vec<f64> {
+        vec![step.h]
+    }
+
+    fn plan(&self, shape: &[usize]) -> Plan {
+        Plan::elementwise("sign.sign_sgd", shape)
+    }
 }
 
 /// `signum`.
@@ -39,6 +48,11 @@ impl Signum {
     pub fn read(o: &mut Options) -> Result<Self> {
         Ok(Signum { beta: o.number("beta", 0.9, DECAY)? })
     }
+
+    /// `beta`, `1-beta`, `h`.
+    fn terms(&self, step: &Step) -> [f64; 3] {
+        [self.beta, 1.0 - self.beta, step.h]
+    }
 }
 
 impl<T: Real> Rule<T> for Signum {
@@ -47,12 +61,19 @@ impl<T: Real> Rule<T> for Signum {
     }
 
     fn update(&self, step: &mut Step, slots: &mut Slots<T>, theta: &mut [T], g: &[T]) {
-        let h = T::of(step.h);
-        let (beta, rest) = (T::of(self.beta), T::of(1.0 - self.beta));
+        let [beta, rest, h] = self.terms(step).map(T::of);
         sweep(theta, g, slots.data(), |_, g, [m]| {
             let m = beta * m + rest * g;
             (-h * sign(m), [m])
         });
+    }
+
+    fn numbers(&self, step: &Step) -> Vec<f64> {
+        self.terms(step).into()
+    }
+
+    fn plan(&self, shape: &[usize]) -> Plan {
+        Plan::elementwise("sign.signum", shape)
     }
 }
 
@@ -72,6 +93,12 @@ impl Lion {
             weight_decay: o.number("weight_decay", 1e-3, NOT_NEGATIVE)?,
         })
     }
+
+    /// `b1`, `1-b1`, `b2`, `1-b2`, `h`, `h weight_decay`.
+    fn terms(&self, step: &Step) -> [f64; 6] {
+        let Lion { b1, b2, weight_decay } = *self;
+        [b1, 1.0 - b1, b2, 1.0 - b2, step.h, step.h * weight_decay]
+    }
 }
 
 impl<T: Real> Rule<T> for Lion {
@@ -80,11 +107,17 @@ impl<T: Real> Rule<T> for Lion {
     }
 
     fn update(&self, step: &mut Step, slots: &mut Slots<T>, theta: &mut [T], g: &[T]) {
-        let (b1, c1) = (T::of(self.b1), T::of(1.0 - self.b1));
-        let (b2, c2) = (T::of(self.b2), T::of(1.0 - self.b2));
-        let (h, decay) = (T::of(step.h), T::of(step.h * self.weight_decay));
+        let [b1, c1, b2, c2, h, decay] = self.terms(step).map(T::of);
         sweep(theta, g, slots.data(), |theta, g, [m]| {
             (-h * sign(b1 * m + c1 * g) - decay * theta, [b2 * m + c2 * g])
         });
+    }
+
+    fn numbers(&self, step: &Step) -> Vec<f64> {
+        self.terms(step).into()
+    }
+
+    fn plan(&self, shape: &[usize]) -> Plan {
+        Plan::elementwise("sign.lion", shape)
     }
 }

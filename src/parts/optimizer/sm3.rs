@@ -8,11 +8,14 @@
 //! Anil, Gupta, Koren & Singer, "Memory-efficient adaptive optimization", NeurIPS 2019.
 
 use super::options::{DECAY, Options};
+use super::plan::{Plan, Stage};
 use super::rule::{Rule, Slots, Step};
 use crate::error::Result;
 use crate::parts::real::Real;
 
 const EPS: f64 = 1e-8;
+/// Axes that the kernels have sizes for.
+const AXES: usize = 24;
 
 /// `sm3`.
 #[derive(Debug)]
@@ -79,6 +82,26 @@ impl<T: Real> Rule<T> for Sm3 {
             mu.data.copy_from_slice(&slots.scratch[offset..offset + length]);
             offset += length;
         }
+    }
+
+    fn numbers(&self, step: &Step) -> Vec<f64> {
+        vec![self.momentum, 1.0 - self.momentum, step.h, EPS]
+    }
+
+    /// The update, the new `mu` beside the old, and then in their place.
+    fn plan(&self, shape: &[usize]) -> Plan {
+        let axes: &[usize] = if shape.is_empty() { &[1] } else { shape };
+        assert!(axes.len() <= AXES, "a tensor of {} axes", axes.len());
+        let entries = axes.iter().sum::<usize>();
+        let sizes: Vec<u32> =
+            [0, axes.len()].iter().chain(axes).map(|length| *length as u32).collect();
+        let mut plan = Plan::elementwise("sm3.update", shape);
+        plan.stages[0].sizes = sizes.clone();
+        plan.stages.push(Stage::new("sm3.maxima", 0, &sizes, entries));
+        plan.stages.push(Stage::new("sm3.keep", 0, &sizes, entries.div_ceil(64)));
+        plan.packed = 1..1 + axes.len();
+        plan.room = entries;
+        plan
     }
 }
 

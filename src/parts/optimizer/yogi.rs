@@ -7,6 +7,7 @@
 //! 2018.
 
 use super::options::{DECAY, NOT_NEGATIVE, Options};
+use super::plan::Plan;
 use super::rule::{Rule, Slots, Step, sign, sweep};
 use crate::error::Result;
 use crate::parts::real::Real;
@@ -30,6 +31,12 @@ impl Yogi {
             eps: o.number("eps", 1e-3, NOT_NEGATIVE)?,
         })
     }
+
+    /// `b1`, `1-b1`, `1-b2`, what makes `m` and `v` unbiased, `eps`, `h`.
+    fn terms(&self, step: &Step) -> [f64; 7] {
+        let Yogi { b1, b2, eps } = *self;
+        [b1, 1.0 - b1, 1.0 - b2, step.unbias(b1), step.unbias(b2), eps, step.h]
+    }
 }
 
 impl<T: Real> Rule<T> for Yogi {
@@ -38,14 +45,19 @@ impl<T: Real> Rule<T> for Yogi {
     }
 
     fn update(&self, step: &mut Step, slots: &mut Slots<T>, theta: &mut [T], g: &[T]) {
-        let (from_m, from_v) = (T::of(step.unbias(self.b1)), T::of(step.unbias(self.b2)));
-        let (b1, c1) = (T::of(self.b1), T::of(1.0 - self.b1));
-        let c2 = T::of(1.0 - self.b2);
-        let (h, eps) = (T::of(step.h), T::of(self.eps));
+        let [b1, c1, c2, from_m, from_v, eps, h] = self.terms(step).map(T::of);
         sweep(theta, g, slots.data(), |_, g, [m, v]| {
             let m = b1 * m + c1 * g;
             let v = v - c2 * sign(v - g * g) * g * g;
             (-h * from_m * m / ((from_v * v).sqrt() + eps), [m, v])
         });
+    }
+
+    fn numbers(&self, step: &Step) -> Vec<f64> {
+        self.terms(step).into()
+    }
+
+    fn plan(&self, shape: &[usize]) -> Plan {
+        Plan::elementwise("yogi", shape)
     }
 }
