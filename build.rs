@@ -160,6 +160,8 @@ fn compile(
     root: &Path,
     folder: &Path,
 ) -> Result<(), String> {
+    let mut jobs = Vec::new();
+    let mut notes = Vec::new();
     for name in names {
         let artefact = language.artefact_path(folder, name);
         let note = folder.join(format!("{name}.from"));
@@ -167,10 +169,11 @@ fn compile(
         if artefact.is_file() && fs::read_to_string(&note).is_ok_and(|old| old == from) {
             continue;
         }
-        language.compile(root, compiler, name, &artefact)?;
-        write(&note, &from)?;
+        jobs.push((name.clone(), artefact));
+        notes.push((note, from));
     }
-    Ok(())
+    language.compile_all(root, compiler, &jobs)?;
+    notes.iter().try_for_each(|(note, from)| write(note, from))
 }
 
 /// Copies the artefacts beside the sources into `folder`, unless they are stale.
@@ -210,26 +213,26 @@ fn host_build(root: &Path, out: &Path) -> Result<(), String> {
     let mut table = String::new();
     let mut files = Vec::new();
     for name in CUDA.names(root)? {
-        let path = CUDA.source_path(root, &name);
-        let text = fs::read_to_string(&path).map_err(|e| format!("{}: {e}", path.display()))?;
-        let entries = kernels::cuda_entries(&text);
-        if entries.is_empty() {
-            return Err(format!("{}: no extern \"C\" __global__ function", path.display()));
+        let function = kernels::cuda_function(&name);
+        let mut unit = String::from("#include \"include/host.h\"\n");
+        for (name, value) in kernels::defines(&CUDA, &name) {
+            let _ = writeln!(unit, "#define {name} {}", value.unwrap_or_default());
         }
-        let mut unit = format!("#include \"include/host.h\"\n#include \"{name}.cu\"\n");
-        for entry in entries {
-            let _ = writeln!(
-                unit,
-                "extern \"C\" const char* lvq_host_{entry}(const lvq_host::Launch* launch, void** \
-                 arguments) {{\n    return lvq_host::launch(*launch, {entry}, arguments);\n}}"
-            );
-            let _ = writeln!(
-                declarations,
-                "    fn lvq_host_{entry}(launch: *const Launch, arguments: *mut *mut c_void) -> \
-                 *const c_char;"
-            );
-            let _ = writeln!(table, "    ({entry:?}, lvq_host_{entry}),");
-        }
+        let source = CUDA.source_path(Path::new(""), &name);
+        let source = source.strip_prefix(CUDA.folder).unwrap_or(&source);
+        let _ = writeln!(
+            unit,
+            "#include \"{}\"\n\
+             extern \"C\" const char* host_{function}(const lvq_host::Launch* launch, void** arguments) {{\n    \
+             return lvq_host::launch(*launch, Kernel::LVQ_THREADS, {function}, arguments);\n}}",
+            source.display()
+        );
+        let _ = writeln!(
+            declarations,
+            "    fn host_{function}(shape: *const Shape, arguments: *mut *mut c_void) -> *const \
+             c_char;"
+        );
+        let _ = writeln!(table, "    ({name:?}, host_{function}),");
         let file = out.join(format!("host_{name}.cpp"));
         write(&file, &unit)?;
         files.push(file);
@@ -245,6 +248,8 @@ fn host_build(root: &Path, out: &Path) -> Result<(), String> {
             .cpp_link_stdlib(None)
             .opt_level(2)
             .include(root.join("kernels"))
+            .include(root.join("kernels/include"))
+            .include(root.join("shaders/include"))
             .flags(["-fno-exceptions", "-fno-rtti", "-fno-threadsafe-statics", "-ffp-contract=off"])
             .flag_if_supported("-Wno-unknown-pragmas")
             .cargo_warnings(false)

@@ -9,6 +9,7 @@ use std::fmt::Write as _;
 use std::fs;
 use std::path::{Path, PathBuf};
 use std::process::Command;
+use std::sync::atomic::{AtomicUsize, Ordering};
 
 /// One language of kernels: where its files are and how they are compiled.
 pub struct Language {
@@ -55,8 +56,8 @@ pub const VULKAN: Language = Language {
     artefact: "spv",
     compiler: "glslc",
     variable: "GLSLC",
-    flags: &["--target-env=vulkan1.1", "-O"],
-    probe: "#version 450\nvoid main() {}\n",
+    flags: &["-std=450", "--target-env=vulkan1.1", "-O"],
+    probe: "void main() {}\n",
     install: "the package `glslc` (Debian) or `shaderc`, or the Vulkan SDK",
 };
 
@@ -139,38 +140,36 @@ fn includes(text: &str) -> impl Iterator<Item = &str> {
     })
 }
 
-/// The entry points of a CUDA source: the names of its `extern "C" __global__` functions.
-pub fn cuda_entries(text: &str) -> Vec<String> {
-    text.split("__global__")
-        .skip(1)
-        .filter_map(|after| {
-            // `void [__launch_bounds__(...)] name(`
-            let after = after.trim_start().strip_prefix("void")?.trim_start();
-            let after = match after.strip_prefix("__launch_bounds__") {
-                None => after,
-                Some(bounds) => {
-                    let mut depth = 0;
-                    let end = bounds.find(|c| {
-                        depth += i32::from(c == '(') - i32::from(c == ')');
-                        c == ')' && depth == 0
-                    })?;
-                    bounds[end + 1..].trim_start()
-                }
-            };
-            Some(after.split('(').next()?.trim().to_string())
-        })
-        .collect()
+/// The function that is the kernel `part.entry` in CUDA C++.
+pub fn cuda_function(name: &str) -> String {
+    format!("lvq_{}", name.replace('.', "_"))
+}
+
+/// What is defined for the compiler when it compiles the artefact `name` of CUDA C++ or GLSL.
+pub fn defines(language: &Language, name: &str) -> Vec<(String, Option<String>)> {
+    let mut defines = Vec::new();
+    if language.compiler == CUDA.compiler {
+        defines.push(("LVQ_NAME".into(), Some(cuda_function(name))));
+    }
+    if let Some((_, entry)) = name.split_once('.') {
+        defines.push((format!("ENTRY_{entry}"), None));
+    }
+    defines
 }
 
 impl Language {
     /// The names of the artefacts, sorted: those of the sources (without ending), or `source.entry` for each entry that a source
-    /// names in its line `// entries: one another`. Such a source is compiled once an entry, with `ENTRY_<entry>` defined, because
-    /// a module of GLSL has one entry point.
+    /// names in its line `// entries: one another` (a CUDA source: that the shader names which it includes). Such a source is
+    /// compiled once an entry, with `ENTRY_<entry>` defined, because a module of GLSL has one entry point.
     pub fn names(&self, root: &Path) -> Result<Vec<String>, String> {
         let mut names = Vec::new();
         for stem in self.stems(&root.join(self.folder), self.source)? {
-            let text = read(&self.source_path(root, &stem))?;
-            let text = String::from_utf8_lossy(&text);
+            let path = self.source_path(root, &stem);
+            let mut text = String::from_utf8_lossy(&read(&path)?).into_owned();
+            for shader in includes(&text.clone()).filter(|wanted| wanted.starts_with("../")) {
+                let bytes = read(&path.with_file_name(shader))?;
+                text.push_str(&String::from_utf8_lossy(&bytes));
+            }
             match text.lines().find_map(|l| l.strip_prefix("// entries:")) {
                 Some(entries) => {
                     names.extend(entries.split_whitespace().map(|e| format!("{stem}.{e}")));
@@ -223,8 +222,9 @@ impl Language {
             hash.add_text(&bytes);
             let text = String::from_utf8_lossy(&bytes);
             for wanted in includes(&text) {
-                let beside = path.parent().unwrap_or(&base).join(wanted);
-                let shared = base.join("include").join(wanted);
+                let folder = path.parent().unwrap_or(&base);
+                let beside = folder.join(wanted);
+                let shared = folder.join("include").join(wanted);
                 let file = [beside, shared].into_iter().find(|p| p.is_file()).ok_or_else(|| {
                     format!("{}: includes \"{wanted}\", which is not there", path.display())
                 })?;
@@ -292,7 +292,7 @@ impl Language {
         let compiler = Compiler { path: path.to_path_buf(), version };
         let probe = scratch.join(format!("probe.{}", self.source));
         write(&probe, self.probe.as_bytes())?;
-        self.run(root, &compiler, None, &probe, &self.artefact_path(scratch, "probe"))?;
+        self.run(root, &compiler, &[], &probe, &self.artefact_path(scratch, "probe"))?;
         Ok(compiler)
     }
 
@@ -306,23 +306,51 @@ impl Language {
     ) -> Result<(), String> {
         // Relative to the root, so that no path of this machine can get into the artefact.
         let source = self.source_path(Path::new(""), name);
-        let define = name.split_once('.').map(|(_, entry)| format!("-DENTRY_{entry}"));
-        self.run(root, compiler, define.as_deref(), &source, out)
+        self.run(root, compiler, &defines(self, name), &source, out)
+    }
+
+    /// Compiles each name to its path, several at a time.
+    ///
+    /// # Errors
+    /// What the first compiler that failed says.
+    pub fn compile_all(
+        &self,
+        root: &Path,
+        compiler: &Compiler,
+        names: &[(String, PathBuf)],
+    ) -> Result<(), String> {
+        let workers = std::thread::available_parallelism().map_or(1, |n| n.get());
+        let next = AtomicUsize::new(0);
+        std::thread::scope(|scope| {
+            let work = || {
+                while let Some((name, out)) = names.get(next.fetch_add(1, Ordering::Relaxed)) {
+                    self.compile(root, compiler, name, out)?;
+                }
+                Ok(())
+            };
+            let workers: Vec<_> = (0..workers).map(|_| scope.spawn(work)).collect();
+            workers.into_iter().try_for_each(|w| {
+                w.join().unwrap_or_else(|_| Err("a thread that compiles has panicked".into()))
+            })
+        })
     }
 
     fn run(
         &self,
         root: &Path,
         compiler: &Compiler,
-        define: Option<&str>,
+        defines: &[(String, Option<String>)],
         input: &Path,
         out: &Path,
     ) -> Result<(), String> {
         let output = Command::new(&compiler.path)
             .current_dir(root)
             .args(self.flags)
-            .args(define)
-            .arg(format!("-I{}/include", self.folder))
+            .args(defines.iter().map(|(name, value)| match value {
+                None => format!("-D{name}"),
+                Some(value) => format!("-D{name}={value}"),
+            }))
+            .args([CUDA, VULKAN].map(|l| format!("-I{}/include", l.folder)))
             .arg(input)
             .arg("-o")
             .arg(out)
@@ -430,11 +458,12 @@ impl Language {
              # name, hash of the flags and of the source with all it includes, hash of the artefact\n",
         );
         let _ = writeln!(text, "compiler: {}", compiler.version);
-        for name in &names {
-            let out = self.artefact_path(&folder, name);
-            self.compile(root, compiler, name, &out)?;
+        let jobs: Vec<_> =
+            names.iter().map(|name| (name.clone(), self.artefact_path(&folder, name))).collect();
+        self.compile_all(root, compiler, &jobs)?;
+        for (name, out) in &jobs {
             let sources = self.source_hash(root, name)?;
-            let _ = writeln!(text, "{name} {sources} {}", self.artefact_hash(&out)?);
+            let _ = writeln!(text, "{name} {sources} {}", self.artefact_hash(out)?);
         }
         for orphan in self.stems(&folder, self.artefact)? {
             if !names.contains(&orphan) {

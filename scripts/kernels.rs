@@ -74,11 +74,13 @@ fn check_one(language: &Language, root: &Path, scratch: &Path, strict: bool) -> 
             language.artefacts, compiler.version
         ),
         Ok(compiler) => {
-            for name in language.names(root)? {
-                let fresh = language.artefact_path(scratch, &name);
-                language.compile(root, &compiler, &name, &fresh)?;
-                let old = language.artefact_path(&kept, &name);
-                if fs::read(&fresh).ok() != fs::read(&old).ok() {
+            let names = language.names(root)?.into_iter();
+            let jobs: Vec<_> =
+                names.map(|n| (n.clone(), language.artefact_path(scratch, &n))).collect();
+            language.compile_all(root, &compiler, &jobs)?;
+            for (name, fresh) in &jobs {
+                let old = language.artefact_path(&kept, name);
+                if fs::read(fresh).ok() != fs::read(&old).ok() {
                     problems.push(format!("{} differs from a fresh build", old.display()));
                 }
             }

@@ -1,5 +1,3 @@
-#version 450
-
 // AdaBelief (src/parts/optimizer/adabelief.rs).
 
 struct Numbers {

@@ -1,5 +1,3 @@
-#version 450
-
 // Adafactor (src/parts/optimizer/adafactor.rs). `whole`: with the second moment of every element. Factored: R and S are the first words of
 // `small`; `factors` moves both, `mean` takes the mean of R over the second longest axis, `factored` updates.
 // entries: whole factors mean factored
@@ -44,7 +42,7 @@ FN uint first(uint place, uint length_, uint stride) {
 
 #include "workgroup.glsl"
 
-void main() {
+FN void main() {
     Numbers n = numbers[block];
     for (uint c = gl_WorkGroupID.x; c < rs + ss; c += gl_NumWorkGroups.x) {
         bool of_r = c < rs;
@@ -67,7 +65,7 @@ void main() {
 
 #include "workgroup.glsl"
 
-void main() {
+FN void main() {
     uint places = rs / second;
     for (uint c = gl_WorkGroupID.x; c < places; c += gl_NumWorkGroups.x) {
         uint from = first(c, second, within);
@@ -84,7 +82,7 @@ void main() {
 
 #else
 
-layout(constant_id = 1) const uint MOMENTUM = 0;
+CONSTANT(1, MOMENTUM, 0);
 
 FN float direction(uint e, float g) {
 #ifdef ENTRY_whole

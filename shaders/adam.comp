@@ -1,5 +1,3 @@
-#version 450
-
 // Adam, AdamW and AMSGrad (src/parts/optimizer/adam.rs).
 // entries: adam amsgrad
 

@@ -1,5 +1,3 @@
-#version 450
-
 // AdaMax and AdaMaxW (src/parts/optimizer/adamax.rs). The state `n` is `largest_` here.
 
 struct Numbers {

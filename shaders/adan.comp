@@ -1,5 +1,3 @@
-#version 450
-
 // Adan (src/parts/optimizer/adan.rs). The state `n` is `squares` here.
 
 struct Numbers {

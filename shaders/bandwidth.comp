@@ -1,24 +1,22 @@
-#version 450
-
 // The Gaussian kernel's exponent with a bandwidth per prototype (src/parts/kernel/bandwidth.rs): u = q / (2 s^2), s = max(sigma, floor);
 // du/dsigma = -2 u / s, half of it at the floor, nothing below.
 // entries: prepare finish
 
 #include "lvq.glsl"
 
-layout(local_size_x = 64) in;
+LOCAL_SIZE(64);
 
-layout(std430, binding = 0) readonly buffer Sigmas { float sigmas[]; };
-layout(std430, binding = 1) buffer Affine { float affine[]; };
+BUFFER(0, readonly, float, sigmas);
+BUFFER(1, READ_WRITE, float, affine);
 
-layout(push_constant) uniform Sizes {
+PUSH_BEGIN
     uint p;
     float least;
-};
+PUSH_END
 
 #ifdef ENTRY_prepare
 
-void main() {
+FN void main() {
     uint j = gl_GlobalInvocationID.x;
     if (j < p) {
         float s = max(sigmas[j], least);
@@ -29,11 +27,11 @@ void main() {
 #else
 
 // sum_i G_ij u_ij, from word p on.
-layout(std430, binding = 2) readonly buffer Totals { float totals[]; };
-layout(std430, binding = 3) readonly buffer Dynamic { float dynamic[]; };
-layout(std430, binding = 4) writeonly buffer Gradient { float gradient[]; };
+BUFFER(2, readonly, float, totals);
+BUFFER(3, readonly, float, dynamic);
+BUFFER(4, writeonly, float, gradient);
 
-void main() {
+FN void main() {
     uint j = gl_GlobalInvocationID.x;
     if (j < p) {
         float s = sigmas[j];

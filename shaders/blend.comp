@@ -1,22 +1,22 @@
-#version 450
-
 // Averages and copies of tensors: to <- to + a (from - to), a from the step's numbers; `copy` copies exactly.
 // entries: blend copy
 
 #include "lvq.glsl"
 
-layout(local_size_x = 64) in;
+LOCAL_SIZE(64);
 
-layout(std430, binding = 0) buffer To { float to[]; };
-layout(std430, binding = 1) readonly buffer From { float from[]; };
-layout(std430, binding = 2) readonly buffer Dynamic { float dynamic[]; };
+BUFFER(0, READ_WRITE, float, to);
+BUFFER(1, readonly, float, from);
+BUFFER(2, readonly, float, dynamic);
 
-layout(push_constant) uniform Sizes {
+PUSH_BEGIN
     uint n;
-};
+PUSH_END
 
-void main() {
+FN void main() {
+#ifdef ENTRY_blend
     float a = dynamic[7];
+#endif
     for (uint e = gl_GlobalInvocationID.x; e < n; e += gl_NumWorkGroups.x * 64u) {
 #ifdef ENTRY_copy
         to[e] = from[e];

@@ -1,5 +1,3 @@
-#version 450
-
 // The Chebyshev distance (src/parts/metric/chebyshev.rs); coordinates that tie share equally.
 // entries: forward pull
 

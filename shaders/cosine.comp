@@ -1,5 +1,3 @@
-#version 450
-
 // The cosine dissimilarity (src/parts/metric/cosine.rs), 1 - max(0, cos). `forward` keeps the cosine in `raw` and the row's length in
 // `more`; `slopes` turns dL/dD into the factor of the row, and leaves that of the prototype in `raw`.
 // entries: forward slopes pull
@@ -19,13 +17,13 @@ FN float length_of_prototype(uint j) {
 
 #ifdef ENTRY_forward
 
-layout(local_size_x = 64) in;
+LOCAL_SIZE(64);
 
-layout(std430, binding = 5) writeonly buffer Keys { float keys[]; };
-layout(std430, binding = 6) writeonly buffer Raw { float raw[]; };
-layout(std430, binding = 7) writeonly buffer More { float more[]; };
+BUFFER(5, writeonly, float, keys);
+BUFFER(6, writeonly, float, raw);
+BUFFER(7, writeonly, float, more);
 
-void main() {
+FN void main() {
     uint i = gl_GlobalInvocationID.x;
     if (i >= n) {
         return;
@@ -49,13 +47,13 @@ void main() {
 
 #elif defined(ENTRY_slopes)
 
-layout(local_size_x = 64) in;
+LOCAL_SIZE(64);
 
-layout(std430, binding = 5) buffer Slopes { float slopes[]; };
-layout(std430, binding = 6) buffer Raw { float raw[]; };
-layout(std430, binding = 7) readonly buffer More { float more[]; };
+BUFFER(5, READ_WRITE, float, slopes);
+BUFFER(6, READ_WRITE, float, raw);
+BUFFER(7, readonly, float, more);
 
-void main() {
+FN void main() {
     uint i = gl_GlobalInvocationID.x;
     if (i >= n) {
         return;

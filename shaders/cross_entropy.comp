@@ -1,5 +1,3 @@
-#version 450
-
 // Cross-entropy over classwise distances: of the nearest of each class, or rank-weighted means.
 // entries: class_minimum ranks_each
 

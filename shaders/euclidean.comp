@@ -1,5 +1,3 @@
-#version 450
-
 // The Euclidean distance (src/parts/metric/euclidean.rs); its slope at 0 is taken as 0.
 // entries: forward pull forward_tile
 

@@ -1,5 +1,3 @@
-#version 450
-
 // The exponential kernel's distance in the logarithm (src/parts/kernel/exponential.rs), on projections y = x O, v = w O.
 //
 // `forward`: ell = m + ln br. `slopes`: from gamma = dL/dell the factors of the backward products: in place of gamma that of (y - v),
@@ -10,20 +8,20 @@
 
 #include "lvq.glsl"
 
-layout(local_size_x = 64) in;
+LOCAL_SIZE(64);
 
-layout(std430, binding = 0) readonly buffer Y { float y[]; };
-layout(std430, binding = 1) readonly buffer Raw { float raw[]; };
-layout(std430, binding = 2) buffer H { float h[]; };
+BUFFER(0, readonly, float, y);
+BUFFER(1, readonly, float, raw);
+BUFFER(2, READ_WRITE, float, h);
 
-layout(push_constant) uniform Sizes {
+PUSH_BEGIN
     uint n;
     uint p;
     uint stride;
     uint l;
-};
+PUSH_END
 
-void main() {
+FN void main() {
     for (uint i = gl_GlobalInvocationID.x; i < n; i += gl_NumWorkGroups.x * 64u) {
         float sum = 0.0f;
         for (uint j = 0u; j < p; j++) {
@@ -74,18 +72,18 @@ FN float distance(uint i, uint j) {
 
 #else
 
-layout(local_size_x = 64) in;
+LOCAL_SIZE(64);
 
-layout(std430, binding = 5) buffer Slopes { float slopes[]; };
-layout(std430, binding = 6) writeonly buffer Raw { float raw[]; };
-layout(std430, binding = 7) writeonly buffer More { float more[]; };
+BUFFER(5, READ_WRITE, float, slopes);
+BUFFER(6, writeonly, float, raw);
+BUFFER(7, writeonly, float, more);
 
 // e^(s - m) - e^(C - m) from C - s: without cancellation near 0, and without 0 * inf far above.
 FN float on(float s, float above, float e_c) {
     return above > 1.0f ? s - e_c : -s * expm1_(above);
 }
 
-void main() {
+FN void main() {
     uint i = gl_GlobalInvocationID.x;
     if (i >= n) {
         return;

@@ -1,19 +1,17 @@
-#version 450
-
 // Whether a tensor has a value that is not finite: flags[at] = 1, else 0. One workgroup.
 
 #include "lvq.glsl"
 #include "workgroup.glsl"
 
-layout(std430, binding = 0) readonly buffer Values { uint values[]; };
-layout(std430, binding = 1) buffer Flags { float flags[]; };
+BUFFER(0, readonly, uint, values);
+BUFFER(1, READ_WRITE, float, flags);
 
-layout(push_constant) uniform Sizes {
+PUSH_BEGIN
     uint n;
     uint at;
-};
+PUSH_END
 
-void main() {
+FN void main() {
     float bad = 0.0f;
     for (uint e = lane(); e < n; e += WIDTH) {
         bad = (values[e] & 0x7f800000u) == 0x7f800000u ? 1.0f : bad;

@@ -1,5 +1,3 @@
-#version 450
-
 // The GLVQ ratio: with the nearest right and wrong prototype, or with all right prototypes by rank; `fused` is the whole step of the first.
 // entries: winner_pair ranks_own fused
 

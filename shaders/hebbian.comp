@@ -1,5 +1,3 @@
-#version 450
-
 // The update rules of LVQ1 and LVQ2.1: `rows` says which prototypes a row attracts and repels, `move` moves them by
 // rate / N_j sum s (x - w_j). Those without rows stay.
 // entries: rows move
@@ -16,19 +14,19 @@
 
 #include "lvq.glsl"
 
-layout(local_size_x = 64) in;
+LOCAL_SIZE(64);
 
-layout(std430, binding = 0) readonly buffer Pulls { float pulls[]; };
-layout(std430, binding = 1) readonly buffer Counts { float counts[]; };
-layout(std430, binding = 2) readonly buffer Dynamic { float dynamic[]; };
-layout(std430, binding = 3) buffer Prototypes { float prototypes[]; };
+BUFFER(0, readonly, float, pulls);
+BUFFER(1, readonly, float, counts);
+BUFFER(2, readonly, float, dynamic);
+BUFFER(3, READ_WRITE, float, prototypes);
 
-layout(push_constant) uniform Sizes {
+PUSH_BEGIN
     uint p;
     uint d;
-};
+PUSH_END
 
-void main() {
+FN void main() {
     for (uint e = gl_GlobalInvocationID.x; e < p * d; e += gl_NumWorkGroups.x * 64u) {
         float count = counts[e / d];
         if (count > 0.0f) {

@@ -1,5 +1,3 @@
-#version 450
-
 // Margin loss on the scores of reasoning: `detect` forms similarities, `scores` the class scores, `reasoning` loss and slopes by score,
 // `slopes` those by key. An invocation has a row and, along y, a component or a class.
 // entries: detect scores reasoning slopes
@@ -15,7 +13,7 @@
 
 #else
 
-void main() {
+FN void main() {
     uint i = gl_GlobalInvocationID.x;
     if (i >= n) {
         return;

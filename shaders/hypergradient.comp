@@ -1,5 +1,3 @@
-#version 450
-
 // Hypergradient descent (src/parts/optimizer/hypergradient.rs): the step size `e` is word 0 of `small`.
 
 struct Numbers {

@@ -1,5 +1,3 @@
-#version 450
-
 // LAMB, LARS, Fromage and NovoGrad (src/parts/optimizer/layerwise.rs): a whole block scaled by norms.
 // entries: lamb lars fromage novograd
 
@@ -46,7 +44,7 @@ struct Numbers {
 #include "optimizer.glsl"
 #include "momentum.glsl"
 
-layout(constant_id = 1) const uint NESTEROV = 0;
+CONSTANT(1, NESTEROV, 0);
 
 FN void measure(uint e, float theta, float g, Numbers n, OUT(float) x, OUT(float) y) {
     x = theta;

@@ -1,17 +1,15 @@
-#version 450
-
 // The vectors of L-BFGS (src/parts/optimizer/lbfgs.rs). `moved`: c = a + factor b; `scaled`: c = factor a; `add`: c += factor (scalar i -
 // scalar j) a; `dot`: sums of a b over slabs, one a workgroup; `total`: their sum.
 // entries: moved scaled add dot total
 
 #include "lvq.glsl"
 
-layout(std430, binding = 0) readonly buffer A { float a[]; };
-layout(std430, binding = 1) readonly buffer B { float b[]; };
-layout(std430, binding = 2) buffer C { float c[]; };
-layout(std430, binding = 3) buffer Scalars { float scalars[]; };
+BUFFER(0, readonly, float, a);
+BUFFER(1, readonly, float, b);
+BUFFER(2, READ_WRITE, float, c);
+BUFFER(3, READ_WRITE, float, scalars);
 
-layout(push_constant) uniform Sizes {
+PUSH_BEGIN
     uint count;
 #ifdef ENTRY_moved
     // First words.
@@ -30,13 +28,13 @@ layout(push_constant) uniform Sizes {
     float factor;
 #endif
 #endif
-};
+PUSH_END
 
 #if defined(ENTRY_dot) || defined(ENTRY_total)
 
 #include "workgroup.glsl"
 
-void main() {
+FN void main() {
     float sum = 0.0f;
     for (uint e = gl_GlobalInvocationID.x; e < count; e += gl_NumWorkGroups.x * WIDTH) {
 #ifdef ENTRY_dot
@@ -53,9 +51,9 @@ void main() {
 
 #else
 
-layout(local_size_x = 64) in;
+LOCAL_SIZE(64);
 
-void main() {
+FN void main() {
 #ifdef ENTRY_add
     float times = factor * (scalars[i] - (j == NONE ? 0.0f : scalars[j]));
 #endif

@@ -1,5 +1,3 @@
-#version 450
-
 // The Lp distance (src/parts/metric/lp.rs), scaled by the largest coordinate so that no power overflows.
 // entries: forward pull
 

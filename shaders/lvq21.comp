@@ -1,5 +1,3 @@
-#version 450
-
 // LVQ2.1's cost; `fused` is the whole step.
 // entries: winner_pair fused
 

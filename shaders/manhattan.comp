@@ -1,5 +1,3 @@
-#version 450
-
 // The Manhattan distance (src/parts/metric/manhattan.rs).
 // entries: forward pull forward_tile pull_tile
 

@@ -1,5 +1,3 @@
-#version 450
-
 // The update rule of Median LVQ: `rows` weighs the rows. For the squared Euclidean distance the row of least score is the one nearest
 // to the weighted mean: `mean` forms it (W_j in `totals`), and `choose` finds among the rows of the prototype's class that count the
 // first that is nearest, of this chunk and of those before.
@@ -17,18 +15,18 @@
 
 #include "lvq.glsl"
 
-layout(local_size_x = 64) in;
+LOCAL_SIZE(64);
 
-layout(std430, binding = 0) readonly buffer Pulls { float pulls[]; };
-layout(std430, binding = 1) readonly buffer Totals { float totals[]; };
-layout(std430, binding = 2) buffer W { float w[]; };
+BUFFER(0, readonly, float, pulls);
+BUFFER(1, readonly, float, totals);
+BUFFER(2, READ_WRITE, float, w);
 
-layout(push_constant) uniform Sizes {
+PUSH_BEGIN
     uint p;
     uint d;
-};
+PUSH_END
 
-void main() {
+FN void main() {
     for (uint e = gl_GlobalInvocationID.x; e < p * d; e += gl_NumWorkGroups.x * 64u) {
         float sum = totals[e / d];
         w[e] += sum > 0.0f ? pulls[e] / sum : 0.0f;
@@ -40,26 +38,26 @@ void main() {
 #include "lvq.glsl"
 #include "workgroup.glsl"
 
-layout(std430, binding = 0) readonly buffer Keys { float keys[]; };
-layout(std430, binding = 1) readonly buffer Codes { uint codes[]; };
-layout(std430, binding = 2) readonly buffer Factors { float factors[]; };
-layout(std430, binding = 3) readonly buffer Labels { uint labels[]; };
-layout(std430, binding = 4) readonly buffer Totals { float totals[]; };
+BUFFER(0, readonly, float, keys);
+BUFFER(1, readonly, uint, codes);
+BUFFER(2, readonly, float, factors);
+BUFFER(3, readonly, uint, labels);
+BUFFER(4, readonly, float, totals);
 // The least distance of each prototype so far; its row.
-layout(std430, binding = 5) buffer Least { float least[]; };
-layout(std430, binding = 6) buffer Chosen { uint chosen[]; };
+BUFFER(5, READ_WRITE, float, least);
+BUFFER(6, READ_WRITE, uint, chosen);
 
-layout(push_constant) uniform Sizes {
+PUSH_BEGIN
     uint n;
     uint p;
     uint stride;
     uint base;
     uint first;
-};
+PUSH_END
 
-shared uint rows[256];
+SHARED(uint, rows, 256);
 
-void main() {
+FN void main() {
     for (uint j = gl_WorkGroupID.x; j < p; j += gl_NumWorkGroups.x) {
         float best = LARGEST;
         uint at = NONE;

@@ -1,5 +1,3 @@
-#version 450
-
 // Of each row the nearest prototype, or the least key of each class.
 // entries: winner class_minimum
 
@@ -21,7 +19,7 @@ FN void row(uint i) {
 #ifdef ENTRY_winner
 #include "each_row.glsl"
 #else
-void main() {
+FN void main() {
     uint i = gl_GlobalInvocationID.x;
     if (i < n) {
         nearest_of_each(i);

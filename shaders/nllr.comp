@@ -1,5 +1,3 @@
-#version 450
-
 // Soft LVQ: negative log ratio of right to wrong class likelihood.
 // entries: posterior
 

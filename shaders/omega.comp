@@ -1,5 +1,3 @@
-#version 450
-
 // Linear maps (src/parts/metric/omega.rs, class_omega.rs, local_omega.rs): one map for all prototypes, one a class, or one a prototype.
 // The distance itself is squared_euclidean on projections.
 //
@@ -14,12 +12,12 @@
 #include "lvq.glsl"
 
 #if !defined(ENTRY_project_tile) && !defined(ENTRY_push_tile) && !defined(ENTRY_outer_tile)
-layout(local_size_x = 64) in;
+LOCAL_SIZE(64);
 #endif
 
-layout(constant_id = 1) const uint OPERAND = 0;
+CONSTANT(1, OPERAND, 0);
 
-layout(push_constant) uniform Sizes {
+PUSH_BEGIN
     uint n;
     uint p;
     uint stride;
@@ -32,15 +30,15 @@ layout(push_constant) uniform Sizes {
     // c and f
     float c;
     float f;
-};
+PUSH_END
 
 #if defined(ENTRY_project)
 
-layout(std430, binding = 0) readonly buffer X { float x[]; };
-layout(std430, binding = 1) readonly buffer Omegas { float omegas[]; };
-layout(std430, binding = 2) writeonly buffer Y { float y[]; };
+BUFFER(0, readonly, float, x);
+BUFFER(1, readonly, float, omegas);
+BUFFER(2, writeonly, float, y);
 
-void main() {
+FN void main() {
     uint cells = maps * l;
     for (uint e = gl_GlobalInvocationID.x; e < n * cells; e += gl_NumWorkGroups.x * 64u) {
         uint i = e / cells;
@@ -56,9 +54,9 @@ void main() {
 
 #elif defined(ENTRY_project_tile)
 
-layout(std430, binding = 0) readonly buffer X { float x_[]; };
-layout(std430, binding = 1) readonly buffer Omegas { float omegas[]; };
-layout(std430, binding = 2) writeonly buffer Y { float y[]; };
+BUFFER(0, readonly, float, x_);
+BUFFER(1, readonly, float, omegas);
+BUFFER(2, writeonly, float, y);
 
 // Column c is column c % l of map c / l.
 #define R n
@@ -75,12 +73,12 @@ layout(std430, binding = 2) writeonly buffer Y { float y[]; };
 
 #elif defined(ENTRY_push_tile)
 
-layout(std430, binding = 0) readonly buffer Y { float y[]; };
-layout(std430, binding = 1) readonly buffer V { float v[]; };
-layout(std430, binding = 2) readonly buffer Affine { float affine[]; };
-layout(std430, binding = 3) readonly buffer Offsets { uint offsets[]; };
-layout(std430, binding = 4) readonly buffer Slopes { float slopes[]; };
-layout(std430, binding = 5) writeonly buffer H { float h[]; };
+BUFFER(0, readonly, float, y);
+BUFFER(1, readonly, float, v);
+BUFFER(2, readonly, float, affine);
+BUFFER(3, readonly, uint, offsets);
+BUFFER(4, readonly, float, slopes);
+BUFFER(5, writeonly, float, h);
 
 float y_own[8][8];
 
@@ -98,9 +96,9 @@ float y_own[8][8];
 
 #elif defined(ENTRY_outer_tile)
 
-layout(std430, binding = 0) readonly buffer X { float x_[]; };
-layout(std430, binding = 1) readonly buffer H { float h[]; };
-layout(std430, binding = 2) writeonly buffer Sums { float sums_[]; };
+BUFFER(0, readonly, float, x_);
+BUFFER(1, readonly, float, h);
+BUFFER(2, writeonly, float, sums_);
 
 #define R d
 #define C (maps * l)
@@ -115,12 +113,12 @@ layout(std430, binding = 2) writeonly buffer Sums { float sums_[]; };
 
 #elif defined(ENTRY_own)
 
-layout(std430, binding = 0) readonly buffer W { float w[]; };
-layout(std430, binding = 1) readonly buffer Omegas { float omegas[]; };
-layout(std430, binding = 2) writeonly buffer V { float v[]; };
-layout(std430, binding = 3) readonly buffer Offsets { uint offsets[]; };
+BUFFER(0, readonly, float, w);
+BUFFER(1, readonly, float, omegas);
+BUFFER(2, writeonly, float, v);
+BUFFER(3, readonly, uint, offsets);
 
-void main() {
+FN void main() {
     for (uint e = gl_GlobalInvocationID.x; e < p * l; e += gl_NumWorkGroups.x * 64u) {
         uint j = e / l;
         uint k = e % l;
@@ -135,14 +133,14 @@ void main() {
 
 #elif defined(ENTRY_push)
 
-layout(std430, binding = 0) readonly buffer Y { float y[]; };
-layout(std430, binding = 1) readonly buffer V { float v[]; };
-layout(std430, binding = 2) readonly buffer Affine { float affine[]; };
-layout(std430, binding = 3) readonly buffer Offsets { uint offsets[]; };
-layout(std430, binding = 4) readonly buffer Slopes { float slopes[]; };
-layout(std430, binding = 5) writeonly buffer H { float h[]; };
+BUFFER(0, readonly, float, y);
+BUFFER(1, readonly, float, v);
+BUFFER(2, readonly, float, affine);
+BUFFER(3, readonly, uint, offsets);
+BUFFER(4, readonly, float, slopes);
+BUFFER(5, writeonly, float, h);
 
-void main() {
+FN void main() {
     uint cells = maps * l;
     for (uint e = gl_GlobalInvocationID.x; e < n * cells; e += gl_NumWorkGroups.x * 64u) {
         uint i = e / cells;
@@ -164,11 +162,11 @@ void main() {
 
 #elif defined(ENTRY_outer)
 
-layout(std430, binding = 0) readonly buffer X { float x[]; };
-layout(std430, binding = 1) readonly buffer H { float h[]; };
-layout(std430, binding = 2) writeonly buffer Sums { float sums[]; };
+BUFFER(0, readonly, float, x);
+BUFFER(1, readonly, float, h);
+BUFFER(2, writeonly, float, sums);
 
-void main() {
+FN void main() {
     uint cells = maps * l;
     uint first = gl_WorkGroupID.y * slab;
     uint end = min(first + slab, n);
@@ -185,14 +183,14 @@ void main() {
 
 #else
 
-layout(std430, binding = 0) readonly buffer P { float pulls[]; };
-layout(std430, binding = 1) readonly buffer Omegas { float omegas[]; };
-layout(std430, binding = 2) readonly buffer Offsets { uint offsets[]; };
-layout(std430, binding = 3) readonly buffer Dynamic { float dynamic[]; };
-layout(std430, binding = 4) readonly buffer V { float v[]; };
+BUFFER(0, readonly, float, pulls);
+BUFFER(1, readonly, float, omegas);
+BUFFER(2, readonly, uint, offsets);
+BUFFER(3, readonly, float, dynamic);
+BUFFER(4, readonly, float, v);
 // b_j, all 0 for most metrics.
-layout(std430, binding = 5) readonly buffer B { float b[]; };
-layout(std430, binding = 6) writeonly buffer Gradient { float gradient[]; };
+BUFFER(5, readonly, float, b);
+BUFFER(6, writeonly, float, gradient);
 
 FN float dv(uint j, uint k) {
     return c * pulls[j * l + k] + b[j] * v[j * l + k];
@@ -200,7 +198,7 @@ FN float dv(uint j, uint k) {
 
 #ifdef ENTRY_prototypes
 
-void main() {
+FN void main() {
     for (uint e = gl_GlobalInvocationID.x; e < p * d; e += gl_NumWorkGroups.x * 64u) {
         uint j = e / d;
         uint a = e % d;
@@ -215,10 +213,10 @@ void main() {
 
 #else
 
-layout(std430, binding = 7) readonly buffer Outer { float outer[]; };
-layout(std430, binding = 8) readonly buffer W { float w[]; };
+BUFFER(7, readonly, float, outer);
+BUFFER(8, readonly, float, w);
 
-void main() {
+FN void main() {
     for (uint e = gl_GlobalInvocationID.x; e < maps * d * l; e += gl_NumWorkGroups.x * 64u) {
         uint m = e / (d * l);
         uint a = e / l % d;

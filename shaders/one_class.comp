@@ -1,5 +1,3 @@
-#version 450
-
 // One-class LVQ: cost at the nearest prototype, or at all of them, weighted; and the score of a row.
 // entries: winner weighted score
 

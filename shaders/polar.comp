@@ -1,5 +1,3 @@
-#version 450
-
 // The polar factor of each d x s matrix, s <= d (src/parts/linalg.rs), by the Newton-Schulz iteration Y <- Y (3 I - Y^T Y) / 2, which
 // converges while every singular value is below sqrt 3. Near an orthonormal matrix, where a step leaves it, a few rounds do; where it does
 // not converge the matrix is left as it was and the flag at `flag` is 1: the host takes its SVD. One workgroup a matrix.
@@ -7,19 +5,19 @@
 #include "lvq.glsl"
 #include "workgroup.glsl"
 
-layout(std430, binding = 0) coherent buffer Values { float values[]; };
+BUFFER(0, coherent, float, values);
 // For each matrix Y (d x s), its successor, and a Gram matrix (s x s).
-layout(std430, binding = 1) coherent buffer Room { float room[]; };
-layout(std430, binding = 2) buffer Flags { float flags[]; };
+BUFFER(1, coherent, float, room);
+BUFFER(2, READ_WRITE, float, flags);
 
-layout(push_constant) uniform Sizes {
+PUSH_BEGIN
     uint matrices;
     uint d;
     uint s;
     uint flag;
-};
+PUSH_END
 
-void main() {
+FN void main() {
     uint size = d * s;
     for (uint m = gl_WorkGroupID.x; m < matrices; m += gl_NumWorkGroups.x) {
         uint y = m * (2u * size + s * s);

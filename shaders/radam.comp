@@ -1,5 +1,3 @@
-#version 450
-
 // Rectified Adam (src/parts/optimizer/radam.rs).
 
 struct Numbers {

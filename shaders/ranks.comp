@@ -1,5 +1,3 @@
-#version 450
-
 // Ranks (src/parts/cooperation/ranks.rs). `prepare`: weights by rank at the present range, heights exp(-r/(range + eps)) and their slopes
 // by the range, then their sums over the first ranks; one workgroup. `count`: of each pair the rank, among all prototypes or among
 // those of the class, 0 the nearest, ties by the lower index; by counting, an invocation a pair.
@@ -11,14 +9,14 @@
 
 #include "workgroup.glsl"
 
-layout(std430, binding = 0) readonly buffer Range { float range[]; };
-layout(std430, binding = 1) coherent buffer Neighbourhood { float neighbourhood[]; };
+BUFFER(0, readonly, float, range);
+BUFFER(1, coherent, float, neighbourhood);
 
-layout(push_constant) uniform Sizes {
+PUSH_BEGIN
     uint p;
-};
+PUSH_END
 
-void main() {
+FN void main() {
     float width = range[0] + EPS;
     for (uint r = lane(); r < p; r += WIDTH) {
         float x = float(r) / width;
@@ -43,22 +41,22 @@ void main() {
 
 #else
 
-layout(local_size_x = 64) in;
+LOCAL_SIZE(64);
 
-layout(std430, binding = 0) readonly buffer Keys { float keys[]; };
-layout(std430, binding = 1) readonly buffer Labels { uint labels[]; };
-layout(std430, binding = 2) writeonly buffer Ranks { uint ranks[]; };
+BUFFER(0, readonly, float, keys);
+BUFFER(1, readonly, uint, labels);
+BUFFER(2, writeonly, uint, ranks);
 
-layout(push_constant) uniform Sizes {
+PUSH_BEGIN
     uint n;
     uint p;
     uint stride;
     // 1: within the class.
     uint within;
-};
+PUSH_END
 
 // An invocation counts for eight prototypes at a time: a key is read once for all of them.
-void main() {
+FN void main() {
     uint i = gl_GlobalInvocationID.x;
     if (i >= n) {
         return;
@@ -67,7 +65,7 @@ void main() {
         float own[8];
         uint class_[8];
         uint rank[8];
-        [[unroll]] for (uint e = 0u; e < 8u; e++) {
+        UNROLL for (uint e = 0u; e < 8u; e++) {
             uint j = min(j0 + e, p - 1u);
             own[e] = keys[j * stride + i];
             // Without scopes all are of one.
@@ -77,12 +75,12 @@ void main() {
         for (uint k = 0u; k < p; k++) {
             float other = keys[k * stride + i];
             uint other_class = within == 0u ? 0u : labels[k];
-            [[unroll]] for (uint e = 0u; e < 8u; e++) {
+            UNROLL for (uint e = 0u; e < 8u; e++) {
                 bool before = other < own[e] || (other == own[e] && k < j0 + e);
                 rank[e] += before && class_[e] == other_class ? 1u : 0u;
             }
         }
-        [[unroll]] for (uint e = 0u; e < 8u; e++) {
+        UNROLL for (uint e = 0u; e < 8u; e++) {
             if (j0 + e < p) {
                 ranks[(j0 + e) * stride + i] = rank[e];
             }

@@ -1,19 +1,17 @@
-#version 450
-
 // Reasonings (src/parts/cooperation/reasoning.rs) made ready for a step, and their gradient. `ready`: pk - nk (p x classes), 1^T nk,
 // denominators. `sums` of the pass: U = S^T dN (p x classes), 1^T dN, 1^T (dN P) (classes each).
 // entries: prepare finish
 
 #include "lvq.glsl"
 
-layout(local_size_x = 64) in;
+LOCAL_SIZE(64);
 
-layout(std430, binding = 0) readonly buffer Reasonings { float reasonings[]; };
+BUFFER(0, readonly, float, reasonings);
 
-layout(push_constant) uniform Sizes {
+PUSH_BEGIN
     uint p;
     uint classes;
-};
+PUSH_END
 
 FN float clip(float x) {
     return clamp(x, 0.0f, 1.0f);
@@ -21,9 +19,9 @@ FN float clip(float x) {
 
 #ifdef ENTRY_prepare
 
-layout(std430, binding = 1) writeonly buffer Ready { float ready[]; };
+BUFFER(1, writeonly, float, ready);
 
-void main() {
+FN void main() {
     uint c = gl_GlobalInvocationID.x;
     if (c >= classes) {
         return;
@@ -44,14 +42,14 @@ void main() {
 
 #else
 
-layout(std430, binding = 1) readonly buffer Sums { float sums[]; };
-layout(std430, binding = 2) writeonly buffer Gradient { float gradient[]; };
+BUFFER(1, readonly, float, sums);
+BUFFER(2, writeonly, float, gradient);
 
 FN float passes(float x) {
     return x > 0.0f && x < 1.0f ? 1.0f : (x == 0.0f || x == 1.0f ? 0.5f : 0.0f);
 }
 
-void main() {
+FN void main() {
     for (uint e = gl_GlobalInvocationID.x; e < p * classes; e += gl_NumWorkGroups.x * 64u) {
         uint c = e % classes;
         float u = sums[e];

@@ -1,5 +1,3 @@
-#version 450
-
 // The relevance-weighted squared Euclidean distance of GRLVQ (src/parts/metric/relevance.rs): `prepare` turns the logits into
 // lam = softmax(rho), `finish` the sums of squares into the logits' gradient.
 // entries: prepare forward forward_tile pull pull_tile finish
@@ -52,20 +50,20 @@ FN float pull(uint i, uint j, uint a, float g) {
 #include "workgroup.glsl"
 
 // rho, lam; for the finish also sum_i g_ij e^2 (p x d, from word p d of `sums` on), the gradient, and the step's numbers.
-layout(std430, binding = 0) readonly buffer Rho { float rho[]; };
-layout(std430, binding = 1) buffer Lam { float lam[]; };
-layout(std430, binding = 2) readonly buffer Sums { float sums[]; };
-layout(std430, binding = 3) writeonly buffer Gradient { float gradient[]; };
-layout(std430, binding = 4) readonly buffer Dynamic { float dynamic[]; };
+BUFFER(0, readonly, float, rho);
+BUFFER(1, READ_WRITE, float, lam);
+BUFFER(2, readonly, float, sums);
+BUFFER(3, writeonly, float, gradient);
+BUFFER(4, readonly, float, dynamic);
 
-layout(push_constant) uniform Sizes {
+PUSH_BEGIN
     uint p;
     uint d;
-};
+PUSH_END
 
 #ifdef ENTRY_prepare
 
-void main() {
+FN void main() {
     float most = -LARGEST;
     for (uint a = lane(); a < d; a += WIDTH) {
         most = max(most, rho[a]);
@@ -84,7 +82,7 @@ void main() {
 #else
 
 // dlam_a = sum_j of the squares; drho = lam (dlam - <lam, dlam>).
-void main() {
+FN void main() {
     float inner = 0.0f;
     for (uint a = lane(); a < d; a += WIDTH) {
         float s = 0.0f;

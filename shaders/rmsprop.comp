@@ -1,5 +1,3 @@
-#version 450
-
 // RMSprop, AdaGrad and AdaDelta (src/parts/optimizer/rmsprop.rs).
 // entries: rmsprop adagrad adadelta
 
@@ -17,8 +15,8 @@ struct Numbers {
 #include "optimizer.glsl"
 #include "momentum.glsl"
 
-layout(constant_id = 1) const uint CENTERED = 0;
-layout(constant_id = 2) const uint MOMENTUM = 0;
+CONSTANT(1, CENTERED, 0);
+CONSTANT(2, MOMENTUM, 0);
 
 FN float change(uint e, float theta, float g, Numbers n) {
     v[e] = n.keep * v[e] + n.take * g * g;

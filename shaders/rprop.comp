@@ -1,5 +1,3 @@
-#version 450
-
 // Rprop (src/parts/optimizer/rprop.rs).
 
 struct Numbers {
@@ -12,7 +10,7 @@ struct Numbers {
 #include "optimizer.glsl"
 
 // Whether the step before is emitted.
-layout(constant_id = 1) const uint DELAY = 0;
+CONSTANT(1, DELAY, 0);
 
 FN float change(uint e, float theta, float g, Numbers n) {
     // Of the signs: the product of small numbers would be 0.

@@ -1,5 +1,3 @@
-#version 450
-
 // Robust soft LVQ: with responsibilities, or with responsibilities times rank weights.
 // entries: posterior posterior_ranks
 

@@ -1,5 +1,3 @@
-#version 450
-
 // Gradient descent with or without momentum and noise (src/parts/optimizer/sgd.rs).
 
 struct Numbers {
@@ -11,8 +9,8 @@ struct Numbers {
 #include "optimizer.glsl"
 #include "momentum.glsl"
 
-layout(constant_id = 1) const uint MOMENTUM = 0;
-layout(constant_id = 2) const uint NOISY = 0;
+CONSTANT(1, MOMENTUM, 0);
+CONSTANT(2, NOISY, 0);
 
 FN float change(uint e, float theta, float g, Numbers n) {
     if (NOISY != 0u) {

@@ -1,5 +1,3 @@
-#version 450
-
 // Descent along signs (src/parts/optimizer/sign.rs); `sign(0)` is 0.
 // entries: sign_sgd signum lion
 

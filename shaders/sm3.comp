@@ -1,5 +1,3 @@
-#version 450
-
 // SM3 (src/parts/optimizer/sm3.rs). The vectors mu are the first words of `small`, one after the other. `update` leaves them as they are,
 // `maxima` puts the new ones into the room, `keep` into the old ones' place.
 // entries: update maxima keep
@@ -43,7 +41,7 @@ FN float change(uint e, float theta, float g, Numbers n) {
 
 #include "workgroup.glsl"
 
-void main() {
+FN void main() {
     for (uint c = gl_WorkGroupID.x; c < room; c += gl_NumWorkGroups.x) {
         // The axis of this entry, its index there, the product of the lengths behind it.
         uint axis = 0u;
@@ -70,9 +68,9 @@ void main() {
 
 #else
 
-layout(local_size_x = 64) in;
+LOCAL_SIZE(64);
 
-void main() {
+FN void main() {
     for (uint c = gl_GlobalInvocationID.x; c < room; c += gl_NumWorkGroups.x * 64u) {
         small[c] = small[room + c];
     }

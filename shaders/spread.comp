@@ -1,23 +1,21 @@
-#version 450
-
 // The additive spread of Wasserstein LVQ (src/parts/metric/spread.rs): D + sum_a exp(v_ja); dv_ja = (sum_i G_ij) exp(v_ja).
 // entries: prepare finish
 
 #include "lvq.glsl"
 
-layout(local_size_x = 64) in;
+LOCAL_SIZE(64);
 
-layout(std430, binding = 0) readonly buffer Variances { float log_variances[]; };
-layout(std430, binding = 1) buffer Affine { float affine[]; };
+BUFFER(0, readonly, float, log_variances);
+BUFFER(1, READ_WRITE, float, affine);
 
-layout(push_constant) uniform Sizes {
+PUSH_BEGIN
     uint p;
     uint d;
-};
+PUSH_END
 
 #ifdef ENTRY_prepare
 
-void main() {
+FN void main() {
     uint j = gl_GlobalInvocationID.x;
     if (j < p) {
         float sum = 0.0f;
@@ -30,11 +28,11 @@ void main() {
 
 #else
 
-layout(std430, binding = 2) readonly buffer Totals { float totals[]; };
-layout(std430, binding = 3) readonly buffer Dynamic { float dynamic[]; };
-layout(std430, binding = 4) writeonly buffer Gradient { float gradient[]; };
+BUFFER(2, readonly, float, totals);
+BUFFER(3, readonly, float, dynamic);
+BUFFER(4, writeonly, float, gradient);
 
-void main() {
+FN void main() {
     for (uint e = gl_GlobalInvocationID.x; e < p * d; e += gl_NumWorkGroups.x * 64u) {
         uint j = e / d;
         gradient[e] = totals[j] * affine[p + j] * exp(log_variances[e]) / dynamic[0];

@@ -1,5 +1,3 @@
-#version 450
-
 // The squared Euclidean distance (src/parts/metric/squared_euclidean.rs), also of projections: omega, class_omega, local_omega.
 // entries: forward pull forward_tile pull_tile
 

@@ -1,5 +1,3 @@
-#version 450
-
 // Sums in a fixed order. `columns`: of n numbers a column, sum_i a_i; `products`: sum_i a_i b_i; `cross`: sum_i a_i b_i of every column
 // of a with every column of b. One workgroup a sum; from the second chunk of a pass on they are added to what is there (`add`).
 // `slabs`: out[e] = sum over the slabs of a[slab * count + e].
@@ -8,11 +6,11 @@
 #include "lvq.glsl"
 #include "workgroup.glsl"
 
-layout(std430, binding = 0) readonly buffer A { float a[]; };
-layout(std430, binding = 1) readonly buffer B { float b[]; };
-layout(std430, binding = 2) buffer Out { float result[]; };
+BUFFER(0, readonly, float, a);
+BUFFER(1, readonly, float, b);
+BUFFER(2, READ_WRITE, float, result);
 
-layout(push_constant) uniform Sizes {
+PUSH_BEGIN
     // Numbers in a column (slabs, for `slabs`), words from one column to the next, sums, columns of b.
     uint n;
     uint stride;
@@ -23,11 +21,11 @@ layout(push_constant) uniform Sizes {
     uint first_a;
     uint first_b;
     uint first;
-};
+PUSH_END
 
 #ifdef ENTRY_slabs
 
-void main() {
+FN void main() {
     for (uint e = gl_GlobalInvocationID.x; e < count; e += gl_NumWorkGroups.x * WIDTH) {
         float sum = add != 0u ? result[first + e] : 0.0f;
         for (uint s = 0u; s < n; s++) {
@@ -39,7 +37,7 @@ void main() {
 
 #else
 
-void main() {
+FN void main() {
     for (uint c = gl_WorkGroupID.x; c < count; c += gl_NumWorkGroups.x) {
         float sum = 0.0f;
         for (uint i = lane(); i < n; i += WIDTH) {

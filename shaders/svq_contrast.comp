@@ -1,20 +1,18 @@
-#version 450
-
 // The contrastive cost (src/parts/objective/svq_occ.rs) from the soft confusion matrix of all rows: its value, and its slope by the
 // responsibility of a target row and of any other. One invocation.
 
 #include "lvq.glsl"
 
-layout(local_size_x = 1) in;
+LOCAL_SIZE(1);
 
-layout(std430, binding = 0) readonly buffer Sums { float sums[]; };
-layout(std430, binding = 1) buffer Dynamic { float dynamic[]; };
+BUFFER(0, readonly, float, sums);
+BUFFER(1, READ_WRITE, float, dynamic);
 
-layout(push_constant) uniform Sizes {
+PUSH_BEGIN
     float alpha;
-};
+PUSH_END
 
-void main() {
+FN void main() {
     float tp = sums[2];
     float fn = sums[3];
     float fp = sums[4];

@@ -1,5 +1,3 @@
-#version 450
-
 // SVQ-OCC: the confusion matrix of the contrastive cost, the cost, the score.
 // entries: detect ranks_all score
 
@@ -11,7 +9,7 @@
 #ifdef ENTRY_ranks_all
 #include "each_row.glsl"
 #else
-void main() {
+FN void main() {
     uint i = gl_GlobalInvocationID.x;
     if (i < n) {
 #ifdef ENTRY_detect

@@ -1,5 +1,3 @@
-#version 450
-
 // The distance orthogonal to a subspace a prototype (src/parts/metric/tangent.rs): |e - Om_j u|^2 with e = x - w_j, u = Om_j^T e.
 //
 // `forward`: `own` holds the bases (p x d x s), `projections` the rows' products with all bases (n x p s) and `projected` those of the
@@ -13,10 +11,10 @@
 
 #include "pairs.glsl"
 
-layout(std430, binding = 6) readonly buffer Projections { float projections[]; };
-layout(std430, binding = 7) readonly buffer Projected { float projected[]; };
+BUFFER(6, readonly, float, projections);
+BUFFER(7, readonly, float, projected);
 // Where a prototype's words begin in a projected row: s times the number of its basis.
-layout(std430, binding = 8) readonly buffer Places { uint places[]; };
+BUFFER(8, readonly, uint, places);
 
 FN float distance(uint i, uint j) {
     uint s = uint(power);
@@ -39,35 +37,35 @@ FN float distance(uint i, uint j) {
 #include "lvq.glsl"
 #include "workgroup.glsl"
 
-layout(std430, binding = 0) readonly buffer Pulls { float pulls[]; };
-layout(std430, binding = 1) readonly buffer Bases { float bases[]; };
+BUFFER(0, readonly, float, pulls);
+BUFFER(1, readonly, float, bases);
 // X^T (g u): d x (p s); sum g u: p x s.
-layout(std430, binding = 2) readonly buffer Outer { float outer[]; };
-layout(std430, binding = 3) readonly buffer Shares { float shares[]; };
-layout(std430, binding = 4) readonly buffer W { float w[]; };
-layout(std430, binding = 5) readonly buffer Dynamic { float dynamic[]; };
-layout(std430, binding = 6) writeonly buffer Prototypes { float prototypes[]; };
-layout(std430, binding = 7) writeonly buffer Gradient { float gradient[]; };
+BUFFER(2, readonly, float, outer);
+BUFFER(3, readonly, float, shares);
+BUFFER(4, readonly, float, w);
+BUFFER(5, readonly, float, dynamic);
+BUFFER(6, writeonly, float, prototypes);
+BUFFER(7, writeonly, float, gradient);
 // For each prototype M_j, Om_j^T B_j (s x s each), Om_j^T h_j and M_j Om_j^T h_j.
-layout(std430, binding = 8) coherent buffer Room { float room[]; };
+BUFFER(8, coherent, float, room);
 
-layout(push_constant) uniform Sizes {
+PUSH_BEGIN
     uint p;
     uint d;
     uint s;
     // Which gradients are wanted: 1 of the prototypes, 2 of the bases.
     uint learn;
-};
+PUSH_END
 
-float basis(uint j, uint a, uint k) {
+FN float basis(uint j, uint a, uint k) {
     return bases[(j * d + a) * s + k];
 }
 
-float b(uint j, uint a, uint k) {
+FN float b(uint j, uint a, uint k) {
     return outer[a * p * s + j * s + k] - w[j * d + a] * shares[j * s + k];
 }
 
-void main() {
+FN void main() {
     uint size = 2u * s * s + 2u * s;
     for (uint j = gl_WorkGroupID.x; j < p; j += gl_NumWorkGroups.x) {
         uint at = j * size;

@@ -1,19 +1,17 @@
-#version 450
-
 // Each matrix scaled to a sum of squares, the trace of Omega^T Omega (src/parts/constraint/mod.rs); zeros stay. One workgroup a matrix.
 
 #include "lvq.glsl"
 #include "workgroup.glsl"
 
-layout(std430, binding = 0) buffer Values { float values[]; };
+BUFFER(0, READ_WRITE, float, values);
 
-layout(push_constant) uniform Sizes {
+PUSH_BEGIN
     uint matrices;
     uint size;
     float wanted;
-};
+PUSH_END
 
-void main() {
+FN void main() {
     for (uint m = gl_WorkGroupID.x; m < matrices; m += gl_NumWorkGroups.x) {
         float most = 0.0f;
         for (uint e = lane(); e < size; e += WIDTH) {

@@ -1,5 +1,3 @@
-#version 450
-
 // Yogi (src/parts/optimizer/yogi.rs).
 
 struct Numbers {

@@ -2,8 +2,8 @@
 // the CPU, block by block. It exists for tests: the same source that becomes PTX is run here, under
 // rules that are stricter than a GPU's.
 //
-// How. The threads of a block are fibres (ucontext) on one thread of the operating system. A fibre
-// runs until it ends or reaches a barrier; then the next one runs. So a value that another thread was
+// How. The threads of a block are fibres (ucontext, then setjmp) on one thread of the operating
+// system. A fibre runs until it ends or reaches a barrier; then the next one runs. So a value that another thread was
 // to write before a barrier, and that is read without one, is read too early every time and not once
 // in a thousand runs. Threads can be run in descending order too, which turns most of the remaining
 // ordering mistakes into wrong results.
@@ -24,7 +24,12 @@
 
 #define LVQ_HOST 1
 
+// The checked longjmp takes a jump from one stack to another for a mistake.
+#undef _FORTIFY_SOURCE
+
 #include <math.h>
+#include <pthread.h>
+#include <setjmp.h>
 #include <stdint.h>
 #include <string.h>
 #include <sys/mman.h>
@@ -76,10 +81,19 @@ struct Launch {
 constexpr unsigned MAX_THREADS = 1024;
 constexpr unsigned MAX_SHARED = 227 * 1024;
 
+// The stack that a fibre runs on. When a fibre ends, its strand waits for the next one: a kernel
+// without barriers runs on one strand, whose stack stays in the cache.
+struct Strand {
+    jmp_buf context;
+    bool started;
+};
+
 enum class State : unsigned char { Ready, AtBlock, AtWarp, Done };
 
+constexpr unsigned NO_STRAND = ~0u;
+
 struct Fibre {
-    ucontext_t context;
+    unsigned strand;
     State state;
     // Which barrier it waits at: a line for the block's, a mask for the warp's.
     unsigned barrier;
@@ -88,11 +102,65 @@ struct Fibre {
     uint64_t offer;
 };
 
+// What a thread of the operating system keeps from launch to launch. One mapping: this, the dynamic
+// shared memory, and a stack a strand with a page below it that traps an overflow. Untouched pages
+// cost nothing.
+struct Room {
+    Fibre fibres[MAX_THREADS];
+    Strand strands[MAX_THREADS];
+    // Strands that wait for a fibre; the last is the next.
+    unsigned free[MAX_THREADS];
+    unsigned free_count;
+    jmp_buf scheduler;
+    size_t page;
+    size_t bytes;
+    unsigned char* dynamic;
+    unsigned char* stacks;
+};
+
+constexpr size_t STACK = 256 * 1024;
+
+inline thread_local Room* room = nullptr;
+
+// Of a thread that ends.
+inline void leave(void* mapping) { munmap(mapping, static_cast<Room*>(mapping)->bytes); }
+
+inline pthread_key_t key;
+inline pthread_once_t key_once = PTHREAD_ONCE_INIT;
+inline void make_key() { pthread_key_create(&key, leave); }
+
+// The room of this thread; null when there is no memory for it.
+inline Room* enter_room() {
+    if (room) return room;
+    const size_t page = size_t(sysconf(_SC_PAGESIZE));
+    const auto pages = [page](size_t bytes) { return (bytes + page - 1) / page * page; };
+    const size_t head = pages(sizeof(Room)), dynamic = pages(MAX_SHARED);
+    const size_t bytes = head + dynamic + MAX_THREADS * (page + pages(STACK));
+    void* mapping = mmap(nullptr, bytes, PROT_READ | PROT_WRITE,
+                         MAP_PRIVATE | MAP_ANONYMOUS | MAP_NORESERVE, -1, 0);
+    if (mapping == MAP_FAILED) return nullptr;
+    room = static_cast<Room*>(mapping);
+    room->page = page;
+    room->bytes = bytes;
+    room->dynamic = static_cast<unsigned char*>(mapping) + head;
+    room->stacks = room->dynamic + dynamic;
+    for (unsigned s = MAX_THREADS; s > 0; --s) room->free[room->free_count++] = s - 1;
+    pthread_once(&key_once, make_key);
+    pthread_setspecific(key, room);
+    return room;
+}
+
+// Gives it back: after a launch that failed, fibres stand in it that will never end.
+inline void clear_room() {
+    pthread_setspecific(key, nullptr);
+    leave(room);
+    room = nullptr;
+}
+
 struct Block {
     Fibre* fibres;
     unsigned threads;
     unsigned current;
-    ucontext_t scheduler;
     void (*body)(void*);
     void* closure;
     unsigned char* dynamic;
@@ -103,11 +171,17 @@ inline thread_local Block* block = nullptr;
 
 inline Fibre& self() { return block->fibres[block->current]; }
 
+// Leaves one stack and goes on where another was left. Not inlined, here and below: what calls setjmp
+// returns twice, and its caller's variables are to stay in registers.
+__attribute__((noinline)) inline void jump(jmp_buf& from, jmp_buf& to) {
+    if (!_setjmp(from)) _longjmp(to, 1);
+}
+
 inline void wait(State state, unsigned barrier) {
     Fibre& fibre = self();
     fibre.state = state;
     fibre.barrier = barrier;
-    swapcontext(&fibre.context, &block->scheduler);
+    jump(room->strands[fibre.strand].context, room->scheduler);
 }
 
 // Ends this fibre's part in the launch, which then fails with `why`.
@@ -116,26 +190,41 @@ inline void fail(const char* why) {
     wait(State::Done, 0);
 }
 
-inline void enter() {
-    block->body(block->closure);
-    self().state = State::Done;
-    // Returning goes to uc_link, the scheduler.
+// What runs on a strand: one fibre after the other.
+inline void live() {
+    for (;;) {
+        block->body(block->closure);
+        self().state = State::Done;
+        const unsigned strand = self().strand;
+        room->free[room->free_count++] = strand;
+        jump(room->strands[strand].context, room->scheduler);
+    }
 }
 
-// Makes `fibre` ready to begin on the given stack. Not inlined: getcontext counts as a function that
-// returns twice, which would keep the caller's variables out of registers.
-__attribute__((noinline)) inline void prepare(Fibre& fibre, void* stack, size_t bytes) {
-    getcontext(&fibre.context);
-    fibre.context.uc_stack.ss_sp = stack;
-    fibre.context.uc_stack.ss_size = bytes;
-    fibre.context.uc_link = &block->scheduler;
-    makecontext(&fibre.context, enter, 0);
+// Begins to use a strand.
+__attribute__((noinline)) inline void start(unsigned number) {
+    unsigned char* below = room->stacks + number * (room->page + STACK);
+    mprotect(below, room->page, PROT_NONE);
+    room->strands[number].started = true;
+    ucontext_t context;
+    getcontext(&context);
+    context.uc_stack.ss_sp = below + room->page;
+    context.uc_stack.ss_size = STACK;
+    context.uc_link = nullptr;
+    makecontext(&context, live, 0);
+    if (!_setjmp(room->scheduler)) setcontext(&context);
 }
 
 inline void resume(unsigned thread) {
+    Fibre& fibre = block->fibres[thread];
     block->current = thread;
-    threadIdx = block->fibres[thread].index;
-    swapcontext(&block->scheduler, &block->fibres[thread].context);
+    threadIdx = fibre.index;
+    if (fibre.strand == NO_STRAND) fibre.strand = room->free[--room->free_count];
+    Strand& strand = room->strands[fibre.strand];
+    if (strand.started)
+        jump(room->scheduler, strand.context);
+    else
+        start(fibre.strand);
 }
 
 // Lanes of the warp that begins at thread `first` that have not ended, as a mask.
@@ -238,28 +327,15 @@ const char* launch(const Launch& l, void (*kernel)(Parameters...), void** argume
     if (l.shared_bytes > MAX_SHARED) return "more dynamic shared memory than a block can have";
     if (block) return "a kernel cannot launch a kernel";
 
-    // One mapping: the fibres, the dynamic shared memory, and a stack a fibre with a page below it
-    // that traps an overflow. Untouched pages cost nothing.
-    const size_t page = size_t(sysconf(_SC_PAGESIZE));
-    const auto pages = [page](size_t bytes) { return (bytes + page - 1) / page * page; };
-    const size_t stack = pages(256 * 1024);
-    const size_t head = pages(threads * sizeof(Fibre));
-    const size_t dynamic = pages(l.shared_bytes);
-    const size_t bytes = head + dynamic + threads * (page + stack);
-    void* mapping = mmap(nullptr, bytes, PROT_READ | PROT_WRITE,
-                         MAP_PRIVATE | MAP_ANONYMOUS | MAP_NORESERVE, -1, 0);
-    if (mapping == MAP_FAILED) return "no memory for the threads' stacks";
-    unsigned char* base = static_cast<unsigned char*>(mapping);
-    unsigned char* stacks = base + head + dynamic;
-    for (size_t t = 0; t < threads; ++t) mprotect(stacks + t * (page + stack), page, PROT_NONE);
+    if (!enter_room()) return "no memory for the threads' stacks";
 
     Closure<Parameters...> closure{kernel, arguments};
     Block here{};
-    here.fibres = reinterpret_cast<Fibre*>(base);
+    here.fibres = room->fibres;
     here.threads = unsigned(threads);
     here.body = Closure<Parameters...>::run;
     here.closure = &closure;
-    here.dynamic = base + head;
+    here.dynamic = room->dynamic;
     block = &here;
     blockDim = dim3(l.block[0], l.block[1], l.block[2]);
     gridDim = dim3(l.grid[0], l.grid[1], l.grid[2]);
@@ -273,7 +349,7 @@ const char* launch(const Launch& l, void (*kernel)(Parameters...), void** argume
                 memset(here.dynamic, 0xff, l.shared_bytes);
                 for (unsigned t = 0; t < here.threads; ++t) {
                     Fibre& fibre = here.fibres[t];
-                    prepare(fibre, stacks + t * (page + stack) + page, stack);
+                    fibre.strand = NO_STRAND;
                     fibre.state = State::Ready;
                     fibre.index = uint3{t % l.block[0], t / l.block[0] % l.block[1],
                                         t / (l.block[0] * l.block[1])};
@@ -283,8 +359,17 @@ const char* launch(const Launch& l, void (*kernel)(Parameters...), void** argume
         }
     }
     block = nullptr;
-    munmap(mapping, bytes);
+    if (error) clear_room();
     return error;
+}
+
+// The same with as many threads along x as the kernel says.
+template <class... Parameters>
+const char* launch(const Launch& l, unsigned threads, void (*kernel)(Parameters...), void** arguments) {
+    Launch whole = l;
+    whole.block[0] = threads;
+    whole.block[1] = whole.block[2] = 1;
+    return launch(whole, kernel, arguments);
 }
 
 template <class T>

@@ -9,9 +9,17 @@
 // counterpart in C++.
 #define LVQ_DYNAMIC_SHARED(type, name) extern __shared__ type name[]
 
+// A loop of a constant number of rounds, written out.
+#define LVQ_UNROLL _Pragma("unroll")
+
+// An argument that is read where the launch put it, without a copy.
+#define LVQ_ARGUMENT __grid_constant__
+
 #elif defined(LVQ_HOST)
 
 #define LVQ_DYNAMIC_SHARED(type, name) type* const name = lvq_host::dynamic_shared<type>()
+#define LVQ_UNROLL _Pragma("GCC unroll 8")
+#define LVQ_ARGUMENT
 
 #else
 #error "compile kernels with nvcc, or as C++ after host.h"

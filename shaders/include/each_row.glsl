@@ -1,4 +1,4 @@
-void main() {
+FN void main() {
     uint i = gl_GlobalInvocationID.x;
     if (i < n) {
         row(i);

@@ -1,17 +1,17 @@
 // Keys of a chunk, one invocation a pair. The metric's text defines `distance(i, j)`; with RAW it wants its distances kept as they are for
 // the backward products, with MORE also what it leaves in `more_`.
 
-layout(local_size_x = 64) in;
+LOCAL_SIZE(64);
 
-layout(std430, binding = 5) writeonly buffer Keys { float keys[]; };
+BUFFER(5, writeonly, float, keys);
 #ifdef RAW
-layout(std430, binding = 6) writeonly buffer Raw { float raw[]; };
+BUFFER(6, writeonly, float, raw);
 #endif
 #ifdef MORE
-layout(std430, binding = 7) writeonly buffer More { float more[]; };
+BUFFER(7, writeonly, float, more);
 #endif
 
-void main() {
+FN void main() {
     uint i = gl_GlobalInvocationID.x;
     if (i >= n) {
         return;

@@ -1,8 +1,8 @@
 // Keys of a chunk in tiles of rows and prototypes. The metric defines TERM(sum, y, v, a) and FINISH(sum).
 
-layout(std430, binding = 5) writeonly buffer Keys { float keys[]; };
+BUFFER(5, writeonly, float, keys);
 #ifdef RAW
-layout(std430, binding = 6) writeonly buffer Raw { float raw[]; };
+BUFFER(6, writeonly, float, raw);
 #endif
 
 #define R n
@@ -15,7 +15,7 @@ layout(std430, binding = 6) writeonly buffer Raw { float raw[]; };
 #define B_AT(q, c) v[(c) * l + (q)]
 #define STEP(sum, a, b, q, e, f) TERM(sum, a, b, q)
 
-void result(uint i, uint j, float d) {
+FN void result(uint i, uint j, float d) {
 #ifdef RAW
     raw[j * stride + i] = d;
 #endif

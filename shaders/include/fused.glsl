@@ -8,30 +8,30 @@
 
 #include "lvq.glsl"
 
-layout(local_size_x = 64) in;
+LOCAL_SIZE(64);
 
-layout(constant_id = 2) const uint TRANSFER = 0;
-layout(constant_id = 3) const uint OPTIONS = 0;
-layout(constant_id = 4) const uint RELEVANCE = 0;
-layout(constant_id = 5) const uint CELLS = 64;
+CONSTANT(2, TRANSFER, 0);
+CONSTANT(3, OPTIONS, 0);
+CONSTANT(4, RELEVANCE, 0);
+CONSTANT(8, CELLS, 64);
 // l with RELEVANCE, else 1.
-layout(constant_id = 6) const uint SQUARES = 1;
+CONSTANT(9, SQUARES, 1);
 
-layout(std430, binding = 0) readonly buffer Y { float y[]; };
-layout(std430, binding = 1) readonly buffer V { float v[]; };
-layout(std430, binding = 2) readonly buffer Own { float own[]; };
-layout(std430, binding = 3) readonly buffer Codes { uint codes[]; };
-layout(std430, binding = 4) readonly buffer Factors { float factors[]; };
-layout(std430, binding = 5) readonly buffer Labels { uint labels[]; };
-layout(std430, binding = 6) writeonly buffer Outcome { float outcome[]; };
+BUFFER(0, readonly, float, y);
+BUFFER(1, readonly, float, v);
+BUFFER(2, readonly, float, own);
+BUFFER(3, readonly, uint, codes);
+BUFFER(4, readonly, float, factors);
+BUFFER(5, readonly, uint, labels);
+BUFFER(6, writeonly, float, outcome);
 // Of each workgroup what its rows pull the prototypes with (p x l); with RELEVANCE behind that sum g e^2 of prototype 0's row, and
 // nothing in the rows of the others: only their sum over prototypes is wanted.
-layout(std430, binding = 7) writeonly buffer Sums { float sums[]; };
+BUFFER(7, writeonly, float, sums);
 // With PUSH what the two prototypes push each row's projection with, n x l.
-layout(std430, binding = 8) writeonly buffer H { float h[]; };
-layout(std430, binding = 9) readonly buffer Dynamic { float dynamic[]; };
+BUFFER(8, writeonly, float, h);
+BUFFER(9, readonly, float, dynamic);
 
-layout(push_constant) uniform Sizes {
+PUSH_BEGIN
     uint n;
     uint p;
     uint l;
@@ -41,7 +41,7 @@ layout(push_constant) uniform Sizes {
     uint y_base;
     float margin;
     float beta;
-};
+PUSH_END
 
 #define GRADIENT 1u
 #define PUSH 64u
@@ -51,13 +51,13 @@ layout(push_constant) uniform Sizes {
 #define DEPTH 16u
 
 // DEPTH rows of 64 of the data, then of the prototypes; or 64 distances of each of 64 rows.
-shared float tile[64u * 65u];
-shared float pulls[CELLS];
+SHARED(float, tile, 64u * 65u);
+SHARED_SIZED(float, pulls, CELLS);
 // sum g e^2 of each feature.
-shared float squares[SQUARES];
-shared uint plus_[ROWS];
-shared uint minus_[ROWS];
-shared float g_plus[ROWS];
-shared float g_minus[ROWS];
+SHARED_SIZED(float, squares, SQUARES);
+SHARED(uint, plus_, ROWS);
+SHARED(uint, minus_, ROWS);
+SHARED(float, g_plus, ROWS);
+SHARED(float, g_minus, ROWS);
 
 #define BS (DEPTH * WIDTH)

@@ -1,4 +1,4 @@
-void main() {
+FN void main() {
     uint t = gl_LocalInvocationIndex;
     uint tx = t % 8u;
     uint ty = t / 8u;
@@ -20,8 +20,8 @@ void main() {
         float d_minus = LARGEST;
         for (uint j0 = 0u; j0 < p; j0 += ROWS) {
             float d[8][8];
-            [[unroll]] for (uint e = 0u; e < 8u; e++) {
-                [[unroll]] for (uint f = 0u; f < 8u; f++) {
+            UNROLL for (uint e = 0u; e < 8u; e++) {
+                UNROLL for (uint f = 0u; f < 8u; f++) {
                     d[e][f] = 0.0f;
                 }
             }
@@ -38,12 +38,12 @@ void main() {
                     float weight = RELEVANCE != 0u ? own[min(q0 + q, l - 1u)] : 1.0f;
                     float a[8];
                     float b[8];
-                    [[unroll]] for (uint e = 0u; e < 8u; e++) {
+                    UNROLL for (uint e = 0u; e < 8u; e++) {
                         a[e] = tile[q * WIDTH + tx + 8u * e];
                         b[e] = tile[BS + q * WIDTH + ty + 8u * e];
                     }
-                    [[unroll]] for (uint e = 0u; e < 8u; e++) {
-                        [[unroll]] for (uint f = 0u; f < 8u; f++) {
+                    UNROLL for (uint e = 0u; e < 8u; e++) {
+                        UNROLL for (uint f = 0u; f < 8u; f++) {
                             float s = a[e] - b[f];
                             d[e][f] += RELEVANCE != 0u ? weight * s * s : s * s;
                         }
@@ -51,8 +51,8 @@ void main() {
                 }
                 barrier();
             }
-            [[unroll]] for (uint e = 0u; e < 8u; e++) {
-                [[unroll]] for (uint f = 0u; f < 8u; f++) {
+            UNROLL for (uint e = 0u; e < 8u; e++) {
+                UNROLL for (uint f = 0u; f < 8u; f++) {
                     tile[(ty + 8u * f) * WIDTH + tx + 8u * e] = d[e][f];
                 }
             }

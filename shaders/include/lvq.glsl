@@ -1,15 +1,38 @@
-// What every shader starts with: the words that let one text be GLSL and CUDA C++ (functions of the parts are written in what the
-// two have in common), and the arithmetic that both need.
+// What every shader starts with: the words that let one text be GLSL and CUDA C++, and the arithmetic that all parts share.
 //
-// In C++ FN is `__device__`, OUT(t) is `t&`, and the text of a part stands within a struct whose members are the buffers.
+// In C++ the text of a shader stands within a struct (kernels/NAME.cu): its buffers, sizes and constants are members, its functions are
+// member functions, and kernels/include/glsl.h says there what the words below say here. Hence the style: `1.0f`, no vectors, FN before
+// every function, no constants but macros.
 
 #ifndef LVQ_GLSL
 #define LVQ_GLSL
+
+#ifndef __cplusplus
 
 #extension GL_EXT_control_flow_attributes : require
 
 #define FN
 #define OUT(type) out type
+#define INOUT(type) inout type
+#define UNROLL [[unroll]]
+// Not fused with another operation, nor reordered.
+#define PRECISE precise
+
+// Invocations of a workgroup; they are numbered along one side.
+#define LOCAL_SIZE(x) layout(local_size_x = x) in
+// A buffer: readonly, writeonly, coherent (invocations read what others wrote) or READ_WRITE.
+#define BUFFER(number, access, type, name) layout(std430, binding = number) access buffer buffer_##name { type name[]; }
+#define READ_WRITE
+// Around the members of the push constants.
+#define PUSH_BEGIN layout(push_constant) uniform Sizes {
+#define PUSH_END };
+// A constant that the kernel is specialised by.
+#define CONSTANT(id, name, value) layout(constant_id = id) const uint name = value
+// An array that a workgroup shares; with a length that is a constant of the kernel. Constants from 8 on are such lengths.
+#define SHARED(type, name, count) shared type name[count]
+#define SHARED_SIZED(type, name, count) shared type name[count]
+
+#endif
 
 #define EPS 1e-10f
 #define LARGEST 3.402823466e38f

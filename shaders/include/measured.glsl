@@ -10,14 +10,14 @@
 #include "workgroup.glsl"
 
 // 0 sums of slabs, 1 the factor, 2 the change; 3 all of it, by one workgroup.
-layout(constant_id = 0) const uint PART = 3;
+CONSTANT(0, PART, 3);
 
-shared float factor_;
+SHARED(float, factor_, 1);
 
 #define TINY 8.8817841970012523e-16f
 #define ENLARGED 18446744073709551616.0f
 
-void add_square(float v, inout float sum, inout float tiny) {
+FN void add_square(float v, INOUT(float) sum, INOUT(float) tiny) {
     if (abs(v) < TINY) {
         v *= ENLARGED;
         tiny += v * v;
@@ -26,13 +26,16 @@ void add_square(float v, inout float sum, inout float tiny) {
     }
 }
 
-float norm(float sum, float tiny) {
+FN float norm(float sum, float tiny) {
     return sum > 0.0f ? sqrt(sum + tiny / ENLARGED / ENLARGED) : sqrt(tiny) / ENLARGED;
 }
 
-void main() {
+FN void main() {
     Numbers n = numbers[block];
-    float sums[4] = float[4](0.0f, 0.0f, 0.0f, 0.0f);
+    float sums[4];
+    for (uint k = 0u; k < 4u; k++) {
+        sums[k] = 0.0f;
+    }
     if (PART == 0u || PART == 3u) {
         for (uint e = gl_GlobalInvocationID.x; e < count; e += gl_NumWorkGroups.x * WIDTH) {
             float x;
@@ -63,17 +66,17 @@ void main() {
                 }
             } else {
 #ifdef PRODUCT
-                factor_ = factor(sums[0], 0.0f, n);
+                factor_[0] = factor(sums[0], 0.0f, n);
 #else
-                factor_ = factor(norm(sums[0], sums[1]), norm(sums[2], sums[3]), n);
+                factor_[0] = factor(norm(sums[0], sums[1]), norm(sums[2], sums[3]), n);
 #endif
-                small[room] = factor_;
+                small[room] = factor_[0];
             }
         }
     }
     if (PART == 2u || PART == 3u) {
         barrier();
-        float f = PART == 3u ? factor_ : small[room];
+        float f = PART == 3u ? factor_[0] : small[room];
         for (uint e = gl_GlobalInvocationID.x; e < count; e += gl_NumWorkGroups.x * WIDTH) {
             theta[e] += change(e, theta[e], gradient[e], f, n);
         }

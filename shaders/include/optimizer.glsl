@@ -3,27 +3,27 @@
 
 #include "lvq.glsl"
 
-layout(std430, binding = 0) buffer Theta { float theta[]; };
-layout(std430, binding = 1) readonly buffer Gradient { float gradient[]; };
-layout(std430, binding = 2) readonly buffer AllNumbers { Numbers numbers[]; };
+BUFFER(0, READ_WRITE, float, theta);
+BUFFER(1, readonly, float, gradient);
+BUFFER(2, readonly, Numbers, numbers);
 // The same memory: behind the numbers of all blocks is the noise.
-layout(std430, binding = 3) readonly buffer Noise { float noise[]; };
+BUFFER(3, readonly, float, noise);
 // Packed tensors of the state, its scalars, room.
-layout(std430, binding = 4) buffer Small { float small[]; };
+BUFFER(4, READ_WRITE, float, small);
 #ifdef STATE0
-layout(std430, binding = 5) buffer State0 { float STATE0[]; };
+BUFFER(5, READ_WRITE, float, STATE0);
 #endif
 #ifdef STATE1
-layout(std430, binding = 6) buffer State1 { float STATE1[]; };
+BUFFER(6, READ_WRITE, float, STATE1);
 #endif
 #ifdef STATE2
-layout(std430, binding = 7) buffer State2 { float STATE2[]; };
+BUFFER(7, READ_WRITE, float, STATE2);
 #endif
 #ifdef STATE3
-layout(std430, binding = 8) buffer State3 { float STATE3[]; };
+BUFFER(8, READ_WRITE, float, STATE3);
 #endif
 
-layout(push_constant) uniform Sizes {
+PUSH_BEGIN
     // Number of the block, elements, first word of its noise, first word of its room.
     uint block;
     uint count;
@@ -32,4 +32,4 @@ layout(push_constant) uniform Sizes {
 #ifdef SIZES
     SIZES
 #endif
-};
+PUSH_END

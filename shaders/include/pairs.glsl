@@ -3,24 +3,24 @@
 
 #include "lvq.glsl"
 
-layout(constant_id = 1) const uint OPERAND = 0;
+CONSTANT(1, OPERAND, 0);
 
-layout(std430, binding = 0) readonly buffer Y { float y[]; };
-layout(std430, binding = 1) readonly buffer V { float v[]; };
+BUFFER(0, readonly, float, y);
+BUFFER(1, readonly, float, v);
 // For each prototype what is added to its distances, then for each what they are then multiplied with: a key is
 // (distance + shift) * scale.
-layout(std430, binding = 2) readonly buffer Affine { float affine[]; };
-layout(std430, binding = 3) readonly buffer Offsets { uint offsets[]; };
+BUFFER(2, readonly, float, affine);
+BUFFER(3, readonly, uint, offsets);
 // What the metric has of its own.
-layout(std430, binding = 4) readonly buffer Own { float own[]; };
+BUFFER(4, readonly, float, own);
 
 #if defined(ENTRY_pull) || defined(ENTRY_pull_tile)
-layout(std430, binding = 5) readonly buffer Slopes { float slopes[]; };
-layout(std430, binding = 6) readonly buffer Raw { float raw[]; };
-layout(std430, binding = 7) readonly buffer More { float more[]; };
+BUFFER(5, readonly, float, slopes);
+BUFFER(6, readonly, float, raw);
+BUFFER(7, readonly, float, more);
 #endif
 
-layout(push_constant) uniform Sizes {
+PUSH_BEGIN
     uint n;
     uint p;
     uint stride;
@@ -31,7 +31,7 @@ layout(push_constant) uniform Sizes {
     float power;
     // Rows of a slab of a backward product.
     uint slab;
-};
+PUSH_END
 
 FN float y_at(uint i, uint j, uint a) {
     return y[(base + i) * ld + offsets[j] + a];

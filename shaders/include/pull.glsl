@@ -1,11 +1,11 @@
 // What a chunk's rows pull a prototype with: sum_i g_ij pull(i, j, a), one invocation a sum, over a slab of rows; `sum.comp` adds the
 // slabs in their order. With SQUARES also sum_i g_ij e^2.
 
-layout(local_size_x = 64) in;
+LOCAL_SIZE(64);
 
-layout(std430, binding = 8) writeonly buffer Sums { float sums[]; };
+BUFFER(8, writeonly, float, sums);
 
-void main() {
+FN void main() {
     uint cells = p * l;
     for (uint e = gl_GlobalInvocationID.x; e < cells; e += gl_NumWorkGroups.x * 64u) {
         uint j = e / l;

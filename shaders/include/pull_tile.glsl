@@ -1,7 +1,7 @@
 // What a slab of rows pulls the prototypes with, in tiles of prototypes and features. The metric defines PULL(y, v, a), which is multiplied
 // with the slope; with SQUARES also sum g e^2. The slab is the third coordinate of the workgroup.
 
-layout(std430, binding = 8) writeonly buffer Sums { float sums_[]; };
+BUFFER(8, writeonly, float, sums_);
 
 float v_own[8][8];
 #ifdef SQUARES
@@ -24,7 +24,7 @@ float squares[8][8];
 #define STEP(sum, g, x, q, e, f) sum += g * PULL(x, v_own[e][f])
 #endif
 
-void result(uint j, uint a, float sum, uint e, uint f) {
+FN void result(uint j, uint a, float sum, uint e, uint f) {
     uint cells = p * l;
 #ifdef SQUARES
     sums_[gl_WorkGroupID.z * 2u * cells + j * l + a] = sum * own[a];

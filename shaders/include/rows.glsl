@@ -5,41 +5,41 @@
 
 #include "lvq.glsl"
 
-layout(local_size_x = 64) in;
+LOCAL_SIZE(64);
 
 // What distance a key stands for: 0 itself, 1 -2 expm1(-key), 2 exp(key).
-layout(constant_id = 0) const uint MAP = 0;
-layout(constant_id = 1) const uint OPERAND = 0;
+CONSTANT(0, MAP, 0);
+CONSTANT(1, OPERAND, 0);
 // 0 identity, 1 sigmoid_beta, 2 swish_beta.
-layout(constant_id = 2) const uint TRANSFER = 0;
-layout(constant_id = 3) const uint OPTIONS = 0;
+CONSTANT(2, TRANSFER, 0);
+CONSTANT(3, OPTIONS, 0);
 // One of several rules of a part (its file says which).
-layout(constant_id = 4) const uint RULE = 0;
-layout(constant_id = 5) const uint COST = 0;
+CONSTANT(4, RULE, 0);
+CONSTANT(5, COST, 0);
 
-layout(std430, binding = 0) readonly buffer Keys { float keys[]; };
-layout(std430, binding = 1) buffer Slopes { float slopes[]; };
+BUFFER(0, readonly, float, keys);
+BUFFER(1, READ_WRITE, float, slopes);
 // dL/dtheta of each pair, of the objectives that have thresholds.
-layout(std430, binding = 2) buffer ThetaSlopes { float theta_slopes[]; };
+BUFFER(2, READ_WRITE, float, theta_slopes);
 // For each row its share of the loss, then of the range's slope, then what a part has besides.
-layout(std430, binding = 3) buffer Outcome { float outcome[]; };
-layout(std430, binding = 4) readonly buffer Codes { uint codes[]; };
+BUFFER(3, READ_WRITE, float, outcome);
+BUFFER(4, readonly, uint, codes);
 // Weight of each row over the number of rows.
-layout(std430, binding = 5) readonly buffer Factors { float factors[]; };
+BUFFER(5, readonly, float, factors);
 // Class of each prototype, then the number of prototypes of each class.
-layout(std430, binding = 6) readonly buffer Labels { uint labels[]; };
+BUFFER(6, readonly, uint, labels);
 // Of the neighbourhood, for p prototypes: height and its slope by the range of each rank, then sums of heights and of slopes over
 // the first m ranks (m = 0 .. p).
-layout(std430, binding = 7) readonly buffer Neighbourhood { float neighbourhood[]; };
-layout(std430, binding = 8) readonly buffer Thetas { float thetas[]; };
+BUFFER(7, readonly, float, neighbourhood);
+BUFFER(8, readonly, float, thetas);
 // Room for two numbers a pair.
-layout(std430, binding = 9) buffer Room { float room[]; };
+BUFFER(9, READ_WRITE, float, room);
 // What changes from step to step.
-layout(std430, binding = 10) buffer Dynamic { float dynamic[]; };
+BUFFER(10, READ_WRITE, float, dynamic);
 // Rank of each prototype (ranks.comp), of the parts that want it.
-layout(std430, binding = 11) readonly buffer Ranks { uint ranks[]; };
+BUFFER(11, readonly, uint, ranks);
 
-layout(push_constant) uniform Sizes {
+PUSH_BEGIN
     // Rows of the chunk, prototypes, words from one prototype's entries to the next's, number of the chunk's first row in the pass.
     uint n;
     uint p;
@@ -54,4 +54,4 @@ layout(push_constant) uniform Sizes {
     // Shape of a response, share of a representation.
     float shape;
     float alpha;
-};
+PUSH_END

@@ -12,18 +12,18 @@
 //   START(e, f, r, c)   what is read before the terms, if anything
 //   RESULT(r, c, sum, e, f)
 
-layout(local_size_x = 8, local_size_y = 8) in;
+LOCAL_SIZE(64);
 
-const uint SIDE = 8;
-const uint EACH = 8;
-const uint TILE = SIDE * EACH;
-const uint DEPTH = 16;
+#define SIDE 8u
+#define EACH 8u
+#define TILE 64u
+#define DEPTH 16u
 
 // Term q of row r lies at q * (TILE + 1) + r; the odd stride keeps transposed writes in different banks.
-shared float as[DEPTH * (TILE + 1)];
-shared float bs[DEPTH * (TILE + 1)];
+SHARED(float, as, DEPTH * (TILE + 1));
+SHARED(float, bs, DEPTH * (TILE + 1));
 
-void load_a(uint r0, uint q0, uint q_end, uint rows) {
+FN void load_a(uint r0, uint q0, uint q_end, uint rows) {
     uint at = gl_LocalInvocationIndex;
     for (uint e = at; e < DEPTH * TILE; e += SIDE * SIDE) {
 #ifdef A_BY_Q
@@ -37,7 +37,7 @@ void load_a(uint r0, uint q0, uint q_end, uint rows) {
     }
 }
 
-void load_b(uint c0, uint q0, uint q_end, uint columns) {
+FN void load_b(uint c0, uint q0, uint q_end, uint columns) {
     uint at = gl_LocalInvocationIndex;
     for (uint e = at; e < DEPTH * TILE; e += SIDE * SIDE) {
 #ifdef B_BY_Q
@@ -51,9 +51,9 @@ void load_b(uint c0, uint q0, uint q_end, uint columns) {
     }
 }
 
-void main() {
-    uint x = gl_LocalInvocationID.x;
-    uint y_ = gl_LocalInvocationID.y;
+FN void main() {
+    uint x = gl_LocalInvocationIndex % SIDE;
+    uint y_ = gl_LocalInvocationIndex / SIDE;
     uint rows = R;
     uint columns = C;
     uint q_first = Q_FIRST;
@@ -61,8 +61,8 @@ void main() {
     for (uint r0 = gl_WorkGroupID.x * TILE; r0 < rows; r0 += gl_NumWorkGroups.x * TILE) {
         for (uint c0 = gl_WorkGroupID.y * TILE; c0 < columns; c0 += gl_NumWorkGroups.y * TILE) {
             float sums[EACH][EACH];
-            [[unroll]] for (uint e = 0u; e < EACH; e++) {
-                [[unroll]] for (uint f = 0u; f < EACH; f++) {
+            UNROLL for (uint e = 0u; e < EACH; e++) {
+                UNROLL for (uint f = 0u; f < EACH; f++) {
                     sums[e][f] = 0.0f;
 #ifdef START
                     uint r = min(r0 + x + SIDE * e, rows - 1u);
@@ -78,20 +78,20 @@ void main() {
                 for (uint q = 0u; q < DEPTH; q++) {
                     float a[EACH];
                     float b[EACH];
-                    [[unroll]] for (uint e = 0u; e < EACH; e++) {
+                    UNROLL for (uint e = 0u; e < EACH; e++) {
                         a[e] = as[q * (TILE + 1) + x + SIDE * e];
                         b[e] = bs[q * (TILE + 1) + y_ + SIDE * e];
                     }
-                    [[unroll]] for (uint e = 0u; e < EACH; e++) {
-                        [[unroll]] for (uint f = 0u; f < EACH; f++) {
+                    UNROLL for (uint e = 0u; e < EACH; e++) {
+                        UNROLL for (uint f = 0u; f < EACH; f++) {
                             STEP(sums[e][f], a[e], b[f], q0 + q, e, f);
                         }
                     }
                 }
                 barrier();
             }
-            [[unroll]] for (uint e = 0u; e < EACH; e++) {
-                [[unroll]] for (uint f = 0u; f < EACH; f++) {
+            UNROLL for (uint e = 0u; e < EACH; e++) {
+                UNROLL for (uint f = 0u; f < EACH; f++) {
                     uint r = r0 + x + SIDE * e;
                     uint c = c0 + y_ + SIDE * f;
                     if (r < rows && c < columns) {

@@ -2,15 +2,15 @@
 
 #define WIDTH 256u
 
-layout(local_size_x = 256) in;
+LOCAL_SIZE(256);
 
-shared float shared_[256];
+SHARED(float, shared_, 256);
 
-uint lane() {
+FN uint lane() {
     return gl_LocalInvocationID.x;
 }
 
-float total(float value) {
+FN float total(float value) {
     shared_[lane()] = value;
     barrier();
     for (uint half_ = WIDTH / 2u; half_ > 0u; half_ /= 2u) {
@@ -24,7 +24,7 @@ float total(float value) {
     return sum;
 }
 
-float largest(float value) {
+FN float largest(float value) {
     shared_[lane()] = value;
     barrier();
     for (uint half_ = WIDTH / 2u; half_ > 0u; half_ /= 2u) {

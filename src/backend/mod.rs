@@ -9,20 +9,18 @@ pub mod artefacts;
 pub mod cpu;
 pub mod cuda;
 pub mod device;
-#[cfg(feature = "vulkan")]
+#[cfg(any(feature = "cuda", feature = "vulkan"))]
 mod gpu;
-#[cfg(feature = "cuda")]
-mod operands;
 pub mod vulkan;
 
 use crate::data::Features;
-use crate::error::{Error, Result};
+use crate::error::Result;
 use crate::parts::composition::{Composition, Precision};
 use crate::parts::optimizer::OptimizerSpec;
 use crate::parts::tensor::Tensors;
 use ndarray::Array2;
 
-#[cfg(feature = "vulkan")]
+#[cfg(any(feature = "cuda", feature = "vulkan"))]
 pub use gpu::Kernels;
 
 pub use device::{Choice, DeviceInfo, DeviceKind, DeviceRequest, Discovery, devices};
@@ -248,10 +246,8 @@ pub trait Predictor {
 /// Whether this version can train and run models on a device; the reason if not.
 pub fn runs_models(device: &DeviceInfo) -> std::result::Result<(), String> {
     match device.name.split(':').next() {
-        Some("cpu" | "vulkan") => Ok(()),
-        _ => Err("it computes squared Euclidean distances only in this version; \
-                  models are trained and run on cpu and vulkan"
-            .into()),
+        Some("cpu" | "cuda" | "vulkan") => Ok(()),
+        _ => Err("models are trained and run on cpu, cuda and vulkan".into()),
     }
 }
 
@@ -263,13 +259,7 @@ pub fn open(request: DeviceRequest, threads: Option<usize>) -> Result<Box<dyn Ba
     // The CPU needs no search, and no driver that a search would load.
     match request {
         DeviceRequest::Vulkan(index) => vulkan::open(index),
-        DeviceRequest::Cuda(_) => {
-            Discovery::new().choose(request, runs_models)?;
-            Err(Error::Device {
-                device: request.to_string(),
-                reason: "it cannot run models".into(),
-            })
-        }
+        DeviceRequest::Cuda(index) => cuda::open(index),
         DeviceRequest::Cpu | DeviceRequest::Auto => Ok(Box::new(cpu::Cpu::with_threads(threads)?)),
     }
 }

@@ -1,16 +1,18 @@
 //! CUDA devices through `cudarc`.
 
-use super::super::operands::Operands;
+use super::super::gpu::{Driver, Kernels, Launch, Limits};
 use super::super::{DeviceInfo, DeviceKind, artefacts};
+use super::Arguments;
 use crate::{Error, Result};
 use cudarc::driver::result::{self, DriverError};
 use cudarc::driver::sys::{self, CUdevice_attribute as Attribute, CUresult};
-use cudarc::driver::{CudaContext, CudaFunction, LaunchConfig, PushKernelArg};
+use cudarc::driver::{
+    CudaContext, CudaFunction, CudaGraph, CudaStream, DeviceRepr, LaunchConfig, PushKernelArg,
+};
 use cudarc::nvrtc::Ptx;
-use ndarray::{Array2, ArrayView2};
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, HashMap};
 use std::panic::catch_unwind;
-use std::sync::Arc;
+use std::sync::{Arc, Mutex, MutexGuard};
 
 /// The compute capability that the kernels' PTX is compiled for.
 const OLDEST: (i32, i32) = (7, 5);
@@ -106,31 +108,67 @@ fn explain(error: DriverError) -> String {
     format!("{error}{advice}")
 }
 
-/// A CUDA device with the kernels loaded.
-#[derive(Debug)]
-pub struct CudaDevice {
-    name: String,
-    context: Arc<CudaContext>,
-    squared_euclidean: CudaFunction,
+/// A kernel on the device, and the threads of its blocks.
+#[derive(Clone)]
+struct Kernel {
+    function: CudaFunction,
+    threads: u32,
 }
 
-impl CudaDevice {
-    /// Opens the device of this index and loads the kernels onto it.
+// SAFETY: plain numbers in the layout of C, which is what a kernel gets.
+unsafe impl DeviceRepr for Arguments {}
+
+/// An opened CUDA device.
+pub(in super::super) struct CudaDriver {
+    name: String,
+    info: DeviceInfo,
+    limits: Limits,
+    stream: Arc<CudaStream>,
+    /// Held while something is put on the stream: what another thread put there meanwhile would become part of a recording.
+    turn: Mutex<()>,
+    loaded: Mutex<HashMap<&'static str, Kernel>>,
+    kernels: Kernels,
+}
+
+/// Memory of a device.
+pub(in super::super) struct Memory {
+    pointer: sys::CUdeviceptr,
+    words: usize,
+    context: Arc<CudaContext>,
+}
+
+impl Drop for Memory {
+    fn drop(&mut self) {
+        // Whatever runs on it has ended: every run is waited for.
+        self.context.record_err(self.context.bind_to_thread());
+        // SAFETY: allocated by `try_buffer`, and this is its only owner.
+        self.context.record_err(unsafe { result::free_sync(self.pointer) });
+    }
+}
+
+/// Launches as a graph of the driver, with the memory that they use; no graph where there are none.
+pub(in super::super) struct Recorded {
+    graph: Option<CudaGraph>,
+    _memory: Vec<Arc<Memory>>,
+}
+
+impl CudaDriver {
+    /// Opens the device of this index.
     ///
     /// # Errors
     /// [`Error::Device`] when the driver or the device is missing, older than compute capability
     /// 7.5, or too old for the PTX.
-    pub fn open(index: usize) -> Result<Self> {
+    pub fn open(index: usize, kernels: Kernels) -> Result<Self> {
         let name = format!("cuda:{index}");
-        guarded(|| Self::open_present(index))
+        guarded(|| Self::open_present(index, kernels))
             .map_err(|reason| Error::Device { device: name, reason })
     }
 
-    fn open_present(index: usize) -> Result<Self, String> {
+    fn open_present(index: usize, kernels: Kernels) -> Result<Self, String> {
         let count = CudaContext::device_count().map_err(explain)?;
-        if i32::try_from(index).map_or(true, |i| i >= count) {
-            return Err(format!("there is no such device; the driver has {count}"));
-        }
+        let ordinal = i32::try_from(index).ok().filter(|i| *i < count);
+        let ordinal =
+            ordinal.ok_or_else(|| format!("there is no such device; the driver has {count}"))?;
         let context = CudaContext::new(index).map_err(explain)?;
         let capability = context.compute_capability().map_err(explain)?;
         if capability < OLDEST {
@@ -139,51 +177,245 @@ impl CudaDevice {
                 capability.0, capability.1, OLDEST.0, OLDEST.1
             ));
         }
-        let ptx = artefacts::ptx("squared_euclidean").ok_or("no PTX for squared_euclidean")?;
-        let module = context.load_module(Ptx::from_src(ptx)).map_err(explain)?;
-        let squared_euclidean = module.load_function("squared_euclidean").map_err(explain)?;
-        Ok(CudaDevice { name: format!("cuda:{index}"), context, squared_euclidean })
+        let info = describe(ordinal).map_err(explain)?;
+        let shared = context
+            .attribute(Attribute::CU_DEVICE_ATTRIBUTE_MAX_SHARED_MEMORY_PER_BLOCK)
+            .map_err(explain)?;
+        let driver = CudaDriver {
+            name: info.name.clone(),
+            info,
+            limits: Limits {
+                // Kernels count words in 32 bits.
+                buffer_bytes: 4 * u64::from(u32::MAX),
+                groups: 65_535,
+                shared_bytes: shared as u32,
+            },
+            stream: context.new_stream().map_err(explain)?,
+            turn: Mutex::default(),
+            loaded: Mutex::default(),
+            kernels,
+        };
+        driver.try_out()?;
+        Ok(driver)
+    }
+
+    /// Records and runs a kernel over nothing: what the driver lacks is found out now.
+    fn try_out(&self) -> Result<(), String> {
+        let buffers = vec![Arc::new(self.try_buffer(1)?)];
+        let launch =
+            Launch { kernel: "clamp", constants: vec![], buffers, words: vec![0], groups: [1; 3] };
+        let recorded = self.try_record(&[launch])?;
+        self.try_run(&recorded)
     }
 
     fn error(&self, reason: String) -> Error {
         Error::Device { device: self.name.clone(), reason }
     }
 
-    /// Squared Euclidean distances (n x p) of the rows of `x` (n x dim) to those of `w` (p x dim).
-    /// The relative error of each is at most about (dim + 2) / 2^24.
-    ///
-    /// # Errors
-    /// [`Error::Shape`] when the columns differ in number; [`Error::Device`] when the matrices are
-    /// too large for a launch or for the device's memory, or the driver fails.
-    pub fn distances(&self, x: ArrayView2<f32>, w: ArrayView2<f32>) -> Result<Array2<f32>> {
-        let operands = Operands::new(x, w)?;
-        let (n, p) = (operands.n, operands.p);
-        if operands.is_empty() {
-            return Ok(Array2::zeros((n, p)));
-        }
-        let values = self.run(&operands).map_err(|why| self.error(why))?;
-        Array2::from_shape_vec((n, p), values).map_err(|e| self.error(e.to_string()))
+    fn turn(&self) -> MutexGuard<'_, ()> {
+        self.turn.lock().unwrap_or_else(|e| e.into_inner())
     }
 
-    fn run(&self, operands: &Operands) -> Result<Vec<f32>, String> {
-        let too_large = || format!("{} x {} distances are too many", operands.n, operands.p);
-        let (grid, block) =
-            super::squared_euclidean_launch(operands.n, operands.p).ok_or_else(too_large)?;
-        let cells = operands.n.checked_mul(operands.p).ok_or_else(too_large)?;
-        let (n, p) = (operands.n as i64, operands.p as i64);
-        let dim = i32::try_from(operands.dim).map_err(|_| "too many columns".to_string())?;
+    fn bind(&self) -> Result<(), String> {
+        self.stream.context().bind_to_thread().map_err(explain)
+    }
 
-        let stream = self.context.default_stream();
-        let x = stream.clone_htod(operands.x.as_ref()).map_err(explain)?;
-        let w = stream.clone_htod(operands.w.as_ref()).map_err(explain)?;
-        let mut d = stream.alloc_zeros::<f32>(cells).map_err(explain)?;
-        let shape =
-            LaunchConfig { grid_dim: grid.into(), block_dim: block.into(), shared_mem_bytes: 0 };
-        let mut launch = stream.launch_builder(&self.squared_euclidean);
-        launch.arg(&x).arg(&w).arg(&mut d).arg(&n).arg(&p).arg(&dim);
-        // SAFETY: the arguments are those of the kernel's signature, in order and type; x, w and d
-        // hold n * dim, p * dim and n * p values, and the kernel touches nothing beyond them.
-        unsafe { launch.launch(shape) }.map_err(explain)?;
-        stream.clone_dtoh(&d).map_err(explain)
+    fn try_buffer(&self, words: usize) -> Result<Memory, String> {
+        let bytes = 4 * words as u64;
+        if bytes > self.limits.buffer_bytes {
+            let allowed = self.limits.buffer_bytes;
+            return Err(format!("a buffer of {bytes} bytes is needed, and kernels take {allowed}"));
+        }
+        let _turn = self.turn();
+        self.bind()?;
+        // SAFETY: asks for memory; what it holds is set below, before anything reads it.
+        let pointer = unsafe { result::malloc_sync(4 * words) }.map_err(|error| {
+            let free = result::mem_get_info().map_or(String::new(), |(free, total)| {
+                format!(", {free} of {total} are free")
+            });
+            format!("{bytes} bytes are needed{free}: {}", explain(error))
+        })?;
+        let context = self.stream.context().clone();
+        let memory = Memory { pointer, words, context };
+        // SAFETY: as many bytes as were allocated, on the stream that all work is on.
+        unsafe { result::memset_d8_async(pointer, 0, 4 * words, self.stream.cu_stream()) }
+            .map_err(explain)?;
+        Ok(memory)
+    }
+
+    fn try_write(&self, to: &Memory, at: usize, words: &[u32]) -> Result<(), String> {
+        assert!(at + words.len() <= to.words);
+        let _turn = self.turn();
+        self.bind()?;
+        let stream = self.stream.cu_stream();
+        let pointer = to.pointer + 4 * at as u64;
+        // SAFETY: within the memory, as asserted. The driver has copied from pageable memory of the host when the call returns.
+        unsafe { result::memcpy_htod_async(pointer, words, stream) }.map_err(explain)
+    }
+
+    fn try_read(&self, from: &Memory, at: usize, words: &mut [u32]) -> Result<(), String> {
+        assert!(at + words.len() <= from.words);
+        let _turn = self.turn();
+        self.bind()?;
+        let stream = self.stream.cu_stream();
+        let pointer = from.pointer + 4 * at as u64;
+        // SAFETY: within the memory, as asserted, and `words` is borrowed until the copy is done.
+        unsafe { result::memcpy_dtoh_async(words, pointer, stream) }
+            .and_then(|()| self.stream.synchronize())
+            .map_err(explain)
+    }
+
+    /// The kernel of this name, compiled by the driver on first use.
+    fn kernel(&self, name: &'static str) -> Result<Kernel, String> {
+        let mut loaded = self.loaded.lock().unwrap_or_else(|e| e.into_inner());
+        if let Some(kernel) = loaded.get(name) {
+            return Ok(kernel.clone());
+        }
+        let ptx = artefacts::ptx(name).ok_or("there is no PTX of it")?;
+        let threads = threads(ptx).ok_or("its PTX names no number of threads")?;
+        let module = self.stream.context().load_module(Ptx::from_src(ptx)).map_err(explain)?;
+        let symbol = format!("lvq_{}", name.replace('.', "_"));
+        let function = module.load_function(&symbol).map_err(explain)?;
+        let kernel = Kernel { function, threads };
+        loaded.insert(name, kernel.clone());
+        Ok(kernel)
+    }
+
+    /// Puts launches on the stream.
+    fn submit(&self, launches: &[(Kernel, &Launch<Arc<Memory>>)]) -> Result<(), String> {
+        for (kernel, launch) in launches {
+            let name = launch.kernel;
+            let (arguments, shared_mem_bytes) =
+                super::arguments(launch, |b| b.pointer).map_err(|why| format!("{name}: {why}"))?;
+            let [x, y, z] = launch.groups;
+            let block_dim = (kernel.threads, 1, 1);
+            let shape = LaunchConfig { grid_dim: (x, y, z), block_dim, shared_mem_bytes };
+            let mut builder = self.stream.launch_builder(&kernel.function);
+            builder.arg(&arguments);
+            // SAFETY: the argument has the layout that the kernel reads (`Arguments` of kernels/include/glsl.h). The buffers are as
+            // long as the sizes among the words say (`gpu/pass.rs` makes both), the kernel touches nothing beyond them, and they
+            // live until its end: a run is waited for, and a recording holds them.
+            unsafe { builder.launch(shape) }.map_err(|e| format!("{name}: {}", explain(e)))?;
+        }
+        Ok(())
+    }
+
+    fn loaded<'a>(
+        &self,
+        launches: &'a [Launch<Arc<Memory>>],
+    ) -> Result<Vec<(Kernel, &'a Launch<Arc<Memory>>)>, String> {
+        let kernel = |launch: &'a Launch<Arc<Memory>>| match self.kernel(launch.kernel) {
+            Ok(kernel) => Ok((kernel, launch)),
+            Err(why) => Err(format!("{}: {why}", launch.kernel)),
+        };
+        launches.iter().map(kernel).collect()
+    }
+
+    fn try_record(&self, launches: &[Launch<Arc<Memory>>]) -> Result<Recorded, String> {
+        let _turn = self.turn();
+        // Loaded before: a recording holds launches only.
+        let ready = self.loaded(launches)?;
+        let mode = sys::CUstreamCaptureMode::CU_STREAM_CAPTURE_MODE_THREAD_LOCAL;
+        self.stream.begin_capture(mode).map_err(explain)?;
+        let submitted = self.submit(&ready);
+        let graph = self.stream.end_capture(sys::CUgraphInstantiate_flags(0)).map_err(explain);
+        submitted?;
+        let _memory = launches.iter().flat_map(|launch| launch.buffers.iter().cloned()).collect();
+        Ok(Recorded { graph: graph?, _memory })
+    }
+
+    fn try_run(&self, recorded: &Recorded) -> Result<(), String> {
+        let _turn = self.turn();
+        let Some(graph) = &recorded.graph else { return Ok(()) };
+        graph.launch().and_then(|()| self.stream.synchronize()).map_err(explain)
+    }
+
+    fn try_run_once(&self, launches: &[Launch<Arc<Memory>>]) -> Result<(), String> {
+        let _turn = self.turn();
+        let submitted = self.loaded(launches).and_then(|ready| self.submit(&ready));
+        // Also after a launch that failed: those before it use the buffers.
+        self.stream.synchronize().map_err(explain)?;
+        submitted
+    }
+}
+
+/// The threads of a kernel's blocks, as its PTX says.
+fn threads(ptx: &str) -> Option<u32> {
+    let line = ptx.lines().find_map(|line| line.trim().strip_prefix(".maxntid"))?;
+    line.split(',').next()?.trim().parse().ok()
+}
+
+impl Driver for CudaDriver {
+    type Buffer = Arc<Memory>;
+    type Recorded = Recorded;
+
+    fn info(&self) -> DeviceInfo {
+        self.info.clone()
+    }
+
+    fn name(&self) -> &str {
+        &self.name
+    }
+
+    fn limits(&self) -> Limits {
+        self.limits
+    }
+
+    fn kernels(&self) -> Kernels {
+        self.kernels
+    }
+
+    fn words(&self, buffer: &Self::Buffer) -> usize {
+        buffer.words
+    }
+
+    fn buffer(&self, words: usize) -> Result<Self::Buffer> {
+        self.try_buffer(words).map(Arc::new).map_err(|why| self.error(why))
+    }
+
+    /// Kernels read such numbers in every thread, which they would do across the bus: short copies cost less.
+    fn shared(&self, words: usize) -> Result<Self::Buffer> {
+        self.buffer(words)
+    }
+
+    fn write(&self, to: &Self::Buffer, at: usize, words: &[u32]) -> Result<()> {
+        if words.is_empty() {
+            return Ok(());
+        }
+        self.try_write(to, at, words).map_err(|why| self.error(why))
+    }
+
+    fn read(&self, from: &Self::Buffer, at: usize, words: &mut [u32]) -> Result<()> {
+        if words.is_empty() {
+            return Ok(());
+        }
+        self.try_read(from, at, words).map_err(|why| self.error(why))
+    }
+
+    fn record(&self, launches: &[Launch<Self::Buffer>]) -> Result<Self::Recorded> {
+        self.try_record(launches).map_err(|why| self.error(why))
+    }
+
+    fn run(&self, recorded: &Self::Recorded) -> Result<()> {
+        self.try_run(recorded).map_err(|why| self.error(why))
+    }
+
+    fn run_once(&self, launches: &[Launch<Self::Buffer>]) -> Result<()> {
+        self.try_run_once(launches).map_err(|why| self.error(why))
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn every_kernel_tells_its_threads() {
+        for (name, _) in artefacts::PTX {
+            let ptx = artefacts::ptx(name).unwrap();
+            assert!(threads(ptx).is_some_and(|n| [1, 64, 256].contains(&n)), "{name}");
+        }
+        assert_eq!(threads(".maxntid 64, 1, 1\n"), Some(64));
+        assert_eq!(threads(".entry a"), None);
     }
 }

@@ -1,25 +1,29 @@
 //! The CUDA kernels compiled for the host (`kernels/include/host.h`): a device for tests, which runs
 //! the sources of the PTX block by block where there is no GPU. It is never chosen for a user.
 
-use super::super::operands::Operands;
+use super::super::gpu::{Driver, Gpu, Kernels, Launch, Limits};
+use super::super::{Backend, DeviceInfo, DeviceKind};
 use crate::{Error, Result};
-use ndarray::{Array2, ArrayView2};
+use std::collections::BTreeMap;
 use std::ffi::{c_char, c_void};
+use std::sync::Arc;
+use std::sync::atomic::{AtomicU32, Ordering};
 
 /// The name under which tests know this device.
 pub const NAME: &str = "cuda-host";
 
 /// `lvq_host::Launch`.
 #[repr(C)]
-struct Launch {
+struct Shape {
     grid: [u32; 3],
+    /// The kernel sets it.
     block: [u32; 3],
     shared_bytes: u32,
     descending: u32,
 }
 
 /// Runs one kernel over a grid; null, or what went wrong as text that lives for ever.
-type Entry = unsafe extern "C" fn(*const Launch, *mut *mut c_void) -> *const c_char;
+type Entry = unsafe extern "C" fn(*const Shape, *mut *mut c_void) -> *const c_char;
 
 // `KERNELS`: the entry points by name.
 #[cfg(lvq_cuda_host)]
@@ -37,96 +41,64 @@ pub fn missing() -> Option<&'static str> {
     Some(option_env!("LVQ_CUDA_HOST_MISSING").unwrap_or("no C++ compiler"))
 }
 
+/// In which order the threads of a block run from barrier to barrier.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Order {
+    /// The first first.
+    Ascending,
+    /// The last first: a kernel without a missing barrier gives the same result to the bit.
+    Descending,
+}
+
+/// Opens the device.
+///
+/// # Errors
+/// [`Error::Device`] when the crate was built without a C++ compiler.
+pub fn open(kernels: Kernels, order: Order) -> Result<Box<dyn Backend>> {
+    Ok(Box::new(Gpu::new(CudaHost::open(kernels, order)?)))
+}
+
 /// The kernels as host code.
-#[derive(Clone, Debug)]
-pub struct CudaHost {
-    descending: bool,
+struct CudaHost {
+    kernels: Kernels,
+    order: Order,
 }
 
 impl CudaHost {
-    /// The device, running the threads of a block in ascending order.
-    ///
-    /// # Errors
-    /// [`Error::Device`] when the crate was built without a C++ compiler.
-    pub fn open() -> Result<Self> {
+    fn open(kernels: Kernels, order: Order) -> Result<Self> {
         match missing() {
-            None => Ok(CudaHost { descending: false }),
+            None => Ok(CudaHost { kernels, order }),
             Some(why) => Err(failed(format!("the kernels were not built for the host: {why}"))),
         }
     }
-
-    /// The same device, running the threads of a block in descending order. A kernel without a
-    /// missing barrier gives the same result to the bit.
-    pub fn descending(self) -> Self {
-        CudaHost { descending: true }
-    }
-
-    /// Squared Euclidean distances (n x p) of the rows of `x` (n x dim) to those of `w` (p x dim).
-    ///
-    /// # Errors
-    /// [`Error::Shape`] when the columns differ in number; [`Error::Device`] when the matrices are
-    /// too large for a launch, or the kernel breaks a rule that the host build checks.
-    pub fn distances(&self, x: ArrayView2<f32>, w: ArrayView2<f32>) -> Result<Array2<f32>> {
-        let operands = Operands::new(x, w)?;
-        let (rows, prototypes) = (operands.n, operands.p);
-        if operands.is_empty() {
-            return Ok(Array2::zeros((rows, prototypes)));
-        }
-        let (grid, block) = super::squared_euclidean_launch(rows, prototypes)
-            .ok_or_else(|| failed(format!("{rows} x {prototypes} distances are too many")))?;
-        let (n, p) = (rows as i64, prototypes as i64);
-        let dim = i32::try_from(operands.dim).map_err(|_| failed("too many columns".into()))?;
-        let mut d = Fenced::new(rows * prototypes);
-        let launch = Launch { grid, block, shared_bytes: 0, descending: self.descending.into() };
-        let (x, w, out) = (operands.x.as_ptr(), operands.w.as_ptr(), d.values().as_mut_ptr());
-        // SAFETY: the arguments are those of the kernel's signature, in order and type; x, w and out
-        // point to n * dim, p * dim and n * p values, which outlive the call, and the kernel touches
-        // nothing beyond them (for small mistakes in what it writes there is the fence).
-        unsafe {
-            run(
-                "squared_euclidean",
-                &launch,
-                &mut [
-                    argument(&x),
-                    argument(&w),
-                    argument(&out),
-                    argument(&n),
-                    argument(&p),
-                    argument(&dim),
-                ],
-            )
-        }?;
-        if !d.is_intact() {
-            return Err(failed("squared_euclidean wrote beyond its result".into()));
-        }
-        Array2::from_shape_vec((rows, prototypes), d.values().to_vec())
-            .map_err(|e| failed(e.to_string()))
-    }
 }
 
-/// The result of a kernel with values before and after it that the kernel must leave alone: a missing
-/// guard for the last rows of a tile is found out.
-struct Fenced(Vec<f32>);
+/// Memory with words before and after it that kernels must leave alone: a missing guard for the last rows of a tile is found out.
+pub struct Fenced {
+    words: Vec<AtomicU32>,
+    len: usize,
+}
 
 impl Fenced {
-    /// Values on either side: more than 64 rows of every test's result.
-    const FENCE: usize = 1 << 16;
+    /// Words on either side.
+    const FENCE: usize = 1024;
     /// A NaN that no arithmetic produces.
     const MARK: u32 = 0x7fc5_1de5;
 
     fn new(len: usize) -> Self {
-        Fenced(vec![f32::from_bits(Self::MARK); len + 2 * Self::FENCE])
+        let fence = || (0..Self::FENCE).map(|_| AtomicU32::new(Self::MARK));
+        let inside = (0..len).map(|_| AtomicU32::new(0));
+        Fenced { words: fence().chain(inside).chain(fence()).collect(), len }
     }
 
-    fn values(&mut self) -> &mut [f32] {
-        let end = self.0.len() - Self::FENCE;
-        &mut self.0[Self::FENCE..end]
+    fn inside(&self, at: usize, len: usize) -> &[AtomicU32] {
+        &self.words[Self::FENCE..Self::FENCE + self.len][at..at + len]
     }
 
     fn is_intact(&self) -> bool {
-        let (before, rest) = self.0.split_at(Self::FENCE);
-        let after = &rest[rest.len() - Self::FENCE..];
-        before.iter().chain(after).all(|v| v.to_bits() == Self::MARK)
+        let (before, rest) = self.words.split_at(Self::FENCE);
+        let after = &rest[self.len..];
+        before.iter().chain(after).all(|word| word.load(Ordering::Relaxed) == Self::MARK)
     }
 }
 
@@ -134,26 +106,147 @@ fn failed(reason: String) -> Error {
     Error::Device { device: NAME.into(), reason }
 }
 
-/// A kernel argument: where its value lies.
-fn argument<T>(value: &T) -> *mut c_void {
-    std::ptr::from_ref(value).cast_mut().cast()
+impl CudaHost {
+    fn launch(&self, launch: &Launch<Arc<Fenced>>) -> Result<(), String> {
+        let address = |b: &Arc<Fenced>| b.words[Fenced::FENCE..].as_ptr() as u64;
+        let (mut arguments, shared_bytes) = super::arguments(launch, address)?;
+        let entry = KERNELS.iter().find(|(name, _)| *name == launch.kernel);
+        let (_, entry) = entry.ok_or("there is no such kernel")?;
+        let shape = Shape {
+            grid: launch.groups,
+            block: [1; 3],
+            shared_bytes,
+            descending: (self.order == Order::Descending).into(),
+        };
+        let mut pointers: [*mut c_void; 1] = [(&raw mut arguments).cast()];
+        // SAFETY: `shape` and the one argument have the layouts of lvq_host::Launch and of Arguments (kernels/include/glsl.h). The
+        // buffers outlive the call, are as long as the sizes among the words say (`gpu/pass.rs` makes both), and can be written
+        // through shared references, being atomics. For small mistakes in what a kernel writes there is the fence.
+        let error = unsafe { entry(&shape, pointers.as_mut_ptr()) };
+        if !error.is_null() {
+            // SAFETY: not null, so a string literal of host.h.
+            let text = unsafe { std::ffi::CStr::from_ptr(error) };
+            return Err(text.to_string_lossy().into_owned());
+        }
+        match launch.buffers.iter().position(|buffer| !buffer.is_intact()) {
+            None => Ok(()),
+            Some(number) => Err(format!("it wrote beyond buffer {number}")),
+        }
+    }
 }
 
-/// Runs the kernel `name`.
-///
-/// # Safety
-/// `arguments` must match the kernel's parameters in number, order and type, and each pointer among
-/// their values must be valid for all that the kernel reads or writes through it.
-unsafe fn run(name: &str, launch: &Launch, arguments: &mut [*mut c_void]) -> Result<()> {
-    let entry = KERNELS.iter().find(|(n, _)| *n == name).map(|(_, entry)| entry);
-    let entry = entry.ok_or_else(|| failed(format!("no kernel {name}")))?;
-    // SAFETY: `launch` has the layout of lvq_host::Launch, which is read only during the call; the
-    // rest is the caller's promise.
-    let error = unsafe { entry(launch, arguments.as_mut_ptr()) };
-    if error.is_null() {
-        return Ok(());
+impl Driver for CudaHost {
+    type Buffer = Arc<Fenced>;
+    type Recorded = Vec<Launch<Arc<Fenced>>>;
+
+    fn info(&self) -> DeviceInfo {
+        DeviceInfo {
+            name: NAME.into(),
+            kind: DeviceKind::Software,
+            description: "the CUDA kernels as host code".into(),
+            memory_bytes: None,
+            info: BTreeMap::new(),
+        }
     }
-    // SAFETY: not null, so a string literal of host.h.
-    let text = unsafe { std::ffi::CStr::from_ptr(error) };
-    Err(failed(format!("{name}: {}", text.to_string_lossy())))
+
+    fn name(&self) -> &str {
+        NAME
+    }
+
+    fn limits(&self) -> Limits {
+        // As a GPU has them.
+        Limits { buffer_bytes: 4 * u64::from(u32::MAX), groups: 65_535, shared_bytes: 48 << 10 }
+    }
+
+    fn kernels(&self) -> Kernels {
+        self.kernels
+    }
+
+    fn words(&self, buffer: &Self::Buffer) -> usize {
+        buffer.len
+    }
+
+    fn buffer(&self, words: usize) -> Result<Self::Buffer> {
+        Ok(Arc::new(Fenced::new(words)))
+    }
+
+    fn shared(&self, words: usize) -> Result<Self::Buffer> {
+        self.buffer(words)
+    }
+
+    fn write(&self, to: &Self::Buffer, at: usize, words: &[u32]) -> Result<()> {
+        for (place, word) in to.inside(at, words.len()).iter().zip(words) {
+            place.store(*word, Ordering::Relaxed);
+        }
+        Ok(())
+    }
+
+    fn read(&self, from: &Self::Buffer, at: usize, words: &mut [u32]) -> Result<()> {
+        let places = from.inside(at, words.len());
+        for (word, place) in words.iter_mut().zip(places) {
+            *word = place.load(Ordering::Relaxed);
+        }
+        Ok(())
+    }
+
+    fn record(&self, launches: &[Launch<Self::Buffer>]) -> Result<Self::Recorded> {
+        Ok(launches.to_vec())
+    }
+
+    fn run(&self, recorded: &Self::Recorded) -> Result<()> {
+        recorded.iter().try_for_each(|launch| {
+            self.launch(launch).map_err(|why| failed(format!("{}: {why}", launch.kernel)))
+        })
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn host() -> Option<CudaHost> {
+        CudaHost::open(Kernels::Tuned, Order::Ascending)
+            .inspect_err(|why| println!("{NAME} is not tested: {why}"))
+            .ok()
+    }
+
+    fn clamp(buffer: &Arc<Fenced>, words: [u32; 3], groups: [u32; 3]) -> Vec<Launch<Arc<Fenced>>> {
+        let (kernel, buffers) = ("clamp", vec![buffer.clone()]);
+        vec![Launch { kernel, constants: vec![], buffers, words: words.to_vec(), groups }]
+    }
+
+    /// Values between -1 and 1, and one word beyond what there is.
+    #[test]
+    fn a_kernel_runs_and_is_caught_beyond_its_buffer() {
+        let Some(host) = host() else { return };
+        let values: Vec<f32> = (0..130).map(|i| 0.1 * i as f32 - 6.0).collect();
+        let buffer = host.with_numbers(&values).unwrap();
+        let bounds = [(-1.0f32).to_bits(), 1.0f32.to_bits()];
+        host.run_once(&clamp(&buffer, [130, bounds[0], bounds[1]], [2, 1, 1])).unwrap();
+        let mut got = vec![0.0; 130];
+        host.read_numbers(&buffer, 0, &mut got).unwrap();
+        assert!(got.iter().zip(&values).all(|(a, b)| *a == b.clamp(-1.0, 1.0)));
+
+        let buffers = vec![buffer, host.buffer(131).unwrap(), host.buffer(8).unwrap()];
+        let (kernel, constants, groups) = ("blend.copy", vec![], [1; 3]);
+        let copy = |n| vec![Launch { kernel, constants: constants.clone(), buffers: buffers.clone(), words: vec![n], groups }];
+        host.run_once(&copy(130)).unwrap();
+        let error = host.run_once(&copy(131)).unwrap_err();
+        assert!(error.to_string().contains("blend.copy: it wrote beyond buffer 0"), "{error}");
+    }
+
+    #[test]
+    fn a_launch_too_large_and_a_missing_kernel_are_errors() {
+        let Some(host) = host() else { return };
+        let buffer = host.buffer(1).unwrap();
+        for groups in [[1, 65_536, 1], [1, 1, 65_536], [0, 1, 1]] {
+            let error = host.run_once(&clamp(&buffer, [1, 0, 0], groups)).unwrap_err();
+            let text = error.to_string();
+            assert!(text.contains("too many") || text.contains("size 0"), "{text}");
+        }
+        let mut missing = clamp(&buffer, [1, 0, 0], [1; 3]);
+        missing[0].kernel = "no such kernel";
+        let text = host.run_once(&missing).unwrap_err().to_string();
+        assert!(text.contains("no such kernel"), "{text}");
+    }
 }

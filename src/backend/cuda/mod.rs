@@ -7,10 +7,33 @@ mod driver;
 pub mod host;
 
 #[cfg(feature = "cuda")]
-pub use driver::CudaDevice;
+pub(super) use driver::discover;
 
 #[cfg(feature = "cuda")]
-pub(super) use driver::discover;
+use super::gpu::Launch;
+
+/// Opens the device of this index with one form of the kernels.
+///
+/// # Errors
+/// [`Error::Device`](crate::Error::Device) when the driver or the device is missing, older than compute capability 7.5, or too old for
+/// the kernels' PTX.
+#[cfg(feature = "cuda")]
+pub fn open_with(index: usize, kernels: super::Kernels) -> crate::Result<Box<dyn super::Backend>> {
+    Ok(Box::new(super::gpu::Gpu::new(driver::CudaDriver::open(index, kernels)?)))
+}
+
+/// Opens the device of this index.
+#[cfg(feature = "cuda")]
+pub(super) fn open(index: usize) -> crate::Result<Box<dyn super::Backend>> {
+    open_with(index, super::Kernels::default())
+}
+
+/// Nothing can be opened without the feature.
+#[cfg(not(feature = "cuda"))]
+pub(super) fn open(index: usize) -> crate::Result<Box<dyn super::Backend>> {
+    let reason = "this program was built without the feature `cuda`".into();
+    Err(crate::Error::Device { device: format!("cuda:{index}"), reason })
+}
 
 /// Nothing can be found without the feature.
 #[cfg(not(feature = "cuda"))]
@@ -18,14 +41,95 @@ pub(super) fn discover() -> (Vec<super::DeviceInfo>, Vec<String>) {
     (Vec::new(), vec!["this program was built without the feature `cuda`".into()])
 }
 
-/// How `squared_euclidean` is launched: (grid, block) for n rows and p prototypes, both at least 1;
-/// `None` when the grid would be larger than a launch can be.
+/// Buffers, words and constants that a kernel may have.
 #[cfg(feature = "cuda")]
-fn squared_euclidean_launch(n: usize, p: usize) -> Option<([u32; 3], [u32; 3])> {
-    // SIDE and TILE of kernels/squared_euclidean.cu.
-    const SIDE: u32 = 16;
-    const TILE: usize = 64;
-    let rows = u32::try_from(n.div_ceil(TILE)).ok().filter(|g| *g <= i32::MAX as u32)?;
-    let prototypes = u32::try_from(p.div_ceil(TILE)).ok().filter(|g| *g <= 65_535)?;
-    Some(([rows, prototypes, 1], [SIDE, SIDE, 1]))
+const BUFFERS: usize = 12;
+#[cfg(feature = "cuda")]
+const WORDS: usize = 32;
+#[cfg(feature = "cuda")]
+const CONSTANTS: usize = 10;
+
+/// Constants from here on are lengths of arrays that a block shares (`SHARED_SIZED` in `shaders/include/lvq.glsl`).
+#[cfg(feature = "cuda")]
+const FIRST_LENGTH: u32 = 8;
+
+/// The one argument of every kernel; `Arguments` of `kernels/include/glsl.h`.
+#[cfg(feature = "cuda")]
+#[repr(C)]
+#[derive(Clone)]
+struct Arguments {
+    buffers: [u64; BUFFERS],
+    words: [u32; WORDS],
+    constants: [u32; CONSTANTS],
+    /// Bit i: `constants[i]` was given.
+    given: u32,
+}
+
+/// The argument of a launch and the bytes of shared memory that it wants beside what its kernel always has. `address`: where a buffer
+/// lies.
+#[cfg(feature = "cuda")]
+fn arguments<B>(
+    launch: &Launch<B>,
+    address: impl Fn(&B) -> u64,
+) -> Result<(Arguments, u32), String> {
+    let mut arguments = Arguments {
+        buffers: [0; BUFFERS],
+        words: [0; WORDS],
+        constants: [0; CONSTANTS],
+        given: 0,
+    };
+    let limits = [
+        ("buffers", launch.buffers.len(), BUFFERS),
+        ("words", launch.words.len(), WORDS),
+        ("blocks along x", launch.groups[0] as usize, i32::MAX as usize),
+        ("blocks along y", launch.groups[1] as usize, 65_535),
+        ("blocks along z", launch.groups[2] as usize, 65_535),
+    ];
+    if let Some((what, wanted, most)) = limits.iter().find(|(_, wanted, most)| wanted > most) {
+        return Err(format!("{wanted} {what} are too many; there may be {most}"));
+    }
+    for (slot, buffer) in arguments.buffers.iter_mut().zip(&launch.buffers) {
+        *slot = address(buffer);
+    }
+    arguments.words[..launch.words.len()].copy_from_slice(&launch.words);
+    let mut shared = 0;
+    for &(id, value) in &launch.constants {
+        let slot = arguments.constants.get_mut(id as usize);
+        *slot.ok_or_else(|| format!("constant {id} is not one of {CONSTANTS}"))? = value;
+        arguments.given |= 1 << id;
+        if id >= FIRST_LENGTH {
+            shared += 4 * value;
+        }
+    }
+    Ok((arguments, shared))
+}
+
+#[cfg(all(test, feature = "cuda"))]
+mod tests {
+    use super::*;
+
+    fn launch(groups: [u32; 3], constants: Vec<(u32, u32)>) -> Launch<u64> {
+        Launch { kernel: "clamp", constants, buffers: vec![7, 9], words: vec![1, 2, 3], groups }
+    }
+
+    #[test]
+    fn arguments_are_laid_out_as_the_kernels_read_them() {
+        let (arguments, shared) =
+            arguments(&launch([1; 3], vec![(0, 5), (8, 100), (9, 11)]), |b| *b).unwrap();
+        assert_eq!(size_of::<Arguments>(), 272);
+        assert_eq!(arguments.buffers[..3], [7, 9, 0]);
+        assert_eq!(arguments.words[..4], [1, 2, 3, 0]);
+        assert_eq!((arguments.constants[0], arguments.given), (5, 1 | 1 << 8 | 1 << 9));
+        assert_eq!(shared, 444);
+    }
+
+    #[test]
+    fn what_a_launch_cannot_be_is_an_error() {
+        let groups = [[1 << 31, 1, 1], [1, 65_536, 1], [1, 1, 65_536]];
+        for groups in groups {
+            let why = arguments(&launch(groups, vec![]), |b| *b).err().unwrap();
+            assert!(why.contains("too many"), "{why}");
+        }
+        assert!(arguments(&launch([1; 3], vec![(10, 0)]), |b| *b).is_err());
+    }
 }

@@ -1105,8 +1105,8 @@ impl<D: Driver> Pass<D> {
             (2, code),
             (3, options),
             (4, u32::from(relevance)),
-            (5, (self.p * l) as u32),
-            (6, if relevance { l as u32 } else { 1 }),
+            (8, (self.p * l) as u32),
+            (9, if relevance { l as u32 } else { 1 }),
         ];
         all.push(launch);
         if gradient {
