@@ -85,11 +85,15 @@ fn a_missing_include_is_an_error_that_names_it() {
     assert!(error.contains("two.h") && error.contains("one.h"), "{error}");
 }
 
+/// A shader has one text and two languages; what is compiled of it, and by which names, is the same in both.
 #[test]
-fn entries_are_read_off_the_source() {
-    let text = "extern \"C\" __global__ void plain(int n) {}\n\
-                extern \"C\" __global__ void __launch_bounds__(A * (B + 1), 2)\nbounded(float* x) {}";
-    assert_eq!(kernels::cuda_entries(text), ["plain", "bounded"]);
+fn every_shader_is_a_kernel() {
+    assert_eq!(CUDA.names(root()).unwrap(), VULKAN.names(root()).unwrap());
+    for name in CUDA.names(root()).unwrap() {
+        let stem = name.split('.').next().unwrap();
+        let kernel = fs::read_to_string(CUDA.source_path(root(), &name)).unwrap();
+        assert!(kernel.contains(&format!("#include \"../shaders/{stem}.comp\"")), "{name}");
+    }
 }
 
 /// The names that `language` should have put into the crate, as its sources say.
@@ -109,12 +113,8 @@ fn every_kernel_is_embedded_with_its_entries() {
     for name in &names {
         let ptx = artefacts::ptx(name).unwrap();
         assert!(ptx.contains(".target sm_75"), "{name}: for another GPU than the oldest");
-        let source = fs::read_to_string(CUDA.source_path(root(), name)).unwrap();
-        let entries = kernels::cuda_entries(&source);
-        assert!(!entries.is_empty(), "{name}");
-        for entry in entries {
-            assert!(ptx.contains(&format!(".visible .entry {entry}(")), "{name}: {entry}");
-        }
+        let function = kernels::cuda_function(name);
+        assert!(ptx.contains(&format!(".visible .entry {function}(")), "{name}");
     }
     assert_eq!(artefacts::ptx("no such kernel"), None);
 }

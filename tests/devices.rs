@@ -1,15 +1,13 @@
-//! Each device present finds the squared Euclidean distances that f64 finds.
+//! What is found on this machine, and that each device finds the squared Euclidean distances that f64 finds (what else devices do is
+//! tested in `conformance.rs`).
 //!
 //! `LVQ_REQUIRE_DEVICES=cpu,vulkan,cuda-host` (comma-separated, of cpu, vulkan, cuda, cuda-host) makes
 //! the absence of a named device a failure; otherwise it is said and its tests are passed over.
 
-use lvq::backend::{Discovery, devices};
+mod common;
 
-/// Whether `device` must be there.
-fn required(device: &str) -> bool {
-    let list = std::env::var("LVQ_REQUIRE_DEVICES").unwrap_or_default();
-    list.split(',').any(|name| name.trim() == device)
-}
+use common::required;
+use lvq::backend::{Discovery, devices};
 
 #[test]
 fn required_devices_are_known() {
@@ -47,30 +45,17 @@ fn discovery_tells_what_is_there_and_what_is_missing() {
 
 /// What every device is held to.
 #[cfg(any(feature = "cuda", feature = "vulkan"))]
-mod yardstick {
-    use super::required;
-    pub use lvq::Error;
-    use lvq::Result;
-    pub use ndarray::Array2;
-    use ndarray::{ArrayView2, s};
-    use rand::RngExt;
-    pub use rand::SeedableRng;
-    pub use rand_chacha::ChaCha8Rng;
+mod distances {
+    use lvq::backend::{Backend, Question};
+    use lvq::model::spec::Sizes;
+    use lvq::parts::composition::{Composition, Precision};
+    use lvq::parts::tensor::{Tensor, Tensors};
+    use lvq::{Features, Model};
+    use ndarray::{Array2, ArrayView2};
+    use rand::{RngExt, SeedableRng};
+    use rand_chacha::ChaCha8Rng;
 
-    /// `device`, or `None` after saying that it is missing; fails when it is required.
-    pub fn present<T>(device: &str, opened: lvq::Result<T>) -> Option<T> {
-        match opened {
-            Ok(opened) => Some(opened),
-            Err(why) => {
-                assert!(!required(device), "{device} is required: {why}");
-                println!("{device} is not tested: {why}");
-                None
-            }
-        }
-    }
-
-    /// (n, p, dim): below, at and beyond every tile (64 distances a side, 32 on small devices, 16
-    /// columns), and long in each direction.
+    /// (n, p, dim): below, at and beyond every tile (64 distances a side, 16 columns), and long in each direction.
     pub const SIZES: [(usize, usize, usize); 10] = [
         (1, 1, 1),
         (3, 5, 7),
@@ -88,17 +73,40 @@ mod yardstick {
         Array2::from_shape_simple_fn((rows, columns), || offset + rng.random_range(-1.0f32..1.0))
     }
 
+    fn composition(n: usize, d: usize, p: usize) -> Composition {
+        let sizes = Sizes { n, d, p, classes: 1 };
+        Model::new("GLVQ").unwrap().compose(sizes).unwrap()
+    }
+
+    /// Distances without a centre, in single precision.
+    pub fn find(device: &dyn Backend, x: &Array2<f32>, w: &Array2<f32>) -> Array2<f64> {
+        let (p, d) = w.dim();
+        let mut tensors = Tensors::default();
+        let values = w.iter().map(|v| f64::from(*v)).collect();
+        tensors.insert(Tensor::new("prototypes", &[p, d], values));
+        let question = Question {
+            composition: &composition(x.nrows(), d, p),
+            classes: 1,
+            target: 0,
+            prototype_labels: &vec![0; p],
+            centre: &vec![0.0; d],
+            tensors: &tensors,
+            precision: Precision::F32,
+        };
+        device.predictor(question).unwrap().distances(&Features::from(x.clone())).unwrap()
+    }
+
     /// Holds `d` to the distances in f64. Every term is a difference (one rounding), squared and added
     /// (two, or one where fused), and sums of squares cannot cancel: the relative error is at most
     /// (dim + 3) units of 2^-24, whatever the offset. One more unit is for the products of small terms.
-    fn hold(device: &str, x: ArrayView2<f32>, w: ArrayView2<f32>, d: &Array2<f32>) {
+    fn hold(device: &str, x: ArrayView2<f32>, w: ArrayView2<f32>, d: &Array2<f64>) {
         let (n, dim) = x.dim();
         assert_eq!(d.dim(), (n, w.nrows()));
         let tolerance = (dim as f64 + 4.0) * 2f64.powi(-24);
         for ((i, j), got) in d.indexed_iter() {
             let square = |(a, b): (&f32, &f32)| (f64::from(*a) - f64::from(*b)).powi(2);
             let want: f64 = x.row(i).iter().zip(w.row(j)).map(square).sum();
-            let error = (f64::from(*got) - want).abs();
+            let error = (got - want).abs();
             assert!(
                 error <= tolerance * want,
                 "{device}, {n} x {} x {dim}, ({i}, {j}): {got} for {want}",
@@ -108,10 +116,7 @@ mod yardstick {
     }
 
     /// The tests that every device must pass.
-    pub fn exercise(
-        device: &str,
-        distances: impl Fn(ArrayView2<f32>, ArrayView2<f32>) -> Result<Array2<f32>>,
-    ) {
+    pub fn exercise(name: &str, device: &dyn Backend) {
         let mut rng = ChaCha8Rng::seed_from_u64(7);
         for (n, p, dim) in SIZES {
             for offset in [0.0, 1e4] {
@@ -119,101 +124,91 @@ mod yardstick {
                 let mut w = matrix(p, dim, offset, &mut rng);
                 // A prototype that is a data point has distance 0 exactly.
                 w.row_mut(p - 1).assign(&x.row(0));
-                let d = distances(x.view(), w.view()).unwrap();
-                hold(device, x.view(), w.view(), &d);
+                let d = find(device, &x, &w);
+                hold(name, x.view(), w.view(), &d);
                 assert_eq!(d[[0, p - 1]], 0.0);
-                assert_eq!(d, distances(x.view(), w.view()).unwrap(), "{device}: other bits");
+                assert_eq!(d, find(device, &x, &w), "{name}: other bits");
             }
         }
 
-        // Views that are not row-major, and have gaps.
-        let x = matrix(33, 40, 0.0, &mut rng);
-        let w = matrix(20, 11, 0.0, &mut rng);
-        let (x, w) = (x.slice(s![..;2, ..;-2]), w.t());
-        hold(device, x, w, &distances(x, w).unwrap());
-
-        // Nothing to do.
-        assert_eq!(distances(x.slice(s![..0, ..]), w).unwrap().dim(), (0, 11));
-        assert_eq!(distances(x, w.slice(s![..0, ..])).unwrap().dim(), (17, 0));
-        let empty = distances(x.slice(s![.., ..0]), w.slice(s![.., ..0])).unwrap();
-        assert_eq!(empty, Array2::<f32>::zeros((17, 11)));
-
-        // A value that is no number stays in its row.
-        let mut x = matrix(66, 5, 0.0, &mut rng);
-        x[[65, 2]] = f32::NAN;
+        // No rows.
         let w = matrix(3, 5, 0.0, &mut rng);
-        let d = distances(x.view(), w.view()).unwrap();
-        assert!(d.row(65).iter().all(|v| v.is_nan()));
-        assert!(d.slice(s![..65, ..]).iter().all(|v| v.is_finite()));
+        assert_eq!(find(device, &Array2::zeros((0, 5)), &w).dim(), (0, 3));
+    }
 
-        let error = distances(x.view(), w.slice(s![.., ..4])).unwrap_err();
-        assert!(matches!(error, Error::Shape { .. }), "{error}");
+    #[test]
+    fn of_every_device_in_both_forms() {
+        for (name, device) in super::common::devices_in_both_forms() {
+            exercise(&name, &*device);
+        }
+        super::common::validation_is_silent();
     }
 }
 
-#[cfg(feature = "vulkan")]
 #[cfg(feature = "cuda")]
 mod cuda {
-    use super::yardstick::*;
-    use lvq::backend::cuda::CudaDevice;
-    use lvq::backend::cuda::host::{self, CudaHost};
+    use super::common::required;
+    use super::distances::{SIZES, exercise, find, matrix};
+    use lvq::backend::cuda::host::{self, Order};
+    use lvq::backend::{Backend, Kernels};
+    use lvq::{DeviceRequest, Error, Model, Training};
+    use rand::SeedableRng;
+    use rand_chacha::ChaCha8Rng;
 
-    #[test]
-    fn distances() {
-        let Some(device) = present("cuda", CudaDevice::open(0)) else { return };
-        exercise("cuda", |x, w| device.distances(x, w));
+    /// The device, or `None` after saying that it is missing; fails when it is required.
+    fn host(kernels: Kernels, order: Order) -> Option<Box<dyn Backend>> {
+        host::open(kernels, order)
+            .inspect_err(|why| {
+                assert!(!required(host::NAME), "{} is required: {why}", host::NAME);
+                println!("{} is not tested: {why}", host::NAME);
+            })
+            .ok()
     }
 
     #[test]
     fn a_missing_index_is_an_error() {
-        let error = CudaDevice::open(999).unwrap_err();
+        let error = lvq::backend::open(DeviceRequest::Cuda(999), None).err().unwrap();
         assert!(matches!(&error, Error::Device { device, .. } if device == "cuda:999"), "{error}");
-    }
-
-    #[test]
-    fn distances_on_the_host() {
-        let Some(device) = present(host::NAME, CudaHost::open()) else { return };
-        exercise(host::NAME, |x, w| device.distances(x, w));
     }
 
     /// The order in which threads run between barriers makes no difference.
     #[test]
     fn thread_order_does_not_matter() {
-        let Some(device) = present(host::NAME, CudaHost::open()) else { return };
-        let other = device.clone().descending();
-        let mut rng = ChaCha8Rng::seed_from_u64(8);
-        for (n, p, dim) in SIZES {
-            let (x, w) = (matrix(n, dim, 0.0, &mut rng), matrix(p, dim, 0.0, &mut rng));
-            let expected = device.distances(x.view(), w.view()).unwrap();
-            assert_eq!(other.distances(x.view(), w.view()).unwrap(), expected);
+        for kernels in [Kernels::Tuned, Kernels::Naive] {
+            let (Some(device), Some(other)) =
+                (host(kernels, Order::Ascending), host(kernels, Order::Descending))
+            else {
+                return;
+            };
+            let mut rng = ChaCha8Rng::seed_from_u64(8);
+            for (n, p, dim) in SIZES {
+                let (x, w) = (matrix(n, dim, 0.0, &mut rng), matrix(p, dim, 0.0, &mut rng));
+                assert_eq!(find(&*other, &x, &w), find(&*device, &x, &w));
+            }
+            for model in ["GLVQ", "GRLVQ", "GMLVQ", "GTLVQ", "SNG", "CBC", "SVQOCC"] {
+                let model = Model::new(model).unwrap();
+                let (data, given) = super::common::problem(&model, 150, 7, 3, 5);
+                let step = |device| Training::default().gradient(&model, &data, &given, device);
+                assert_eq!(step(&*device).unwrap(), step(&*other).unwrap(), "{}", model.name());
+            }
         }
     }
 
     #[test]
     fn several_threads_run_kernels_at_once() {
-        let Some(device) = present(host::NAME, CudaHost::open()) else { return };
+        let Some(device) = host(Kernels::Tuned, Order::Ascending) else { return };
         std::thread::scope(|scope| {
             for _ in 0..3 {
-                scope.spawn(|| exercise("cuda-host, shared", |x, w| device.distances(x, w)));
+                scope.spawn(|| exercise("cuda-host, shared", &*device));
             }
         });
-    }
-
-    /// More prototypes than a launch has blocks for.
-    #[test]
-    fn a_launch_too_large_is_an_error() {
-        let Some(device) = present(host::NAME, CudaHost::open()) else { return };
-        let x = Array2::<f32>::zeros((1, 1));
-        let w = Array2::<f32>::zeros((65_535 * 64 + 1, 1));
-        let error = device.distances(x.view(), w.view()).unwrap_err();
-        assert!(error.to_string().contains("too many"), "{error}");
     }
 
     /// Barriers, shuffles, votes, atomics and the rules of kernels/include/host.h, tried by kernels of
     /// their own.
     #[test]
     fn the_host_header_keeps_its_promises() {
-        if present(host::NAME, CudaHost::open()).is_none() {
+        if host(Kernels::Tuned, Order::Ascending).is_none() {
             return;
         }
         let folder = tempfile::tempdir().unwrap();

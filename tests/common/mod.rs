@@ -1,6 +1,10 @@
 //! What several tests need: golden files, and small data.
 #![allow(dead_code)]
 
+#[cfg(any(feature = "cuda", feature = "vulkan"))]
+use lvq::backend::Kernels;
+#[cfg(feature = "cuda")]
+use lvq::backend::cuda::host;
 use lvq::backend::{Backend, DeviceRequest, open};
 use lvq::model::start::Given;
 use lvq::parts::composition::Precision;
@@ -208,25 +212,45 @@ pub fn required(device: &str) -> bool {
 /// The devices beside the CPU that run models: name and backend. One that is missing is said, and fails if it is required.
 pub fn devices() -> Vec<(String, Box<dyn Backend>)> {
     let mut found = Vec::new();
-    for (name, request) in [("vulkan", DeviceRequest::Vulkan(0))] {
-        match open(request, None) {
-            Ok(backend) => found.push((request.to_string(), backend)),
-            Err(why) => {
-                assert!(!required(name), "{name} is required: {why}");
-                println!("{request} is not tested: {why}");
-            }
+    let requests = [("vulkan", DeviceRequest::Vulkan(0)), ("cuda", DeviceRequest::Cuda(0))];
+    for (name, request) in requests {
+        take(&mut found, name, &request.to_string(), open(request, None));
+    }
+    #[cfg(feature = "cuda")]
+    take(&mut found, host::NAME, host::NAME, host::open(Kernels::Tuned, host::Order::Ascending));
+    found
+}
+
+/// Puts a device that could be opened on the list.
+fn take(
+    found: &mut Vec<(String, Box<dyn Backend>)>,
+    name: &str,
+    device: &str,
+    opened: lvq::Result<Box<dyn Backend>>,
+) {
+    match opened {
+        Ok(backend) => found.push((device.into(), backend)),
+        Err(why) => {
+            assert!(!required(name), "{name} is required: {why}");
+            println!("{device} is not tested: {why}");
         }
     }
-    found
 }
 
 /// The same, and again with the naive form of the kernels that have two.
 pub fn devices_in_both_forms() -> Vec<(String, Box<dyn Backend>)> {
     let mut found = devices();
-    #[cfg(feature = "vulkan")]
-    if found.iter().any(|(name, _)| name == "vulkan:0") {
-        let naive = lvq::backend::vulkan::open_with(0, lvq::backend::Kernels::Naive).unwrap();
-        found.push(("vulkan:0 naive".into(), naive));
+    for name in found.iter().map(|(name, _)| name.clone()).collect::<Vec<_>>() {
+        let naive = match name.as_str() {
+            #[cfg(feature = "vulkan")]
+            "vulkan:0" => lvq::backend::vulkan::open_with(0, Kernels::Naive),
+            #[cfg(feature = "cuda")]
+            "cuda:0" => lvq::backend::cuda::open_with(0, Kernels::Naive),
+            #[cfg(feature = "cuda")]
+            host::NAME => host::open(Kernels::Naive, host::Order::Descending),
+            _ => continue,
+        };
+        found.push((format!("{name} naive"), naive.unwrap()));
     }
     found
 }
