@@ -247,6 +247,7 @@ fn host_build(root: &Path, out: &Path) -> Result<(), String> {
             .std("c++17")
             .cpp_link_stdlib(None)
             .opt_level(2)
+            .debug(false)
             .include(root.join("kernels"))
             .include(root.join("kernels/include"))
             .include(root.join("shaders/include"))

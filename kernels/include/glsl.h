@@ -115,13 +115,19 @@ typedef unsigned uint;
     type* const name = shared_##name()
 #define SHARED_SIZED(type, name, count) type* const name = shared_words<type>(count)
 
+// Blocks that a multiprocessor is to hold at least. 0: as ptxas sees fit, which is as many as can be, within its registers. A kernel
+// that would spill registers then says 1.
+#ifndef LVQ_BLOCKS
+#define LVQ_BLOCKS 0
+#endif
+
 #define LVQ_KERNEL_BEGIN \
     namespace {          \
     struct Kernel : Glsl {
 #define LVQ_KERNEL_END                                                    \
     };                                                                    \
     }                                                                     \
-    extern "C" __global__ void __launch_bounds__(Kernel::LVQ_THREADS)     \
+    extern "C" __global__ void __launch_bounds__(Kernel::LVQ_THREADS, LVQ_BLOCKS) \
         LVQ_NAME(const LVQ_ARGUMENT Arguments arguments) {                \
         Kernel kernel{{arguments, 0u}};                                   \
         kernel.pushed = arguments.words;                                  \

@@ -26,6 +26,10 @@ fn naive(args: &Bench) -> Result<Box<dyn Backend>> {
         DeviceRequest::Vulkan(index) => {
             crate::backend::vulkan::open_with(index, crate::backend::Kernels::Naive)
         }
+        #[cfg(feature = "cuda")]
+        DeviceRequest::Cuda(index) => {
+            crate::backend::cuda::open_with(index, crate::backend::Kernels::Naive)
+        }
         other => Err(Error::parameter("--kernels", format!("{other} has one form of its kernels"))),
     }
 }

@@ -240,19 +240,25 @@ fn take(
 /// The same, and again with the naive form of the kernels that have two.
 pub fn devices_in_both_forms() -> Vec<(String, Box<dyn Backend>)> {
     let mut found = devices();
-    for name in found.iter().map(|(name, _)| name.clone()).collect::<Vec<_>>() {
-        let naive = match name.as_str() {
-            #[cfg(feature = "vulkan")]
-            "vulkan:0" => lvq::backend::vulkan::open_with(0, Kernels::Naive),
-            #[cfg(feature = "cuda")]
-            "cuda:0" => lvq::backend::cuda::open_with(0, Kernels::Naive),
-            #[cfg(feature = "cuda")]
-            host::NAME => host::open(Kernels::Naive, host::Order::Descending),
-            _ => continue,
-        };
-        found.push((format!("{name} naive"), naive.unwrap()));
-    }
+    let naive: Vec<_> = found
+        .iter()
+        .filter_map(|(name, _)| Some((format!("{name} naive"), naive(name)?.unwrap())))
+        .collect();
+    found.extend(naive);
     found
+}
+
+/// A device with the naive form of its kernels.
+fn naive(name: &str) -> Option<lvq::Result<Box<dyn Backend>>> {
+    match name {
+        #[cfg(feature = "vulkan")]
+        "vulkan:0" => Some(lvq::backend::vulkan::open_with(0, Kernels::Naive)),
+        #[cfg(feature = "cuda")]
+        "cuda:0" => Some(lvq::backend::cuda::open_with(0, Kernels::Naive)),
+        #[cfg(feature = "cuda")]
+        host::NAME => Some(host::open(Kernels::Naive, host::Order::Descending)),
+        _ => None,
+    }
 }
 
 /// No complaint of the validation layer, where `LVQ_VULKAN_VALIDATION=1` asks for it.

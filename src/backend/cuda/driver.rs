@@ -230,9 +230,8 @@ impl CudaDriver {
         self.bind()?;
         // SAFETY: asks for memory; what it holds is set below, before anything reads it.
         let pointer = unsafe { result::malloc_sync(4 * words) }.map_err(|error| {
-            let free = result::mem_get_info().map_or(String::new(), |(free, total)| {
-                format!(", {free} of {total} are free")
-            });
+            let free = result::mem_get_info()
+                .map_or(String::new(), |(free, total)| format!(", {free} of {total} are free"));
             format!("{bytes} bytes are needed{free}: {}", explain(error))
         })?;
         let context = self.stream.context().clone();
@@ -282,8 +281,8 @@ impl CudaDriver {
     }
 
     /// Puts launches on the stream.
-    fn submit(&self, launches: &[(Kernel, &Launch<Arc<Memory>>)]) -> Result<(), String> {
-        for (kernel, launch) in launches {
+    fn submit(&self, kernels: &[Kernel], launches: &[Launch<Arc<Memory>>]) -> Result<(), String> {
+        for (kernel, launch) in kernels.iter().zip(launches) {
             let name = launch.kernel;
             let (arguments, shared_mem_bytes) =
                 super::arguments(launch, |b| b.pointer).map_err(|why| format!("{name}: {why}"))?;
@@ -300,24 +299,19 @@ impl CudaDriver {
         Ok(())
     }
 
-    fn loaded<'a>(
-        &self,
-        launches: &'a [Launch<Arc<Memory>>],
-    ) -> Result<Vec<(Kernel, &'a Launch<Arc<Memory>>)>, String> {
-        let kernel = |launch: &'a Launch<Arc<Memory>>| match self.kernel(launch.kernel) {
-            Ok(kernel) => Ok((kernel, launch)),
-            Err(why) => Err(format!("{}: {why}", launch.kernel)),
-        };
-        launches.iter().map(kernel).collect()
+    /// The kernel of each launch.
+    fn loaded(&self, launches: &[Launch<Arc<Memory>>]) -> Result<Vec<Kernel>, String> {
+        let names = launches.iter().map(|launch| launch.kernel);
+        names.map(|name| self.kernel(name).map_err(|why| format!("{name}: {why}"))).collect()
     }
 
     fn try_record(&self, launches: &[Launch<Arc<Memory>>]) -> Result<Recorded, String> {
         let _turn = self.turn();
         // Loaded before: a recording holds launches only.
-        let ready = self.loaded(launches)?;
+        let kernels = self.loaded(launches)?;
         let mode = sys::CUstreamCaptureMode::CU_STREAM_CAPTURE_MODE_THREAD_LOCAL;
         self.stream.begin_capture(mode).map_err(explain)?;
-        let submitted = self.submit(&ready);
+        let submitted = self.submit(&kernels, launches);
         let graph = self.stream.end_capture(sys::CUgraphInstantiate_flags(0)).map_err(explain);
         submitted?;
         let _memory = launches.iter().flat_map(|launch| launch.buffers.iter().cloned()).collect();
@@ -332,7 +326,7 @@ impl CudaDriver {
 
     fn try_run_once(&self, launches: &[Launch<Arc<Memory>>]) -> Result<(), String> {
         let _turn = self.turn();
-        let submitted = self.loaded(launches).and_then(|ready| self.submit(&ready));
+        let submitted = self.loaded(launches).and_then(|kernels| self.submit(&kernels, launches));
         // Also after a launch that failed: those before it use the buffers.
         self.stream.synchronize().map_err(explain)?;
         submitted

@@ -229,7 +229,15 @@ mod tests {
 
         let buffers = vec![buffer, host.buffer(131).unwrap(), host.buffer(8).unwrap()];
         let (kernel, constants, groups) = ("blend.copy", vec![], [1; 3]);
-        let copy = |n| vec![Launch { kernel, constants: constants.clone(), buffers: buffers.clone(), words: vec![n], groups }];
+        let copy = |n| {
+            vec![Launch {
+                kernel,
+                constants: constants.clone(),
+                buffers: buffers.clone(),
+                words: vec![n],
+                groups,
+            }]
+        };
         host.run_once(&copy(130)).unwrap();
         let error = host.run_once(&copy(131)).unwrap_err();
         assert!(error.to_string().contains("blend.copy: it wrote beyond buffer 0"), "{error}");

@@ -72,12 +72,8 @@ fn arguments<B>(
     launch: &Launch<B>,
     address: impl Fn(&B) -> u64,
 ) -> Result<(Arguments, u32), String> {
-    let mut arguments = Arguments {
-        buffers: [0; BUFFERS],
-        words: [0; WORDS],
-        constants: [0; CONSTANTS],
-        given: 0,
-    };
+    let mut arguments =
+        Arguments { buffers: [0; BUFFERS], words: [0; WORDS], constants: [0; CONSTANTS], given: 0 };
     let limits = [
         ("buffers", launch.buffers.len(), BUFFERS),
         ("words", launch.words.len(), WORDS),
