@@ -13,7 +13,7 @@
 
 #include "lvq.h"
 
-namespace {
+LVQ_NAMESPACE {
 
 struct Words {
     unsigned words[32];
@@ -69,7 +69,7 @@ struct Glsl {
     static __device__ __forceinline__ float uintBitsToFloat(unsigned x) { return __uint_as_float(x); }
 };
 
-}  // namespace
+}  // LVQ_NAMESPACE
 
 typedef unsigned uint;
 
@@ -122,14 +122,14 @@ typedef unsigned uint;
 #endif
 
 #define LVQ_KERNEL_BEGIN \
-    namespace {          \
+    LVQ_NAMESPACE {      \
     struct Kernel : Glsl {
-#define LVQ_KERNEL_END                                                    \
-    };                                                                    \
-    }                                                                     \
+#define LVQ_KERNEL_END                                                            \
+    };                                                                            \
+    }                                                                             \
     extern "C" __global__ void __launch_bounds__(Kernel::LVQ_THREADS, LVQ_BLOCKS) \
-        LVQ_NAME(const LVQ_ARGUMENT Arguments arguments) {                \
-        Kernel kernel{{arguments, 0u}};                                   \
-        kernel.pushed = arguments.words;                                  \
-        kernel.main();                                                    \
+        LVQ_NAME(const LVQ_ARGUMENT Arguments arguments) {                        \
+        Kernel kernel{{arguments, 0u}};                                           \
+        kernel.pushed = arguments.words;                                          \
+        kernel.main();                                                            \
     }

@@ -15,11 +15,18 @@
 // An argument that is read where the launch put it, without a copy.
 #define LVQ_ARGUMENT __grid_constant__
 
+// A namespace for what every kernel has by the same name. On the host they are linked together, and none must be taken for another's;
+// nvcc would put the number of its process into the names of an unnamed one, and no two builds would be equal.
+#define LVQ_NAMESPACE namespace lvq
+LVQ_NAMESPACE {}
+using namespace lvq;
+
 #elif defined(LVQ_HOST)
 
 #define LVQ_DYNAMIC_SHARED(type, name) type* const name = lvq_host::dynamic_shared<type>()
 #define LVQ_UNROLL _Pragma("GCC unroll 8")
 #define LVQ_ARGUMENT
+#define LVQ_NAMESPACE namespace
 
 #else
 #error "compile kernels with nvcc, or as C++ after host.h"

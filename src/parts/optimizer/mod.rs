@@ -38,10 +38,10 @@ use crate::parts::real::Real;
 use crate::parts::tensor::{Tensor, Tensors};
 pub use lbfgs::Objective;
 use lbfgs::{Lbfgs, LbfgsOptions};
-#[cfg(feature = "vulkan")]
+#[cfg(any(feature = "cuda", feature = "vulkan"))]
 pub(crate) use lbfgs::{Pair, Search, Space};
 use options::Options;
-#[cfg(feature = "vulkan")]
+#[cfg(any(feature = "cuda", feature = "vulkan"))]
 pub(crate) use plan::{Plan, slabs};
 pub(crate) use rule::{Rule, Slots, Step};
 use serde::{Deserialize, Serialize};
