@@ -147,7 +147,7 @@ pub trait Backend: Send + Sync {
     fn predictor(&self, question: Question<'_>) -> Result<Box<dyn Predictor>>;
 }
 
-/// A training problem resident on a device.
+/// A training problem resident on a device. Any call may fail where the device does; the session is then of no further use.
 pub trait Session {
     /// Weighted mean loss of the rows at the parameters of `slot`.
     fn loss(&mut self, slot: Slot, rows: Rows<'_>) -> Result<f64>;
@@ -168,28 +168,28 @@ pub trait Session {
     fn rule(&mut self, rows: Rows<'_>, rate: f64) -> Result<f64>;
 
     /// The gradient, read back.
-    fn read_gradient(&self) -> Tensors<f64>;
+    fn read_gradient(&self) -> Result<Tensors<f64>>;
 
     /// Replaces the gradient.
-    fn write_gradient(&mut self, gradient: &Tensors<f64>);
+    fn write_gradient(&mut self, gradient: &Tensors<f64>) -> Result<()>;
 
     /// The first tensor whose gradient is not finite.
-    fn gradient_not_finite(&self) -> Option<String>;
+    fn gradient_not_finite(&self) -> Result<Option<String>>;
 
     /// The first tensor of a slot that is not finite.
-    fn not_finite(&self, slot: Slot) -> Option<String>;
+    fn not_finite(&self, slot: Slot) -> Result<Option<String>>;
 
     /// Running mean of gradients: `a <- a + weight (g - a)`; `weight` 1 starts anew.
-    fn accumulate(&mut self, weight: f64);
+    fn accumulate(&mut self, weight: f64) -> Result<()>;
 
     /// The running mean becomes the gradient.
-    fn take_accumulated(&mut self);
+    fn take_accumulated(&mut self) -> Result<()>;
 
     /// The running mean, for a checkpoint.
-    fn accumulated(&self) -> Option<Tensors<f64>>;
+    fn accumulated(&self) -> Result<Option<Tensors<f64>>>;
 
     /// Restores the running mean.
-    fn set_accumulated(&mut self, mean: &Tensors<f64>);
+    fn set_accumulated(&mut self, mean: &Tensors<f64>) -> Result<()>;
 
     /// Applies the optimizer to the current parameters with rate `rate` (times `multiplier(tensor)`), then the constraints.
     ///
@@ -203,22 +203,22 @@ pub trait Session {
     ) -> Result<()>;
 
     /// State of the optimizer, for a checkpoint.
-    fn optimizer_state(&self) -> Tensors<f64>;
+    fn optimizer_state(&self) -> Result<Tensors<f64>>;
 
     /// Restores it.
     fn restore_optimizer(&mut self, state: &Tensors<f64>) -> Result<()>;
 
     /// `to <- to + a (from - to)` on the tensors that learn; `a = 1` copies all tensors exactly.
-    fn blend(&mut self, to: Slot, from: Slot, a: f64);
+    fn blend(&mut self, to: Slot, from: Slot, a: f64) -> Result<()>;
 
     /// Applies the constraints to a slot.
-    fn constrain(&mut self, slot: Slot);
+    fn constrain(&mut self, slot: Slot) -> Result<()>;
 
     /// All tensors of a slot.
-    fn read(&self, slot: Slot) -> Tensors<f64>;
+    fn read(&self, slot: Slot) -> Result<Tensors<f64>>;
 
     /// Replaces all tensors of a slot.
-    fn write(&mut self, slot: Slot, tensors: &Tensors<f64>);
+    fn write(&mut self, slot: Slot, tensors: &Tensors<f64>) -> Result<()>;
 }
 
 /// A fitted model resident on a device. Rows of the answers are rows of `features`.

@@ -4,7 +4,7 @@ use super::slots::finite;
 use super::{CHUNK_BYTES, Driver, Kernels, Launch, Limits};
 use crate::backend::Question;
 use crate::data::Features;
-use crate::error::{Error, Result};
+use crate::error::Result;
 use crate::parts::composition::{Cooperation, Kernel, MetricName, Objective, Precision, Ties};
 use crate::parts::objective::svq_occ::{Cost, Response};
 use crate::parts::objective::transfer::Transfer;
@@ -414,12 +414,12 @@ impl<D: Driver> Pass<D> {
         &self.question
     }
 
-    /// Whether losses need a look at all rows before the first (the contrastive cost).
-    fn contrastive(&self) -> bool {
-        matches!(
-            self.question.composition.objective,
-            Objective::SvqOcc { cost: Cost::Contrastive, .. }
-        )
+    /// Share of the representation, where losses need a look at all rows before the first (the contrastive cost).
+    fn contrastive(&self) -> Option<f64> {
+        match self.question.composition.objective {
+            Objective::SvqOcc { alpha, cost: Cost::Contrastive, .. } => Some(alpha),
+            _ => None,
+        }
     }
 
     fn operand(&self) -> u32 {
@@ -1375,24 +1375,18 @@ impl<D: Driver> Pass<D> {
         tensors: &[Held<D::Buffer>],
         batch: &Batch<'_, D::Buffer>,
         gradients: Option<(&[Held<D::Buffer>], &Learn)>,
-    ) -> Result<Vec<Launch<D::Buffer>>> {
+    ) -> Vec<Launch<D::Buffer>> {
         let mut all = self.prepare(tensors);
         let chunks: Vec<(usize, usize)> = self.chunks(batch.n).collect();
         let nothing = Learn::default();
         let learn = gradients.map_or(&nothing, |(_, learn)| learn);
-        if self.contrastive() {
+        if let Some(alpha) = self.contrastive() {
             for (i, &(base, n)) in chunks.iter().enumerate() {
                 all.extend(self.forward(tensors, batch.x, base, n));
                 all.extend(self.rows(tensors, batch, (base, n), Rows::Detect, learn));
                 let buffers = (&self.outcome, &self.outcome, &self.totals);
                 all.push(self.sums("sum.columns", buffers, (n, 4, 0), i > 0, [2, 0, 2]));
             }
-            let Objective::SvqOcc { alpha, .. } = self.question.composition.objective else {
-                return Err(Error::parameter(
-                    "objective",
-                    "the contrastive cost is one of svq_occ",
-                ));
-            };
             let words = [(alpha as f32).to_bits()];
             all.push(self.launch("svq_contrast", &[&self.totals, &self.dynamic], &words, [1, 1]));
         }
@@ -1408,7 +1402,7 @@ impl<D: Driver> Pass<D> {
                 continue;
             }
             // A single chunk's keys are still there.
-            if !(self.contrastive() && chunks.len() == 1) {
+            if self.contrastive().is_none() || chunks.len() > 1 {
                 all.extend(self.forward(tensors, batch.x, base, n));
             }
             all.extend(self.rows(tensors, batch, (base, n), what, learn));
@@ -1421,6 +1415,6 @@ impl<D: Driver> Pass<D> {
             all.extend(self.finish(tensors, gradients, learn));
             all.extend(finite(gradients, &self.totals, FLAGS));
         }
-        Ok(all)
+        all
     }
 }

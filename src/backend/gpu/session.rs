@@ -10,6 +10,7 @@ use crate::error::Result;
 use crate::parts::composition::{MetricName, Objective};
 use crate::parts::tensor::Tensors;
 use std::collections::HashMap;
+use std::collections::hash_map::Entry;
 use std::sync::Arc;
 
 /// Rows on the device.
@@ -177,14 +178,14 @@ impl<'a, D: Driver> GpuSession<'a, D> {
             (true, _) => rows.set as usize,
         };
         let program = Program::Pass { slot: slot as usize, rows: kind, n, gradient };
-        if !self.programs.contains_key(&program) {
+        let mut programs = std::mem::take(&mut self.programs);
+        let done = run(&*self.driver, &mut programs, program, || {
             let batch = self.batch_of(&rows, self.data(rows.set), n);
             let gradients = gradient.then_some((&self.gradient[..], &self.learn));
-            let launches = self.pass.whole(self.slots.of(slot), &batch, gradients)?;
-            let recorded = self.driver.record(&launches)?;
-            self.programs.insert(program, recorded);
-        }
-        self.driver.run(&self.programs[&program])?;
+            self.pass.whole(self.slots.of(slot), &batch, gradients)
+        });
+        self.programs = programs;
+        done?;
         let mut loss = [0.0f32];
         self.driver.read_numbers(&self.pass.totals, 0, &mut loss)?;
         Ok(f64::from(loss[0]))
@@ -328,35 +329,6 @@ impl<'a, D: Driver> GpuSession<'a, D> {
         hold(&*self.driver, &zeros.cast())
     }
 
-    fn try_accumulate(&mut self, weight: f64) -> Result<()> {
-        let mean = self.mean()?;
-        let first = weight == 1.0;
-        let numbers = &self.pass.dynamic;
-        self.driver.write_numbers(numbers, dynamic::BLEND, &[weight as f32])?;
-        let program = Program::Accumulate { first };
-        if !self.programs.contains_key(&program) {
-            let kernel = if first { "blend.copy" } else { "blend.blend" };
-            let launches = blends(kernel, &mean, &self.gradient, numbers);
-            self.programs.insert(program, self.driver.record(&launches)?);
-        }
-        self.driver.run(&self.programs[&program])?;
-        self.accumulated = Some(mean);
-        self.accumulating = true;
-        Ok(())
-    }
-
-    fn try_take(&mut self) -> Result<()> {
-        let mean = self.mean()?;
-        if !self.programs.contains_key(&Program::Take) {
-            let launches = blends("blend.copy", &self.gradient, &mean, &self.pass.dynamic);
-            self.programs.insert(Program::Take, self.driver.record(&launches)?);
-        }
-        self.driver.run(&self.programs[&Program::Take])?;
-        self.accumulated = Some(mean);
-        self.accumulating = false;
-        Ok(())
-    }
-
     fn reserve_batch(&mut self, rows: &Rows<'_>) -> Result<()> {
         let n = rows.indices.map_or(self.data(rows.set).n, <[u32]>::len);
         let d = self.pass.d;
@@ -369,6 +341,20 @@ impl<'a, D: Driver> GpuSession<'a, D> {
         }
         Ok(())
     }
+}
+
+/// Runs a program, recorded on first use.
+fn run<D: Driver>(
+    driver: &D,
+    programs: &mut HashMap<Program, D::Recorded>,
+    program: Program,
+    launches: impl FnOnce() -> Vec<Launch<D::Buffer>>,
+) -> Result<()> {
+    let recorded = match programs.entry(program) {
+        Entry::Occupied(known) => known.into_mut(),
+        Entry::Vacant(new) => new.insert(driver.record(&launches())?),
+    };
+    driver.run(recorded)
 }
 
 /// Steps of tensors towards others, or copies of them.
@@ -462,7 +448,7 @@ impl<D: Driver> Session for GpuSession<'_, D> {
             let launches = {
                 let batch = self.batch_of(&row, self.data(rows.set), 1);
                 let gradients = Some((&self.gradient[..], &self.learn));
-                self.pass.whole(self.slots.of(Slot::Current), &batch, gradients)?
+                self.pass.whole(self.slots.of(Slot::Current), &batch, gradients)
             };
             self.driver.run_once(&launches)?;
             let gradient = read_all(&*self.driver, &self.gradient)?;
@@ -521,46 +507,63 @@ impl<D: Driver> Session for GpuSession<'_, D> {
         Ok(f64::from(loss[0]))
     }
 
-    fn read_gradient(&self) -> Tensors<f64> {
-        read_all(&*self.driver, &self.gradient).expect("the device answers").cast()
+    fn read_gradient(&self) -> Result<Tensors<f64>> {
+        Ok(read_all(&*self.driver, &self.gradient)?.cast())
     }
 
-    fn write_gradient(&mut self, gradient: &Tensors<f64>) {
-        write_all(&*self.driver, &self.gradient, &gradient.cast()).expect("the device answers");
+    fn write_gradient(&mut self, gradient: &Tensors<f64>) -> Result<()> {
+        write_all(&*self.driver, &self.gradient, &gradient.cast())
     }
 
-    fn gradient_not_finite(&self) -> Option<String> {
+    fn gradient_not_finite(&self) -> Result<Option<String>> {
         // The pass has looked already.
         let mut flags = vec![0.0f32; self.gradient.len()];
-        self.driver.read_numbers(&self.pass.totals, FLAGS, &mut flags).expect("the device answers");
-        first_of(&self.gradient, &flags)
+        self.driver.read_numbers(&self.pass.totals, FLAGS, &mut flags)?;
+        Ok(first_of(&self.gradient, &flags))
     }
 
-    fn not_finite(&self, slot: Slot) -> Option<String> {
-        self.slots.not_finite(slot).expect("the device answers")
+    fn not_finite(&self, slot: Slot) -> Result<Option<String>> {
+        self.slots.not_finite(slot)
     }
 
-    fn accumulate(&mut self, weight: f64) {
-        self.try_accumulate(weight).expect("the device answers");
+    fn accumulate(&mut self, weight: f64) -> Result<()> {
+        let mean = self.mean()?;
+        let first = weight == 1.0;
+        let numbers = &self.pass.dynamic;
+        self.driver.write_numbers(numbers, dynamic::BLEND, &[weight as f32])?;
+        let kernel = if first { "blend.copy" } else { "blend.blend" };
+        let launches = || blends(kernel, &mean, &self.gradient, numbers);
+        run(&*self.driver, &mut self.programs, Program::Accumulate { first }, launches)?;
+        self.accumulated = Some(mean);
+        self.accumulating = true;
+        Ok(())
     }
 
-    fn take_accumulated(&mut self) {
-        if self.accumulating {
-            self.try_take().expect("the device answers");
+    fn take_accumulated(&mut self) -> Result<()> {
+        if !self.accumulating {
+            return Ok(());
+        }
+        let mean = self.mean()?;
+        let launches = || blends("blend.copy", &self.gradient, &mean, &self.pass.dynamic);
+        run(&*self.driver, &mut self.programs, Program::Take, launches)?;
+        self.accumulated = Some(mean);
+        self.accumulating = false;
+        Ok(())
+    }
+
+    fn accumulated(&self) -> Result<Option<Tensors<f64>>> {
+        match self.accumulated.as_ref().filter(|_| self.accumulating) {
+            Some(mean) => Ok(Some(read_all(&*self.driver, mean)?.cast())),
+            None => Ok(None),
         }
     }
 
-    fn accumulated(&self) -> Option<Tensors<f64>> {
-        let mean = self.accumulated.as_ref().filter(|_| self.accumulating)?;
-        Some(read_all(&*self.driver, mean).expect("the device answers").cast())
-    }
-
-    fn set_accumulated(&mut self, mean: &Tensors<f64>) {
-        let mean = mean.cast();
-        let held = self.mean().expect("the device answers");
-        write_all(&*self.driver, &self.accumulated.insert(held)[..], &mean)
-            .expect("the device answers");
+    fn set_accumulated(&mut self, mean: &Tensors<f64>) -> Result<()> {
+        let held = self.mean()?;
+        write_all(&*self.driver, &held, &mean.cast())?;
+        self.accumulated = Some(held);
         self.accumulating = true;
+        Ok(())
     }
 
     fn update(
@@ -579,15 +582,15 @@ impl<D: Driver> Session for GpuSession<'_, D> {
         let Some(mut search) = self.search.take() else { return Ok(()) };
         let done = search.update(loss, rate, &mut || self.pass(Slot::Current, rows, 1.0, true));
         self.search = Some(search);
-        self.constrain(Slot::Current);
+        self.constrain(Slot::Current)?;
         done
     }
 
-    fn optimizer_state(&self) -> Tensors<f64> {
+    fn optimizer_state(&self) -> Result<Tensors<f64>> {
         match (&self.optimizer, &self.search) {
-            (Some(optimizer), _) => optimizer.state().expect("the device answers"),
-            (None, Some(search)) => search.state().expect("the device answers"),
-            (None, None) => Tensors::default(),
+            (Some(optimizer), _) => optimizer.state(),
+            (None, Some(search)) => search.state(),
+            (None, None) => Ok(Tensors::default()),
         }
     }
 
@@ -599,19 +602,19 @@ impl<D: Driver> Session for GpuSession<'_, D> {
         }
     }
 
-    fn blend(&mut self, to: Slot, from: Slot, a: f64) {
-        self.slots.blend(to, from, a).expect("the device answers");
+    fn blend(&mut self, to: Slot, from: Slot, a: f64) -> Result<()> {
+        self.slots.blend(to, from, a)
     }
 
-    fn constrain(&mut self, slot: Slot) {
-        self.slots.constrain(slot).expect("the device answers");
+    fn constrain(&mut self, slot: Slot) -> Result<()> {
+        self.slots.constrain(slot)
     }
 
-    fn read(&self, slot: Slot) -> Tensors<f64> {
-        read_all(&*self.driver, self.slots.of(slot)).expect("the device answers").cast()
+    fn read(&self, slot: Slot) -> Result<Tensors<f64>> {
+        Ok(read_all(&*self.driver, self.slots.of(slot))?.cast())
     }
 
-    fn write(&mut self, slot: Slot, tensors: &Tensors<f64>) {
-        write_all(&*self.driver, self.slots.of(slot), &tensors.cast()).expect("the device answers");
+    fn write(&mut self, slot: Slot, tensors: &Tensors<f64>) -> Result<()> {
+        write_all(&*self.driver, self.slots.of(slot), &tensors.cast())
     }
 }
