@@ -151,7 +151,6 @@ mod yardstick {
     }
 }
 
-#[cfg(feature = "vulkan")]
 #[cfg(feature = "cuda")]
 mod cuda {
     use super::yardstick::*;

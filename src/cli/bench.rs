@@ -24,7 +24,9 @@ fn naive(args: &Bench) -> Result<Box<dyn Backend>> {
     match request {
         #[cfg(feature = "vulkan")]
         DeviceRequest::Vulkan(index) => {
-            crate::backend::vulkan::open_with(index, crate::backend::Kernels::Naive)
+            let kernels = crate::backend::Kernels::Naive;
+            let options = crate::backend::vulkan::Options { kernels, ..Default::default() };
+            crate::backend::vulkan::open_with(index, &options)
         }
         other => Err(Error::parameter("--kernels", format!("{other} has one form of its kernels"))),
     }

@@ -222,10 +222,15 @@ pub fn devices() -> Vec<(String, Box<dyn Backend>)> {
 
 /// The same, and again with the naive form of the kernels that have two.
 pub fn devices_in_both_forms() -> Vec<(String, Box<dyn Backend>)> {
+    #[allow(unused_mut)]
     let mut found = devices();
     #[cfg(feature = "vulkan")]
     if found.iter().any(|(name, _)| name == "vulkan:0") {
-        let naive = lvq::backend::vulkan::open_with(0, lvq::backend::Kernels::Naive).unwrap();
+        let options = lvq::backend::vulkan::Options {
+            kernels: lvq::backend::Kernels::Naive,
+            ..Default::default()
+        };
+        let naive = lvq::backend::vulkan::open_with(0, &options).unwrap();
         found.push(("vulkan:0 naive".into(), naive));
     }
     found

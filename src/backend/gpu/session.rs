@@ -2,11 +2,11 @@
 
 use super::lbfgs::DeviceLbfgs;
 use super::optimizer::DeviceOptimizer;
-use super::pass::{Batch, FLAGS, Held, Learn, Pass, Rows as What, dynamic, hold};
+use super::pass::{Batch, FLAGS, Held, Learn, Part, Pass, Rows as What, dynamic, hold};
 use super::slots::{Slots, first_of, read_all, write_all};
 use super::{Driver, Launch};
 use crate::backend::{Problem, Question, Rows, Samples, Session, Set, Slot};
-use crate::error::Result;
+use crate::error::{Error, Result};
 use crate::parts::composition::{MetricName, Objective};
 use crate::parts::tensor::Tensors;
 use std::collections::HashMap;
@@ -16,7 +16,8 @@ use std::sync::Arc;
 /// Rows on the device.
 struct Data<'a, D: Driver> {
     samples: Samples<'a>,
-    x: D::Buffer,
+    /// None where they do not stay on the device.
+    x: Option<D::Buffer>,
     codes: D::Buffer,
     /// All weights over n.
     factors: D::Buffer,
@@ -45,6 +46,8 @@ pub(super) struct GpuSession<'a, D: Driver> {
     search: Option<DeviceLbfgs<D>>,
     /// Rows of a batch: features, numbers, classes, factors.
     batch: Option<[D::Buffer; 4]>,
+    /// Where streamed rows pass: two buffers that both sides see, and one of the device.
+    stream: Option<[D::Buffer; 3]>,
     programs: HashMap<Program, D::Recorded>,
 }
 
@@ -52,9 +55,31 @@ pub(super) struct GpuSession<'a, D: Driver> {
 #[derive(Clone, Copy, PartialEq, Eq, Hash)]
 enum Program {
     /// A pass over n rows: all of a set (0 training, 1 validation), or a batch (2).
-    Pass { slot: usize, rows: usize, n: usize, gradient: bool },
+    Pass {
+        slot: usize,
+        rows: usize,
+        n: usize,
+        gradient: bool,
+    },
+    /// Of a pass over rows that are streamed: its beginning, one chunk (of `sweep` 0: the look before; 1 the pass), and its end.
+    Begin {
+        slot: usize,
+    },
+    Chunk {
+        slot: usize,
+        set: usize,
+        chunk: usize,
+        sweep: usize,
+        gradient: bool,
+    },
+    Between,
+    End {
+        slot: usize,
+    },
     /// A step of the running mean, or its beginning (`first`), or its end.
-    Accumulate { first: bool },
+    Accumulate {
+        first: bool,
+    },
     /// The running mean becomes the gradient.
     Take,
 }
@@ -94,6 +119,17 @@ impl<'a, D: Driver> GpuSession<'a, D> {
         let slots =
             Slots::new(driver.clone(), problem.tensors, problem.learn, constraints, &pass.dynamic)?;
         let gradient = hold(&*driver, &only(problem.learn).zeros_like())?;
+        let medoid = matches!(problem.composition.objective, Objective::Medoid { .. });
+        let words = problem.training.features.rows() * pass.d;
+        if medoid && !super::stays(&driver.limits(), words) {
+            return Err(Error::Device {
+                device: driver.name().into(),
+                reason: format!(
+                    "Median LVQ looks at all rows at once: {} bytes are needed on the device",
+                    4 * words
+                ),
+            });
+        }
         let (mut optimizer, mut update, mut search) = (None, None, None);
         if let Some((spec, lr)) = problem.optimizer {
             let trained = single(&only(problem.train));
@@ -134,6 +170,7 @@ impl<'a, D: Driver> GpuSession<'a, D> {
             update,
             search,
             batch: None,
+            stream: None,
             programs: HashMap::new(),
         })
     }
@@ -172,6 +209,12 @@ impl<'a, D: Driver> GpuSession<'a, D> {
             dynamic::SCALE,
             &[scale as f32, targets as f32, inverse as f32],
         )?;
+        if self.data(rows.set).x.is_none() && rows.indices.is_none() {
+            self.stream(slot, rows, gradient)?;
+            let mut loss = [0.0f32];
+            self.driver.read_numbers(&self.pass.totals, 0, &mut loss)?;
+            return Ok(f64::from(loss[0]));
+        }
         let kind = match (whole, rows.indices.is_some()) {
             (false, true) => 2,
             (false, false) => 3 + rows.set as usize,
@@ -191,6 +234,91 @@ impl<'a, D: Driver> GpuSession<'a, D> {
         Ok(f64::from(loss[0]))
     }
 
+    /// A pass over all rows of a set that does not stay on the device: while one chunk is worked on the next is brought.
+    fn stream(&mut self, slot: Slot, rows: Rows<'_>, gradient: bool) -> Result<()> {
+        self.reserve_stream()?;
+        let mut programs = std::mem::take(&mut self.programs);
+        let done = self.stream_with(&mut programs, slot, rows, gradient);
+        self.programs = programs;
+        done
+    }
+
+    fn stream_with(
+        &self,
+        programs: &mut HashMap<Program, D::Recorded>,
+        slot: Slot,
+        rows: Rows<'_>,
+        gradient: bool,
+    ) -> Result<()> {
+        let (driver, data) = (&*self.driver, self.data(rows.set));
+        let tensors = self.slots.of(slot);
+        let [even, odd, own] = self.stream.as_ref().expect("reserved before");
+        let at = slot as usize;
+        run(driver, programs, Program::Begin { slot: at }, || self.pass.prepare(tensors))?;
+        let chunks: Vec<(usize, usize)> = self.pass.chunks(data.n).collect();
+        let side = |k: usize| if k.is_multiple_of(2) { even } else { odd };
+        let bring = |k: usize| {
+            let (base, n) = chunks[k];
+            self.pass.write_rows(data.samples.features, base..base + n, side(k))
+        };
+        let contrast = self.pass.contrast();
+        // 3: with weights of its own.
+        let set = rows.set as usize + if rows.weights.is_some() { 2 } else { 0 };
+        for sweep in usize::from(contrast.is_none())..2 {
+            bring(0)?;
+            for (k, &(base, n)) in chunks.iter().enumerate() {
+                let program = Program::Chunk { slot: at, set, chunk: k, sweep, gradient };
+                let recorded = match programs.entry(program) {
+                    Entry::Occupied(known) => known.into_mut(),
+                    Entry::Vacant(new) => {
+                        let batch = Batch { x: own, ..self.batch_of(&rows, data, data.n) };
+                        let part = Part { base, x_base: 0, n };
+                        let mut all = vec![self.pass.bring(side(k), own, n)];
+                        let gradients = gradient.then_some((&self.gradient[..], &self.learn));
+                        all.extend(match sweep {
+                            0 => self.pass.detect_chunk(tensors, &batch, part, &self.learn),
+                            _ => self.pass.chunk(tensors, &batch, part, gradients, false),
+                        });
+                        new.insert(driver.record(&all)?)
+                    }
+                };
+                let pending = driver.submit(recorded)?;
+                if k + 1 < chunks.len() {
+                    bring(k + 1)?;
+                }
+                driver.wait(pending)?;
+            }
+            if sweep == 0 {
+                run(driver, programs, Program::Between, || contrast.iter().cloned().collect())?;
+            }
+        }
+        if gradient {
+            let launches = || self.pass.end(tensors, &self.gradient, &self.learn);
+            run(driver, programs, Program::End { slot: at }, launches)?;
+        }
+        Ok(())
+    }
+
+    /// One chunk of rows; those that do not stay on the device are brought there.
+    fn part(&self, rows: &Rows<'_>, base: usize, n: usize) -> Result<Part> {
+        let data = self.data(rows.set);
+        if data.x.is_some() || rows.indices.is_some() {
+            return Ok(Part { base, x_base: base, n });
+        }
+        let [.., own] = self.stream.as_ref().expect("reserved before");
+        self.pass.write_rows(data.samples.features, base..base + n, own)?;
+        Ok(Part { base, x_base: 0, n })
+    }
+
+    fn reserve_stream(&mut self) -> Result<()> {
+        if self.stream.is_none() {
+            let words = self.pass.chunk * self.pass.d;
+            let shared = || self.driver.shared(words);
+            self.stream = Some([shared()?, shared()?, self.driver.buffer(words)?]);
+        }
+        Ok(())
+    }
+
     fn set_numbers(&self, numbers: &[(usize, f64)]) -> Result<()> {
         for (at, value) in numbers {
             self.driver.write_numbers(&self.pass.dynamic, *at, &[*value as f32])?;
@@ -208,11 +336,18 @@ impl<'a, D: Driver> GpuSession<'a, D> {
         let whole = rows.indices.is_none() && rows.weights.is_none();
         match (&self.batch, whole) {
             (Some([x, _, codes, factors]), false) => {
-                let x = if rows.indices.is_some() { x } else { &data.x };
-                let codes = if rows.indices.is_some() { codes } else { &data.codes };
-                Batch { x, codes, factors, n }
+                // Without indices all rows in their order, where they are.
+                let at = |own: &'s D::Buffer, all: &'s D::Buffer| {
+                    if rows.indices.is_some() { own } else { all }
+                };
+                let all = data.x.as_ref().or(self.stream.as_ref().map(|s| &s[2])).unwrap_or(x);
+                Batch { x: at(x, all), codes: at(codes, &data.codes), factors, n }
             }
-            _ => Batch { x: &data.x, codes: &data.codes, factors: &data.factors, n },
+            _ => {
+                let streamed = self.stream.as_ref().map(|s| &s[2]);
+                let x = data.x.as_ref().or(streamed).expect("rows on the device or on their way");
+                Batch { x, codes: &data.codes, factors: &data.factors, n }
+            }
         }
     }
 
@@ -227,8 +362,16 @@ impl<'a, D: Driver> GpuSession<'a, D> {
         if let Some(indices) = rows.indices {
             let mine: Vec<u32> = (0..n).map(code).collect();
             self.driver.write(codes, 0, &mine)?;
-            self.driver.write(numbers, 0, indices)?;
-            self.driver.run_once(&[self.pass.take(&data.x, numbers, x, n)])?;
+            match &data.x {
+                Some(all) => {
+                    self.driver.write(numbers, 0, indices)?;
+                    self.driver.run_once(&[self.pass.take(all, numbers, x, n)])?;
+                }
+                None => {
+                    let rows = indices.iter().map(|i| *i as usize);
+                    self.pass.write_rows(data.samples.features, rows, x)?;
+                }
+            }
         }
         let target = self.pass.about().target;
         Ok((0..n).filter(|k| code(*k) == target).map(|k| f64::from(factor[k])).sum())
@@ -284,7 +427,8 @@ impl<'a, D: Driver> GpuSession<'a, D> {
         let scores = self.driver.buffer((blocks.len() * p * p).max(1))?;
         let current = self.slots.of(Slot::Current);
         for (base, n) in self.pass.chunks(batch.n) {
-            self.driver.run_once(&self.pass.rule_chunk(current, batch, (base, n), base > 0))?;
+            let part = Part { base, x_base: base, n };
+            self.driver.run_once(&self.pass.rule_chunk(current, batch, part))?;
             for (i, (_, of, rows)) in blocks.iter().enumerate() {
                 let mut numbers = rows.to_vec();
                 numbers.resize(p, rows[0]);
@@ -325,19 +469,27 @@ impl<'a, D: Driver> GpuSession<'a, D> {
         }
         let zeros = read_all(&*self.driver, &self.gradient)?.zeros_like();
         // Programs know the buffers that they were recorded with.
-        self.programs.retain(|p, _| matches!(p, Program::Pass { .. }));
+        self.programs.retain(|p, _| !matches!(p, Program::Accumulate { .. } | Program::Take));
         hold(&*self.driver, &zeros.cast())
     }
 
     fn reserve_batch(&mut self, rows: &Rows<'_>) -> Result<()> {
+        if self.data(rows.set).x.is_none() {
+            self.reserve_stream()?;
+        }
         let n = rows.indices.map_or(self.data(rows.set).n, <[u32]>::len);
         let d = self.pass.d;
-        let fits = |b: &[D::Buffer; 4]| self.driver.words(&b[3]) >= n;
+        // Without indices the rows are where they are.
+        let words = if rows.indices.is_some() { n * d } else { 1 };
+        let fits =
+            |b: &[D::Buffer; 4]| self.driver.words(&b[3]) >= n && self.driver.words(&b[0]) >= words;
         if self.batch.as_ref().is_none_or(|b| !fits(b)) {
-            let words = |count: usize| self.driver.buffer(count.max(1));
-            self.batch = Some([words(n * d)?, words(n)?, words(n)?, words(n)?]);
+            let more = |count: usize| self.driver.buffer(count.max(1));
+            self.batch = Some([more(words)?, more(n)?, more(n)?, more(n)?]);
             // Programs know the buffers that they were recorded with.
-            self.programs.retain(|p, _| !matches!(p, Program::Pass { rows: 2.., .. }));
+            self.programs.retain(|p, _| {
+                !matches!(p, Program::Pass { rows: 2.., .. } | Program::Chunk { set: 2.., .. })
+            });
         }
         Ok(())
     }
@@ -390,7 +542,10 @@ impl<'a, D: Driver> Data<'a, D> {
         let single: Vec<f32> = factors.iter().map(|f| *f as f32).collect();
         Ok(Data {
             samples,
-            x: pass.upload(samples.features)?,
+            x: match super::stays(&driver.limits(), n * pass.d) {
+                true => Some(pass.upload(samples.features)?),
+                false => None,
+            },
             codes: driver.with_words(samples.codes)?,
             factors: driver.with_numbers(&single)?,
             targets,
@@ -417,10 +572,11 @@ impl<D: Driver> Session for GpuSession<'_, D> {
         ])?;
         let mut losses = Vec::with_capacity(n);
         for (base, count) in self.pass.chunks(n) {
+            let part = self.part(&one, base, count)?;
             let launches = {
                 let batch = self.batch_of(&one, self.data(rows.set), n);
                 let tensors = self.slots.of(Slot::Current);
-                self.pass.one_chunk(tensors, &batch, (base, count), What::Loss)
+                self.pass.one_chunk(tensors, &batch, part, What::Loss)
             };
             self.driver.run_once(&launches)?;
             let mut chunk = vec![0.0f32; count];
@@ -468,6 +624,9 @@ impl<D: Driver> Session for GpuSession<'_, D> {
     fn rule(&mut self, _rows: Rows<'_>, rate: f64) -> Result<f64> {
         let n = self.training.n;
         self.set_numbers(&[(dynamic::SCALE, 1.0), (dynamic::RATE, rate)])?;
+        if self.training.x.is_none() {
+            self.reserve_stream()?;
+        }
         let current = self.slots.of(Slot::Current);
         let batch = self.batch_of(&Rows::TRAINING, &self.training, n);
         let name = self.pass.about().composition.prototypes;
@@ -479,8 +638,8 @@ impl<D: Driver> Session for GpuSession<'_, D> {
             chosen = Some(self.medoids_by_score(&batch)?);
         } else {
             for (base, count) in self.pass.chunks(n) {
-                let chunk = self.pass.rule_chunk(current, &batch, (base, count), base > 0);
-                self.driver.run_once(&chunk)?;
+                let part = self.part(&Rows::TRAINING, base, count)?;
+                self.driver.run_once(&self.pass.rule_chunk(current, &batch, part))?;
             }
             if medoid {
                 chosen = Some(self.medoids_by_mean(&batch)?);
