@@ -248,19 +248,41 @@ pub trait Predictor {
 /// Whether this version can train and run models on a device; the reason if not.
 pub fn runs_models(device: &DeviceInfo) -> std::result::Result<(), String> {
     match device.name.split(':').next() {
-        Some("cpu" | "vulkan") => Ok(()),
+        Some("cpu") => Ok(()),
+        Some("vulkan") => vulkan::runs_models(device),
         _ => Err("it computes squared Euclidean distances only in this version; \
                   models are trained and run on cpu and vulkan"
             .into()),
     }
 }
 
-/// Opens a device. `threads`: on the CPU; none: one a core.
+/// Opens a device for work in single precision. `threads`: on the CPU; none: one a core.
 ///
 /// # Errors
 /// The device does not exist, or cannot run models: never a silent change to another device.
 pub fn open(request: DeviceRequest, threads: Option<usize>) -> Result<Box<dyn Backend>> {
-    // The CPU needs no search, and no driver that a search would load.
+    open_for(request, threads, Precision::F32)
+}
+
+/// Opens a device for work in some precision: GPUs have no double precision here, so `auto` takes the CPU for that, and where a
+/// number of threads is asked for.
+///
+/// # Errors
+/// Those of [`open`].
+pub fn open_for(
+    request: DeviceRequest,
+    threads: Option<usize>,
+    precision: Precision,
+) -> Result<Box<dyn Backend>> {
+    let request = match request {
+        DeviceRequest::Auto if precision == Precision::F64 || threads.is_some() => {
+            DeviceRequest::Cpu
+        }
+        DeviceRequest::Auto => {
+            Discovery::new().choose(request, runs_models)?.device.name.parse()?
+        }
+        named => named,
+    };
     match request {
         DeviceRequest::Vulkan(index) => vulkan::open(index),
         DeviceRequest::Cuda(_) => {
@@ -270,6 +292,7 @@ pub fn open(request: DeviceRequest, threads: Option<usize>) -> Result<Box<dyn Ba
                 reason: "it cannot run models".into(),
             })
         }
+        // The CPU needs no search, and no driver that a search would load.
         DeviceRequest::Cpu | DeviceRequest::Auto => Ok(Box::new(cpu::Cpu::with_threads(threads)?)),
     }
 }

@@ -59,7 +59,11 @@ pub fn run(args: Bench) -> Result<Done> {
     };
     model = model.set(key, count)?;
     training.check()?;
-    let backend = if args.kernels == "naive" { naive(&args)? } else { device(&args.place)? };
+    let backend = if args.kernels == "naive" {
+        naive(&args)?
+    } else {
+        device(&args.place, training.precision)?
+    };
     let data = gaussian_blobs(args.rows, args.features, args.classes, training.random_seed)?;
     let labels = data.labels.as_ref().ok_or_else(|| Error::data("made data has labels"))?;
     let centre = model.centre(&data.features);

@@ -34,8 +34,6 @@ use vulkano::{Validated, ValidationError, VulkanError};
 
 /// Words of settings that a kernel may have: what every device allows.
 const WORDS: usize = 32;
-/// Buffers of the kernel that has most.
-const BUFFERS: u32 = 12;
 
 /// A kernel specialised and laid out: name, constants, number of buffers.
 type Key = (&'static str, Vec<(u32, u32)>, usize);
@@ -119,10 +117,7 @@ impl VulkanDriver {
         })?;
         let family = compute_family(&physical).ok_or("it has no queue that computes")?;
         let info = describe(index, &physical);
-        let allowed = physical.properties().max_per_stage_descriptor_storage_buffers;
-        if allowed < BUFFERS {
-            return Err(format!("its kernels may use {allowed} buffers, {BUFFERS} are needed"));
-        }
+        super::runs_models(&info)?;
         let create = DeviceCreateInfo {
             queue_create_infos: vec![QueueCreateInfo {
                 queue_family_index: family,

@@ -16,6 +16,17 @@ pub(super) use instance::discover;
 #[cfg(feature = "vulkan")]
 pub use device::Options;
 
+/// Whether a device has what the kernels need; what is missing if not.
+pub(super) fn runs_models(device: &super::DeviceInfo) -> Result<(), String> {
+    for (what, least) in [("storage_buffers", 12), ("shared_memory_bytes", 16_384)] {
+        let there = device.info.get(what).and_then(|v| v.parse::<u64>().ok()).unwrap_or(0);
+        if there < least {
+            return Err(format!("its kernels may have {there} {what}, {least} are needed"));
+        }
+    }
+    Ok(())
+}
+
 /// Opens the device of this index with options.
 ///
 /// # Errors
