@@ -158,6 +158,24 @@ fn several_threads_share_a_device() {
     validation_is_silent();
 }
 
+/// Every kind of part once, at sizes that fit no tile: for the layer's check of each access against its buffer's bounds, which is slow
+/// (see `.ci/run`).
+#[test]
+#[ignore = "for the validation layer's check of bounds"]
+fn every_access_is_within_its_buffer() {
+    let all: &[&str] =
+        &["GRLVQ", "GMLVQ", "LMRSLVQ", "GTLVQ", "SMNG", "CBC", "OCGLVQ_NG", "SVQOCC", "DKGMLVQ"];
+    for (kernels, names) in [(Kernels::Tuned, all), (Kernels::Naive, &all[..2])] {
+        let Some(device) = device(&Options { kernels, ..Options::default() }) else { return };
+        for name in names {
+            let model = Model::new(name).unwrap();
+            let (data, given) = common::problem(&model, 67, 3, 2, 1);
+            training(1).gradient(&model, &data, &given, &*device).unwrap();
+        }
+    }
+    validation_is_silent();
+}
+
 fn lvq(args: &[&str], settings: &[(&str, &Path)]) -> Output {
     Command::new(env!("CARGO_BIN_EXE_lvq"))
         .args(args)
