@@ -202,6 +202,27 @@ pub trait Session {
         loss: f64,
     ) -> Result<()>;
 
+    /// Gradient and update of one batch, constraints included, as one program that the host does not wait for an answer of: the loss
+    /// stays on the device until [`Session::kept_losses`] asks. False where this session does not work like that: nothing was done.
+    ///
+    /// `before`: the parameters go to [`Slot::Before`] first.
+    fn step(
+        &mut self,
+        rows: Rows<'_>,
+        rate: f64,
+        multiplier: &dyn Fn(&str) -> f64,
+        before: bool,
+    ) -> Result<bool> {
+        let _ = (rows, rate, multiplier, before);
+        Ok(false)
+    }
+
+    /// Losses of the [steps](Session::step) since the last call, and the first tensor that was not finite after any of them, or whose
+    /// gradient was not.
+    fn kept_losses(&mut self) -> Result<(Vec<f64>, Option<String>)> {
+        Ok((Vec::new(), None))
+    }
+
     /// State of the optimizer, for a checkpoint.
     fn optimizer_state(&self) -> Result<Tensors<f64>>;
 

@@ -316,6 +316,7 @@ impl Job<'_> {
             },
             anneal: composition.anneal,
             leaking_range: leaks && range.is_some(),
+            deferred: Vec::new(),
             target: start.target,
             data_scale: data.features.deviations(&centre).into_iter().fold(0.0, f64::max),
             seconds_before: 0.0,
@@ -361,6 +362,8 @@ struct Run<'a> {
     anneal: Option<Anneal>,
     /// Whether the range receives its raw gradient (compatibility).
     leaking_range: bool,
+    /// Rows of the steps whose losses are still on the device.
+    deferred: Vec<f64>,
     target: u32,
     /// Norm to which DP-SGD clips each row's gradient.
     row_clip: Option<f64>,
@@ -510,18 +513,27 @@ impl Run<'_> {
                 let step = (i * batches + b) as u64;
                 indices = Some(batch::resample(&rows, w, seed, step));
             }
-            let loss = self.step(i, indices.as_deref(), high - low)?;
             let rows = if batches == 1 { 1.0 } else { (high - low) as f64 };
-            self.counters.epoch_loss += loss * rows;
-            self.counters.epoch_rows += rows;
+            // A whole iteration's steps are undone together, should one of them leave the range of numbers.
+            let before = batches == 1 || self.deferred.is_empty();
+            if self.defer(indices.as_deref(), before)? {
+                self.deferred.push(rows);
+            } else {
+                self.collect(i)?;
+                let loss = self.step(i, indices.as_deref(), high - low)?;
+                self.counters.epoch_loss += loss * rows;
+                self.counters.epoch_rows += rows;
+            }
             self.counters.batch += 1;
             if self.counters.batch < batches
                 && let Some(stop) = &self.options.stop
                 && stop.load(std::sync::atomic::Ordering::Relaxed)
             {
+                self.collect(i)?;
                 return Ok(Epoch::Interrupted);
             }
         }
+        self.collect(i)?;
         // One batch: its loss to the last bit, without a multiplication and a division by its rows.
         let loss = match batches {
             1 => self.counters.epoch_loss,
@@ -529,6 +541,78 @@ impl Run<'_> {
         };
         (self.counters.batch, self.counters.epoch_loss, self.counters.epoch_rows) = (0, 0.0, 0.0);
         Ok(Epoch::Done(loss))
+    }
+
+    /// One batch as one program of the device, its loss left there, where nothing between gradient and update is the host's.
+    fn defer(&mut self, indices: Option<&[u32]>, before: bool) -> Result<bool> {
+        let o = self.options;
+        let plain = self.learns
+            && !self.rule
+            // The first gradient is looked at.
+            && self.counters.updates > 0
+            && self.accumulate == 1
+            && o.precision != Precision::F16
+            && o.clip_norm.is_none()
+            && o.per_group_clip.is_empty()
+            && self.leaks.is_empty()
+            && !self.leaking_range
+            && o.diversity_weight == 0.0
+            && o.l1_weight + o.l2_weight == 0.0
+            && o.curriculum.is_none()
+            && self.row_clip.is_none();
+        if !plain {
+            return Ok(false);
+        }
+        let rate = self.schedule.rate(self.counters.updates);
+        let multiplier = |tensor: &str| self.model.multiplier(tensor, o.lr);
+        let rows = Rows { set: Set::Training, indices, weights: None };
+        if !self.session.step(rows, rate, &multiplier, before)? {
+            return Ok(false);
+        }
+        self.updated(rate)?;
+        Ok(true)
+    }
+
+    /// The losses that are still on the device.
+    fn collect(&mut self, iteration: usize) -> Result<()> {
+        if self.deferred.is_empty() {
+            return Ok(());
+        }
+        let (losses, bad) = self.session.kept_losses()?;
+        let first = losses.iter().position(|l| !l.is_finite());
+        let what = match (first, bad) {
+            (Some(_), _) => Some("the loss".to_string()),
+            (None, bad) => bad,
+        };
+        if let Some(what) = what {
+            self.session.blend(Slot::Current, Slot::Before, 1.0)?;
+            return Err(self.diverged(iteration, what, "; scale the data or lower lr".into()));
+        }
+        for (loss, rows) in losses.iter().zip(self.deferred.drain(..)) {
+            self.counters.epoch_loss += loss * rows;
+            self.counters.epoch_rows += rows;
+        }
+        Ok(())
+    }
+
+    /// What follows an update: the next range, counters, averages.
+    fn updated(&mut self, rate: f64) -> Result<()> {
+        let options = self.options;
+        self.anneal()?;
+        self.counters.updates += 1;
+        self.counters.moved += u64::from(rate > 0.0);
+        if let Some(look) = options.lookahead
+            && self.counters.updates.is_multiple_of(look.sync_period as u64)
+        {
+            self.session.blend(Slot::Slow, Slot::Current, look.slow_step_size)?;
+            self.session.constrain(Slot::Slow)?;
+            self.session.blend(Slot::Current, Slot::Slow, 1.0)?;
+            self.counters.synchronised += 1;
+        }
+        if let Some(a) = options.ema_decay {
+            self.session.blend(Slot::Average, Slot::Current, 1.0 - a)?;
+        }
+        Ok(())
     }
 
     /// One batch: gradient, and an update when the group of accumulated batches is complete.
@@ -662,20 +746,7 @@ impl Run<'_> {
             self.session.write(Slot::Current, &tensors)?;
         }
         self.check_update(iteration)?;
-        self.anneal()?;
-        self.counters.updates += 1;
-        self.counters.moved += u64::from(rate > 0.0);
-        if let Some(look) = options.lookahead
-            && self.counters.updates.is_multiple_of(look.sync_period as u64)
-        {
-            self.session.blend(Slot::Slow, Slot::Current, look.slow_step_size)?;
-            self.session.constrain(Slot::Slow)?;
-            self.session.blend(Slot::Current, Slot::Slow, 1.0)?;
-            self.counters.synchronised += 1;
-        }
-        if let Some(a) = options.ema_decay {
-            self.session.blend(Slot::Average, Slot::Current, 1.0 - a)?;
-        }
+        self.updated(rate)?;
         Ok(loss)
     }
 

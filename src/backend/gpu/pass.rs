@@ -19,6 +19,7 @@ pub(super) mod dynamic {
     pub const RATE: usize = 3;
     pub const CONTRAST: usize = 6;
     pub const BLEND: usize = 7;
+    pub const STEP: usize = 8;
     pub const COUNT: usize = 16;
 }
 

@@ -3,7 +3,7 @@
 use super::lbfgs::DeviceLbfgs;
 use super::optimizer::DeviceOptimizer;
 use super::pass::{Batch, FLAGS, Held, Learn, Part, Pass, Rows as What, dynamic, hold};
-use super::slots::{Slots, first_of, read_all, write_all};
+use super::slots::{Slots, finite, first_of, read_all, write_all};
 use super::{Driver, Launch};
 use crate::backend::{Problem, Question, Rows, Samples, Session, Set, Slot};
 use crate::error::{Error, Result};
@@ -48,8 +48,14 @@ pub(super) struct GpuSession<'a, D: Driver> {
     batch: Option<[D::Buffer; 4]>,
     /// Where streamed rows pass: two buffers that both sides see, and one of the device.
     stream: Option<[D::Buffer; 3]>,
+    /// Flags and losses of the steps that the host has not read yet, and how many there are.
+    kept: D::Buffer,
+    steps: usize,
     programs: HashMap<Program, D::Recorded>,
 }
+
+/// Steps whose losses are kept at most before the host reads them.
+const STEPS: usize = 1024;
 
 /// A program that is run at every step.
 #[derive(Clone, Copy, PartialEq, Eq, Hash)]
@@ -75,6 +81,12 @@ enum Program {
     Between,
     End {
         slot: usize,
+    },
+    /// A whole step of n rows, all or a batch, with a copy of the parameters first or without.
+    Step {
+        whole: bool,
+        n: usize,
+        before: bool,
     },
     /// A step of the running mean, or its beginning (`first`), or its end.
     Accumulate {
@@ -154,6 +166,7 @@ impl<'a, D: Driver> GpuSession<'a, D> {
             Some(samples) => Some(Data::load(&*driver, &pass, samples, None)?),
             None => None,
         };
+        let kept = driver.shared(gradient.len() + problem.tensors.list.len() + STEPS)?;
         Ok(GpuSession {
             driver,
             pass,
@@ -171,6 +184,8 @@ impl<'a, D: Driver> GpuSession<'a, D> {
             search,
             batch: None,
             stream: None,
+            kept,
+            steps: 0,
             programs: HashMap::new(),
         })
     }
@@ -353,6 +368,22 @@ impl<'a, D: Driver> GpuSession<'a, D> {
 
     /// Brings the rows of a batch together; returns the sum of the factors of the target's rows.
     fn load_batch(&self, rows: &Rows<'_>, factor: &dyn Fn(usize) -> f64) -> Result<f64> {
+        let targets = self.name_batch(rows, factor)?;
+        if let Some(gather) = self.gather(rows) {
+            self.driver.run_once(&[gather])?;
+        }
+        Ok(targets)
+    }
+
+    /// The launch that gathers the features of a batch that was named, where they stay on the device.
+    fn gather(&self, rows: &Rows<'_>) -> Option<Launch<D::Buffer>> {
+        let all = self.data(rows.set).x.as_ref()?;
+        let [x, numbers, ..] = self.batch.as_ref()?;
+        Some(self.pass.take(all, numbers, x, rows.indices?.len()))
+    }
+
+    /// Writes the numbers, classes and factors of the rows of a batch (and their features, where those are not on the device).
+    fn name_batch(&self, rows: &Rows<'_>, factor: &dyn Fn(usize) -> f64) -> Result<f64> {
         let data = self.data(rows.set);
         let n = rows.indices.map_or(data.n, <[u32]>::len);
         let [x, numbers, codes, factors] = self.batch.as_ref().expect("reserved before");
@@ -363,10 +394,7 @@ impl<'a, D: Driver> GpuSession<'a, D> {
             let mine: Vec<u32> = (0..n).map(code).collect();
             self.driver.write(codes, 0, &mine)?;
             match &data.x {
-                Some(all) => {
-                    self.driver.write(numbers, 0, indices)?;
-                    self.driver.run_once(&[self.pass.take(all, numbers, x, n)])?;
-                }
+                Some(_) => self.driver.write(numbers, 0, indices)?,
                 None => {
                     let rows = indices.iter().map(|i| *i as usize);
                     self.pass.write_rows(data.samples.features, rows, x)?;
@@ -473,6 +501,29 @@ impl<'a, D: Driver> GpuSession<'a, D> {
         hold(&*self.driver, &zeros.cast())
     }
 
+    /// Gradient, update, constraints, and what is kept of them.
+    fn step_launches(&self, rows: &Rows<'_>, n: usize, before: bool) -> Vec<Launch<D::Buffer>> {
+        let current = self.slots.of(Slot::Current);
+        let mut all = match before {
+            true => self.slots.copy(Slot::Before, Slot::Current),
+            false => Vec::new(),
+        };
+        all.extend(self.gather(rows));
+        let batch = self.batch_of(rows, &self.training, n);
+        all.extend(self.pass.whole(current, &batch, Some((&self.gradient, &self.learn))));
+        all.extend(self.optimizer.iter().flat_map(|o| o.launches(current, &self.gradient)));
+        all.extend(self.slots.constraints(Slot::Current));
+        all.extend(finite(current, &self.pass.totals, FLAGS + self.gradient.len()));
+        all.push(Launch {
+            kernel: "keep",
+            constants: Vec::new(),
+            buffers: vec![self.pass.totals.clone(), self.kept.clone(), self.pass.dynamic.clone()],
+            words: vec![(self.gradient.len() + current.len()) as u32, FLAGS as u32],
+            groups: [1, 1, 1],
+        });
+        all
+    }
+
     fn reserve_batch(&mut self, rows: &Rows<'_>) -> Result<()> {
         if self.data(rows.set).x.is_none() {
             self.reserve_stream()?;
@@ -488,7 +539,13 @@ impl<'a, D: Driver> GpuSession<'a, D> {
             self.batch = Some([more(words)?, more(n)?, more(n)?, more(n)?]);
             // Programs know the buffers that they were recorded with.
             self.programs.retain(|p, _| {
-                !matches!(p, Program::Pass { rows: 2.., .. } | Program::Chunk { set: 2.., .. })
+                let batch = matches!(
+                    p,
+                    Program::Pass { rows: 2.., .. }
+                        | Program::Chunk { set: 2.., .. }
+                        | Program::Step { whole: false, .. }
+                );
+                !batch
             });
         }
         Ok(())
@@ -743,6 +800,60 @@ impl<D: Driver> Session for GpuSession<'_, D> {
         self.search = Some(search);
         self.constrain(Slot::Current)?;
         done
+    }
+
+    fn step(
+        &mut self,
+        rows: Rows<'_>,
+        rate: f64,
+        multiplier: &dyn Fn(&str) -> f64,
+        before: bool,
+    ) -> Result<bool> {
+        let whole = rows.indices.is_none();
+        let streamed = whole && self.training.x.is_none();
+        let able = rows.weights.is_none() && !streamed && !self.slots.settles();
+        if self.optimizer.is_none() || !able || self.steps == STEPS {
+            return Ok(false);
+        }
+        self.reserve_batch(&rows)?;
+        let n = rows.indices.map_or(self.training.n, <[u32]>::len);
+        let inverse = 1.0 / n as f64;
+        let targets = match whole {
+            true => self.training.targets,
+            false => self.name_batch(&rows, &|k| self.weight(&rows, k) * inverse)?,
+        };
+        let numbers = [1.0, targets as f32, inverse as f32];
+        self.driver.write_numbers(&self.pass.dynamic, dynamic::SCALE, &numbers)?;
+        let step = [self.steps as f32];
+        self.driver.write_numbers(&self.pass.dynamic, dynamic::STEP, &step)?;
+        if let Some(optimizer) = &mut self.optimizer {
+            optimizer.step(rate, multiplier, n)?;
+        }
+        let mut programs = std::mem::take(&mut self.programs);
+        let done = run(&*self.driver, &mut programs, Program::Step { whole, n, before }, || {
+            self.step_launches(&rows, n, before)
+        });
+        self.programs = programs;
+        done?;
+        self.steps += 1;
+        Ok(true)
+    }
+
+    fn kept_losses(&mut self) -> Result<(Vec<f64>, Option<String>)> {
+        let current = self.slots.of(Slot::Current);
+        let flags = self.gradient.len() + current.len();
+        let mut kept = vec![0.0f32; flags + self.steps];
+        self.driver.read_numbers(&self.kept, 0, &mut kept)?;
+        self.steps = 0;
+        let (flags, losses) = kept.split_at(flags);
+        let bad = match first_of(&self.gradient, flags) {
+            Some(name) => Some(format!("the gradient of {name}")),
+            None => first_of(current, &flags[self.gradient.len()..]),
+        };
+        if bad.is_some() {
+            self.driver.write_numbers(&self.kept, 0, &vec![0.0; flags.len()])?;
+        }
+        Ok((losses.iter().map(|l| f64::from(*l)).collect(), bad))
     }
 
     fn optimizer_state(&self) -> Result<Tensors<f64>> {
