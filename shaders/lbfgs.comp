@@ -1,6 +1,6 @@
-// The vectors of L-BFGS (src/parts/optimizer/lbfgs.rs). `moved`: c = a + factor b; `scaled`: c = factor a; `add`: c += factor (scalar i -
+// The vectors of L-BFGS (src/parts/optimizer/lbfgs.rs). `moved`: c = a + factor b; `scaled`: c = factor a; `rescaled`: c = factor c; `add`: c += factor (scalar i -
 // scalar j) a; `dot`: sums of a b over slabs, one a workgroup; `total`: their sum.
-// entries: moved scaled add dot total
+// entries: moved scaled rescaled add dot total
 
 #include "lvq.glsl"
 
@@ -63,6 +63,8 @@ FN void main() {
         c[at_c + e] = factor == 0.0f ? a[at_a + e] : a[at_a + e] + factor * b[at_b + e];
 #elif defined(ENTRY_scaled)
         c[e] = factor * a[e];
+#elif defined(ENTRY_rescaled)
+        c[e] = factor * c[e];
 #else
         c[e] += times * a[e];
 #endif

@@ -2,7 +2,7 @@
 
 mod common;
 
-use common::{Case, data, golden_folder, relative};
+use common::{Case, data, devices, golden_folder, relative};
 use serde_json::Value;
 use std::path::{Path, PathBuf};
 use std::process::{Command, Output, Stdio};
@@ -471,6 +471,64 @@ fn models_devices_bench() {
         assert!(report.get(key).is_some(), "no {key}");
     }
     ok(&["completions", "bash"]);
+}
+
+/// Every model's step can be timed on every other device, and in the naive form of its kernels.
+#[test]
+fn every_model_can_be_timed_on_a_device() {
+    let models = json(&["models", "--json"]);
+    let names: Vec<&str> =
+        models.as_array().unwrap().iter().map(|row| row["name"].as_str().unwrap()).collect();
+    let time = |name: &str, device: &str, kernels: &str| {
+        let sizes = ["--rows", "60", "--features", "5", "--classes", "2", "--per-class", "1"];
+        let mut args = vec!["bench", "--model", name, "--device", device, "--steps", "1"];
+        args.extend(sizes);
+        args.extend(["--kernels", kernels, "--json"]);
+        let report = json(&args);
+        assert!(report["device"].as_str().unwrap().starts_with(device), "{report}");
+        assert!(report["seconds_per_step"].as_f64().unwrap() > 0.0, "{report}");
+    };
+    for (device, _) in devices().into_iter().filter(|(name, _)| name.contains(':')) {
+        // The machine's limits are measured each time: two at once.
+        std::thread::scope(|scope| {
+            for half in names.chunks(names.len().div_ceil(2)) {
+                let (time, device) = (&time, &device);
+                scope.spawn(move || half.iter().for_each(|name| time(name, device, "tuned")));
+            }
+        });
+        time("GMLVQ", &device, "naive");
+    }
+    let (status, text) = fails(&["bench", "--device", "cpu", "--kernels", "naive"]);
+    assert!(status == 2 && text.contains("--kernels"), "{text}");
+    for row in models.as_array().unwrap() {
+        assert_eq!(row["devices"], serde_json::json!(["cpu", "vulkan", "cuda"]));
+    }
+}
+
+/// The command on a GPU ends where it ends on the CPU: a file written on one is read on the other.
+#[test]
+fn a_device_by_name() {
+    let folder = Folder::new();
+    // What the command can name: not `cuda-host`.
+    for (device, _) in devices().into_iter().filter(|(name, _)| name.contains(':')) {
+        let name = device.split(':').next().unwrap().to_string();
+        let (iris, model) = (file("iris.csv"), folder.text("m.safetensors"));
+        let train = |device: &str, model: &str| {
+            let args = ["train", &iris, "--model", "SMNG", "--out", model, "--json", "--device"];
+            json(&[&args[..], &[device]].concat())
+        };
+        let there = train(&name, &model);
+        assert_eq!(there["device"].as_str().unwrap(), device);
+        let here = train("cpu", &folder.text("cpu.safetensors"));
+        assert_eq!(there["accuracy"], here["accuracy"]);
+        for on in ["cpu", &name] {
+            let report = json(&["evaluate", &model, &iris, "--device", on, "--json"]);
+            assert_eq!(report["accuracy"], there["accuracy"], "on {on}");
+        }
+        let (status, text) =
+            fails(&["train", &iris, "--model", "GLVQ", "--device", &name, "--precision", "f64"]);
+        assert!(status == 2 && text.contains("double precision"), "{text}");
+    }
 }
 
 /// Wrong calls: exit status 2, the reason, the valid choices, and nothing written.

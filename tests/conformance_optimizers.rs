@@ -210,9 +210,9 @@ fn updates(
 ) -> Vec<Tensors<f64>> {
     steps
         .map(|t| {
-            session.write_gradient(&gradient(&stage.tensors, t));
+            session.write_gradient(&gradient(&stage.tensors, t)).unwrap();
             session.update(rate(t), &multiplier, Rows::TRAINING, 1.0).unwrap();
-            session.read(Slot::Current)
+            session.read(Slot::Current).unwrap()
         })
         .collect()
 }
@@ -254,7 +254,7 @@ fn updates_of_every_optimizer() {
             let run = |backend: &dyn Backend, precision| {
                 stage.with(backend, precision, spec, |s| {
                     let all = updates(s, &stage, 0..20);
-                    (all, s.optimizer_state())
+                    (all, s.optimizer_state().unwrap())
                 })
             };
             let (got, got_state) = run(&*backend, Precision::F32);
@@ -297,10 +297,10 @@ fn a_run_goes_on_on_another_device() {
             {
                 let (tensors, state) = stage.with(from, Precision::F32, spec, |s| {
                     updates(s, &stage, 0..7);
-                    (s.read(Slot::Current), s.optimizer_state())
+                    (s.read(Slot::Current).unwrap(), s.optimizer_state().unwrap())
                 });
                 let end = stage.with(to, Precision::F32, spec, |s| {
-                    s.write(Slot::Current, &tensors);
+                    s.write(Slot::Current, &tensors).unwrap();
                     s.restore_optimizer(&state).unwrap();
                     updates(s, &stage, 7..12).pop().unwrap()
                 });
@@ -321,12 +321,13 @@ fn a_resumed_run_is_the_uninterrupted_one_bit_by_bit() {
         for spec in specs().iter().filter(|s| s.name() != "lbfgs") {
             let run = |s: &mut dyn Session| {
                 updates(s, &stage, 0..5);
-                let (tensors, state) = (s.read(Slot::Current), s.optimizer_state());
+                let (tensors, state) =
+                    (s.read(Slot::Current).unwrap(), s.optimizer_state().unwrap());
                 let first = updates(s, &stage, 5..9);
                 updates(s, &stage, 9..11);
-                s.write(Slot::Current, &tensors);
+                s.write(Slot::Current, &tensors).unwrap();
                 s.restore_optimizer(&state).unwrap();
-                assert_eq!(s.optimizer_state(), state, "{device} {}", described(spec));
+                assert_eq!(s.optimizer_state().unwrap(), state, "{device} {}", described(spec));
                 assert_eq!(updates(s, &stage, 5..9), first, "{device} {}", described(spec));
             };
             stage.with(&*backend, Precision::F32, spec, run);
@@ -347,7 +348,7 @@ fn a_foreign_or_damaged_state_is_refused_as_on_the_cpu() {
             let check = |backend: &dyn Backend| {
                 stage.with(backend, Precision::F32, &spec, |s| {
                     updates(s, &stage, 0..3);
-                    let good = s.optimizer_state();
+                    let good = s.optimizer_state().unwrap();
                     let mut messages = Vec::new();
                     let mut broken = vec![good.clone(); 4];
                     broken[0].list.retain(|t| t.name != "t");
@@ -360,15 +361,15 @@ fn a_foreign_or_damaged_state_is_refused_as_on_the_cpu() {
                     }
                     for broken in &broken {
                         messages.push(s.restore_optimizer(broken).unwrap_err().to_string());
-                        assert_eq!(s.optimizer_state(), good);
+                        assert_eq!(s.optimizer_state().unwrap(), good);
                     }
                     // A block that is not known to the state begins anew; one that is frozen now is passed over.
                     let mut other = good.clone();
                     other.list.retain(|t| !t.name.ends_with("/cube"));
                     other.insert(Tensor::new(format!("{name}/m/frozen"), &[5], vec![1.0; 5]));
                     s.restore_optimizer(&other).unwrap();
-                    messages.push(format!("{:?}", names(&s.optimizer_state())));
-                    let fresh = s.optimizer_state();
+                    messages.push(format!("{:?}", names(&s.optimizer_state().unwrap())));
+                    let fresh = s.optimizer_state().unwrap();
                     let cube = fresh.list.iter().filter(|t| t.name.ends_with("/cube"));
                     assert!(cube.flat_map(|t| &t.data).all(|v| *v == 0.0), "{name}");
                     messages
@@ -395,10 +396,10 @@ fn tiny_gradients_have_a_norm() {
                     for t in 0..3 {
                         let mut tiny = gradient(&stage.tensors, t);
                         tiny.list.iter_mut().flat_map(|t| &mut t.data).for_each(|v| *v *= 1e-26);
-                        s.write_gradient(&tiny);
+                        s.write_gradient(&tiny).unwrap();
                         s.update(LR, &|_| 1.0, Rows::TRAINING, 1.0).unwrap();
                     }
-                    s.read(Slot::Current)
+                    s.read(Slot::Current).unwrap()
                 })
             };
             let (error, which) = distance(&run(&*backend), &run(&Cpu::default()), &stage.tensors);
@@ -422,10 +423,14 @@ fn searches(session: &mut dyn Session, steps: u64) -> Vec<Tensors<f64>> {
     (0..steps)
         .map(|_| {
             let loss = session.gradient(Rows::TRAINING, 1.0).unwrap();
-            let before = session.read_gradient();
+            let before = session.read_gradient().unwrap();
             session.update(1.0, &|_| 1.0, Rows::TRAINING, loss).unwrap();
-            assert_eq!(session.read_gradient(), before, "the gradient is that of the update");
-            session.read(Slot::Current)
+            assert_eq!(
+                session.read_gradient().unwrap(),
+                before,
+                "the gradient is that of the update"
+            );
+            session.read(Slot::Current).unwrap()
         })
         .collect()
 }
@@ -449,12 +454,12 @@ fn lbfgs_searches_and_goes_on_on_another_device() {
             for (way, from, to) in ways {
                 let (tensors, state) = stage.with(from, Precision::F32, &spec, |s| {
                     searches(s, 5);
-                    (s.read(Slot::Current), s.optimizer_state())
+                    (s.read(Slot::Current).unwrap(), s.optimizer_state().unwrap())
                 });
                 let end = stage.with(to, Precision::F32, &spec, |s| {
-                    s.write(Slot::Current, &tensors);
+                    s.write(Slot::Current, &tensors).unwrap();
                     s.restore_optimizer(&state).unwrap();
-                    assert_eq!(s.optimizer_state(), state);
+                    assert_eq!(s.optimizer_state().unwrap(), state);
                     searches(s, 4).pop().unwrap()
                 });
                 if way == "again" {
@@ -483,14 +488,14 @@ fn lbfgs_refuses_a_foreign_state_and_stays_as_it_was() {
         let spec = spec("lbfgs", &json!({"memory": 3}));
         stage.with(&*backend, Precision::F32, &spec, |s| {
             searches(s, 4);
-            let good = s.optimizer_state();
+            let good = s.optimizer_state().unwrap();
             let mut broken = vec![good.clone(); 3];
             broken[0].list.retain(|t| t.name != "t");
             broken[1].insert(Tensor::new("lbfgs/x/prototypes", &[2], vec![0.0; 2]));
             broken[2].insert(Tensor::new("lbfgs/s/prototypes", &[4, 6, 5], vec![0.0; 120]));
             for broken in &broken {
                 s.restore_optimizer(broken).unwrap_err();
-                assert_eq!(s.optimizer_state(), good);
+                assert_eq!(s.optimizer_state().unwrap(), good);
             }
         });
     }

@@ -154,7 +154,7 @@ fn options_without_numerical_effect_change_no_bit() {
     let plain = fit("GMLVQ", &base(), &d);
     let mut seen = 0;
     let mut count = |it: &Iteration<'_>| {
-        assert!(it.gradient_norm().is_finite() && !it.tensors().is_empty());
+        assert!(it.gradient_norm().unwrap().is_finite() && !it.tensors().unwrap().is_empty());
         seen += 1;
         Flow::Continue
     };
@@ -336,7 +336,7 @@ fn averages_follow_their_recurrences() {
     let steps = |training: &Training| {
         let mut all = Vec::new();
         let mut keep = |it: &Iteration<'_>| {
-            all.push(it.tensors());
+            all.push(it.tensors().unwrap());
             Flow::Continue
         };
         let extras = Extras { observers: vec![&mut keep], ..Extras::default() };

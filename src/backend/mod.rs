@@ -145,7 +145,7 @@ pub trait Backend: Send + Sync {
     fn predictor(&self, question: Question<'_>) -> Result<Box<dyn Predictor>>;
 }
 
-/// A training problem resident on a device.
+/// A training problem resident on a device. Any call may fail where the device does; the session is then of no further use.
 pub trait Session {
     /// Weighted mean loss of the rows at the parameters of `slot`.
     fn loss(&mut self, slot: Slot, rows: Rows<'_>) -> Result<f64>;
@@ -166,28 +166,28 @@ pub trait Session {
     fn rule(&mut self, rows: Rows<'_>, rate: f64) -> Result<f64>;
 
     /// The gradient, read back.
-    fn read_gradient(&self) -> Tensors<f64>;
+    fn read_gradient(&self) -> Result<Tensors<f64>>;
 
     /// Replaces the gradient.
-    fn write_gradient(&mut self, gradient: &Tensors<f64>);
+    fn write_gradient(&mut self, gradient: &Tensors<f64>) -> Result<()>;
 
     /// The first tensor whose gradient is not finite.
-    fn gradient_not_finite(&self) -> Option<String>;
+    fn gradient_not_finite(&self) -> Result<Option<String>>;
 
     /// The first tensor of a slot that is not finite.
-    fn not_finite(&self, slot: Slot) -> Option<String>;
+    fn not_finite(&self, slot: Slot) -> Result<Option<String>>;
 
     /// Running mean of gradients: `a <- a + weight (g - a)`; `weight` 1 starts anew.
-    fn accumulate(&mut self, weight: f64);
+    fn accumulate(&mut self, weight: f64) -> Result<()>;
 
     /// The running mean becomes the gradient.
-    fn take_accumulated(&mut self);
+    fn take_accumulated(&mut self) -> Result<()>;
 
     /// The running mean, for a checkpoint.
-    fn accumulated(&self) -> Option<Tensors<f64>>;
+    fn accumulated(&self) -> Result<Option<Tensors<f64>>>;
 
     /// Restores the running mean.
-    fn set_accumulated(&mut self, mean: &Tensors<f64>);
+    fn set_accumulated(&mut self, mean: &Tensors<f64>) -> Result<()>;
 
     /// Applies the optimizer to the current parameters with rate `rate` (times `multiplier(tensor)`), then the constraints.
     ///
@@ -200,23 +200,44 @@ pub trait Session {
         loss: f64,
     ) -> Result<()>;
 
+    /// Gradient and update of one batch, constraints included, as one program that the host does not wait for an answer of: the loss
+    /// stays on the device until [`Session::kept_losses`] asks. False where this session does not work like that: nothing was done.
+    ///
+    /// `before`: the parameters go to [`Slot::Before`] first.
+    fn step(
+        &mut self,
+        rows: Rows<'_>,
+        rate: f64,
+        multiplier: &dyn Fn(&str) -> f64,
+        before: bool,
+    ) -> Result<bool> {
+        let _ = (rows, rate, multiplier, before);
+        Ok(false)
+    }
+
+    /// Losses of the [steps](Session::step) since the last call, and the first tensor that was not finite after any of them, or whose
+    /// gradient was not.
+    fn kept_losses(&mut self) -> Result<(Vec<f64>, Option<String>)> {
+        Ok((Vec::new(), None))
+    }
+
     /// State of the optimizer, for a checkpoint.
-    fn optimizer_state(&self) -> Tensors<f64>;
+    fn optimizer_state(&self) -> Result<Tensors<f64>>;
 
     /// Restores it.
     fn restore_optimizer(&mut self, state: &Tensors<f64>) -> Result<()>;
 
     /// `to <- to + a (from - to)` on the tensors that learn; `a = 1` copies all tensors exactly.
-    fn blend(&mut self, to: Slot, from: Slot, a: f64);
+    fn blend(&mut self, to: Slot, from: Slot, a: f64) -> Result<()>;
 
     /// Applies the constraints to a slot.
-    fn constrain(&mut self, slot: Slot);
+    fn constrain(&mut self, slot: Slot) -> Result<()>;
 
     /// All tensors of a slot.
-    fn read(&self, slot: Slot) -> Tensors<f64>;
+    fn read(&self, slot: Slot) -> Result<Tensors<f64>>;
 
     /// Replaces all tensors of a slot.
-    fn write(&mut self, slot: Slot, tensors: &Tensors<f64>);
+    fn write(&mut self, slot: Slot, tensors: &Tensors<f64>) -> Result<()>;
 }
 
 /// A fitted model resident on a device. Rows of the answers are rows of `features`.
@@ -246,20 +267,43 @@ pub trait Predictor {
 /// Whether this version can train and run models on a device; the reason if not.
 pub fn runs_models(device: &DeviceInfo) -> std::result::Result<(), String> {
     match device.name.split(':').next() {
-        Some("cpu" | "cuda" | "vulkan") => Ok(()),
+        Some("cpu" | "cuda") => Ok(()),
+        Some("vulkan") => vulkan::runs_models(device),
         _ => Err("models are trained and run on cpu, cuda and vulkan".into()),
     }
 }
 
-/// Opens a device. `threads`: on the CPU; none: one a core.
+/// Opens a device for work in single precision. `threads`: on the CPU; none: one a core.
 ///
 /// # Errors
 /// The device does not exist, or cannot run models: never a silent change to another device.
 pub fn open(request: DeviceRequest, threads: Option<usize>) -> Result<Box<dyn Backend>> {
-    // The CPU needs no search, and no driver that a search would load.
+    open_for(request, threads, Precision::F32)
+}
+
+/// Opens a device for work in some precision: GPUs have no double precision here, so `auto` takes the CPU for that, and where a
+/// number of threads is asked for.
+///
+/// # Errors
+/// Those of [`open`].
+pub fn open_for(
+    request: DeviceRequest,
+    threads: Option<usize>,
+    precision: Precision,
+) -> Result<Box<dyn Backend>> {
+    let request = match request {
+        DeviceRequest::Auto if precision == Precision::F64 || threads.is_some() => {
+            DeviceRequest::Cpu
+        }
+        DeviceRequest::Auto => {
+            Discovery::new().choose(request, runs_models)?.device.name.parse()?
+        }
+        named => named,
+    };
     match request {
         DeviceRequest::Vulkan(index) => vulkan::open(index),
         DeviceRequest::Cuda(index) => cuda::open(index),
+        // The CPU needs no search, and no driver that a search would load.
         DeviceRequest::Cpu | DeviceRequest::Auto => Ok(Box::new(cpu::Cpu::with_threads(threads)?)),
     }
 }

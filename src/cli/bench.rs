@@ -24,7 +24,9 @@ fn naive(args: &Bench) -> Result<Box<dyn Backend>> {
     match request {
         #[cfg(feature = "vulkan")]
         DeviceRequest::Vulkan(index) => {
-            crate::backend::vulkan::open_with(index, crate::backend::Kernels::Naive)
+            let kernels = crate::backend::Kernels::Naive;
+            let options = crate::backend::vulkan::Options { kernels, ..Default::default() };
+            crate::backend::vulkan::open_with(index, &options)
         }
         #[cfg(feature = "cuda")]
         DeviceRequest::Cuda(index) => {
@@ -61,7 +63,11 @@ pub fn run(args: Bench) -> Result<Done> {
     };
     model = model.set(key, count)?;
     training.check()?;
-    let backend = if args.kernels == "naive" { naive(&args)? } else { device(&args.place)? };
+    let backend = if args.kernels == "naive" {
+        naive(&args)?
+    } else {
+        device(&args.place, training.precision)?
+    };
     let data = gaussian_blobs(args.rows, args.features, args.classes, training.random_seed)?;
     let labels = data.labels.as_ref().ok_or_else(|| Error::data("made data has labels"))?;
     let centre = model.centre(&data.features);

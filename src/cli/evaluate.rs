@@ -13,7 +13,7 @@ use serde_json::json;
 
 pub fn run(args: Evaluate) -> Result<Done> {
     let fitted = Fitted::load(&args.model)?;
-    let backend = device(&args.place)?;
+    let backend = device(&args.place, fitted.precision)?;
     let mut data = labelled(&args.data, &args.source)?;
     if args.holdout {
         let record = fitted.extra.get("holdout").ok_or_else(|| {

@@ -18,7 +18,7 @@ pub fn run(args: Gradient) -> Result<Done> {
     if let Some(path) = &args.out {
         check_writable(path)?;
     }
-    let backend = device(&args.place)?;
+    let backend = device(&args.place, training.precision)?;
     let data = labelled(&args.data, &args.source)?;
     let classes = data.labels.as_ref().map(|l| l.classes.clone()).unwrap_or_default();
     let start = given(args.which.init.as_deref(), &classes)?;

@@ -9,15 +9,16 @@ use crate::model::container::read_container;
 use crate::model::parameter::from_text;
 use crate::model::start::Given;
 use crate::model::{Fitted, Model};
+use crate::parts::composition::Precision;
 use crate::parts::tensor::Tensor;
 use crate::train::Training;
 use serde_json::Value as Json;
 use std::path::Path;
 
 /// The device asked for; says on standard error what `auto` chose.
-pub fn device(place: &Where) -> Result<Box<dyn Backend>> {
+pub fn device(place: &Where, precision: Precision) -> Result<Box<dyn Backend>> {
     let request: DeviceRequest = place.device.as_deref().unwrap_or("auto").parse()?;
-    backend::open(request, place.threads)
+    backend::open_for(request, place.threads, precision)
 }
 
 /// Splits `key=value`.

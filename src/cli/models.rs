@@ -37,6 +37,9 @@ pub fn run(args: Models) -> Result<Done> {
     Ok(Done::Ok)
 }
 
+/// Kinds of devices that train and run every model.
+const DEVICES: [&str; 3] = ["cpu", "vulkan", "cuda"];
+
 fn tensors(row: &Row) -> String {
     row.tensors.iter().map(|t| format!("{} ({})", t.name, t.shape)).collect::<Vec<_>>().join(", ")
 }
@@ -48,10 +51,11 @@ fn markdown(rows: &[&Row]) -> String {
     );
     for r in rows {
         text.push_str(&format!(
-            "\n| {} | {} | {} | cpu | {} |",
+            "\n| {} | {} | {} | {} | {} |",
             r.name,
             r.parts().join(" > "),
             tensors(r),
+            DEVICES.join(", "),
             r.paper
         ));
     }
@@ -76,7 +80,7 @@ fn describe(r: &Row) -> Json {
         "parts": r.parts(),
         "parameters": r.all_parameters().map(parameter).collect::<Vec<_>>(),
         "tensors": r.tensors.iter().map(|t| json!({"name": t.name, "shape": t.shape})).collect::<Vec<_>>(),
-        "devices": ["cpu"],
+        "devices": DEVICES,
         "paper": r.paper,
     })
 }
@@ -89,7 +93,7 @@ fn one(r: &Row) {
     if !r.paper.is_empty() {
         println!("paper    {}", r.paper);
     }
-    println!("devices  cpu\n");
+    println!("devices  {}\n", DEVICES.join(", "));
     let mut t = table(&["hyper-parameter", "default", "valid", "meaning"]);
     for p in r.all_parameters() {
         t.add_row([
@@ -127,7 +131,28 @@ pub fn devices(args: Devices) -> Result<Done> {
             .map_or("-".into(), |b| format!("{:.1} GiB", b as f64 / (1u64 << 30) as f64));
         t.add_row([d.name.clone(), d.kind.to_string(), d.description.clone(), memory]);
     }
-    println!("{t}\n\nauto takes {chosen}: {why}");
+    println!("{t}");
+    for d in found.devices.iter().filter(|d| d.name != "cpu") {
+        let known = |key: &str| Some(format!("{key} {}", d.info.get(key)?));
+        let keys = [
+            "driver",
+            "vulkan_version",
+            "subgroup_size",
+            "workgroup_size",
+            "shared_memory_bytes",
+            "buffer_bytes",
+            "f16",
+            "storage_16_bit",
+            "atomic_f32_add",
+            "compute_capability",
+        ];
+        let all: Vec<String> = keys.into_iter().filter_map(known).collect();
+        println!("{}: {}", d.name, all.join(", "));
+        if let Err(why) = backend::runs_models(d) {
+            println!("{} runs no models: {why}", d.name);
+        }
+    }
+    println!("\nauto takes {chosen}: {why}");
     for problem in &found.problems {
         println!("{problem}");
     }

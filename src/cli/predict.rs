@@ -50,7 +50,7 @@ pub fn run(args: Predict) -> Result<Done> {
         check_ending(path)?;
         check_writable(path)?;
     }
-    let backend = device(&args.place)?;
+    let backend = device(&args.place, fitted.precision)?;
     let data = rows_for(&fitted, &args.data, &args.source)?;
     let model = fitted.on(&*backend)?;
     let x = &data.features;
@@ -92,7 +92,7 @@ pub fn transform(args: Transform) -> Result<Done> {
     let fitted = Fitted::load(&args.model)?;
     check_ending(&args.out)?;
     check_writable(&args.out)?;
-    let backend = device(&args.place)?;
+    let backend = device(&args.place, fitted.precision)?;
     let data = rows_for(&fitted, &args.data, &args.source)?;
     let values = fitted.on(&*backend)?.transform(&data.features)?;
     let columns = values.ncols();

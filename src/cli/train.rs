@@ -90,7 +90,7 @@ pub fn run(mut args: Train) -> Result<Done> {
         training.checkpoint = Some(checkpoint);
     }
     training.check()?;
-    let backend = device(&args.place)?;
+    let backend = device(&args.place, training.precision)?;
     let data = labelled(&data_path, &args.source)?;
     if let Some(k) = args.folds {
         return cross_validate(&args, &model, &training, &data, k, &*backend);

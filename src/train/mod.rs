@@ -185,7 +185,7 @@ impl Training {
         if !loss.is_finite() {
             return Err(Error::data("the loss is not finite at these tensors; scale the data"));
         }
-        let gradient = session.read_gradient();
+        let gradient = session.read_gradient()?;
         Ok((loss, gradient))
     }
 }

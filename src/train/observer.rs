@@ -1,5 +1,6 @@
 //! Observers: what is told of each iteration, and may end training.
 
+use crate::error::Result;
 use crate::parts::tensor::Tensors;
 
 /// What an observer wants to happen next.
@@ -31,20 +32,26 @@ pub struct Iteration<'a> {
     pub seconds: f64,
     /// Class of each prototype.
     pub prototype_labels: &'a [u32],
-    pub(super) tensors: &'a dyn Fn() -> Tensors<f64>,
-    pub(super) gradient: &'a dyn Fn() -> Tensors<f64>,
+    pub(super) tensors: &'a dyn Fn() -> Result<Tensors<f64>>,
+    pub(super) gradient: &'a dyn Fn() -> Result<Tensors<f64>>,
 }
 
 impl Iteration<'_> {
     /// All tensors after the iteration; copied from the device when asked for.
-    pub fn tensors(&self) -> Tensors<f64> {
+    ///
+    /// # Errors
+    /// Those of the device.
+    pub fn tensors(&self) -> Result<Tensors<f64>> {
         (self.tensors)()
     }
 
     /// Norm of the last gradient, as the optimizer saw it; copied from the device when asked for.
-    pub fn gradient_norm(&self) -> f64 {
-        let g = (self.gradient)();
-        g.list.iter().flat_map(|t| &t.data).map(|v| v * v).sum::<f64>().sqrt()
+    ///
+    /// # Errors
+    /// Those of the device.
+    pub fn gradient_norm(&self) -> Result<f64> {
+        let g = (self.gradient)()?;
+        Ok(g.list.iter().flat_map(|t| &t.data).map(|v| v * v).sum::<f64>().sqrt())
     }
 }
 

@@ -221,16 +221,16 @@ impl Job<'_> {
             warnings.splice(0..0, record.warnings.drain(..));
             if let Some(state) = &f.state {
                 counters = state.counters.clone();
-                session.write(Slot::Current, &state.current);
+                session.write(Slot::Current, &state.current)?;
                 for (slot, tensors) in [
                     (Slot::Slow, &state.slow),
                     (Slot::Average, &state.average),
                     (Slot::Best, &state.best),
                 ] {
-                    session.write(slot, tensors.as_ref().unwrap_or(&state.current));
+                    session.write(slot, tensors.as_ref().unwrap_or(&state.current))?;
                 }
                 if let Some(mean) = &state.accumulated {
-                    session.set_accumulated(mean);
+                    session.set_accumulated(mean)?;
                 }
                 if !rule && !train.is_empty() {
                     session.restore_optimizer(&state.optimizer)?;
@@ -316,6 +316,7 @@ impl Job<'_> {
             },
             anneal: composition.anneal,
             leaking_range: leaks && range.is_some(),
+            deferred: Vec::new(),
             target: start.target,
             data_scale: data.features.deviations(&centre).into_iter().fold(0.0, f64::max),
             seconds_before: 0.0,
@@ -361,6 +362,8 @@ struct Run<'a> {
     anneal: Option<Anneal>,
     /// Whether the range receives its raw gradient (compatibility).
     leaking_range: bool,
+    /// Rows of the steps whose losses are still on the device.
+    deferred: Vec<f64>,
     target: u32,
     /// Norm to which DP-SGD clips each row's gradient.
     row_clip: Option<f64>,
@@ -404,7 +407,7 @@ impl Run<'_> {
             self.record.loss_history.push(loss);
             self.record.rate_history.push(self.last_rate());
             let validation = if self.has_validation {
-                self.deploy();
+                self.deploy()?;
                 Some(self.session.loss(Slot::Deployed, Rows::VALIDATION)?)
             } else {
                 None
@@ -510,18 +513,27 @@ impl Run<'_> {
                 let step = (i * batches + b) as u64;
                 indices = Some(batch::resample(&rows, w, seed, step));
             }
-            let loss = self.step(i, indices.as_deref(), high - low)?;
             let rows = if batches == 1 { 1.0 } else { (high - low) as f64 };
-            self.counters.epoch_loss += loss * rows;
-            self.counters.epoch_rows += rows;
+            // A whole iteration's steps are undone together, should one of them leave the range of numbers.
+            let before = batches == 1 || self.deferred.is_empty();
+            if self.defer(indices.as_deref(), before)? {
+                self.deferred.push(rows);
+            } else {
+                self.collect(i)?;
+                let loss = self.step(i, indices.as_deref(), high - low)?;
+                self.counters.epoch_loss += loss * rows;
+                self.counters.epoch_rows += rows;
+            }
             self.counters.batch += 1;
             if self.counters.batch < batches
                 && let Some(stop) = &self.options.stop
                 && stop.load(std::sync::atomic::Ordering::Relaxed)
             {
+                self.collect(i)?;
                 return Ok(Epoch::Interrupted);
             }
         }
+        self.collect(i)?;
         // One batch: its loss to the last bit, without a multiplication and a division by its rows.
         let loss = match batches {
             1 => self.counters.epoch_loss,
@@ -531,11 +543,83 @@ impl Run<'_> {
         Ok(Epoch::Done(loss))
     }
 
+    /// One batch as one program of the device, its loss left there, where nothing between gradient and update is the host's.
+    fn defer(&mut self, indices: Option<&[u32]>, before: bool) -> Result<bool> {
+        let o = self.options;
+        let plain = self.learns
+            && !self.rule
+            // The first gradient is looked at.
+            && self.counters.updates > 0
+            && self.accumulate == 1
+            && o.precision != Precision::F16
+            && o.clip_norm.is_none()
+            && o.per_group_clip.is_empty()
+            && self.leaks.is_empty()
+            && !self.leaking_range
+            && o.diversity_weight == 0.0
+            && o.l1_weight + o.l2_weight == 0.0
+            && o.curriculum.is_none()
+            && self.row_clip.is_none();
+        if !plain {
+            return Ok(false);
+        }
+        let rate = self.schedule.rate(self.counters.updates);
+        let multiplier = |tensor: &str| self.model.multiplier(tensor, o.lr);
+        let rows = Rows { set: Set::Training, indices, weights: None };
+        if !self.session.step(rows, rate, &multiplier, before)? {
+            return Ok(false);
+        }
+        self.updated(rate)?;
+        Ok(true)
+    }
+
+    /// The losses that are still on the device.
+    fn collect(&mut self, iteration: usize) -> Result<()> {
+        if self.deferred.is_empty() {
+            return Ok(());
+        }
+        let (losses, bad) = self.session.kept_losses()?;
+        let first = losses.iter().position(|l| !l.is_finite());
+        let what = match (first, bad) {
+            (Some(_), _) => Some("the loss".to_string()),
+            (None, bad) => bad,
+        };
+        if let Some(what) = what {
+            self.session.blend(Slot::Current, Slot::Before, 1.0)?;
+            return Err(self.diverged(iteration, what, "; scale the data or lower lr".into()));
+        }
+        for (loss, rows) in losses.iter().zip(self.deferred.drain(..)) {
+            self.counters.epoch_loss += loss * rows;
+            self.counters.epoch_rows += rows;
+        }
+        Ok(())
+    }
+
+    /// What follows an update: the next range, counters, averages.
+    fn updated(&mut self, rate: f64) -> Result<()> {
+        let options = self.options;
+        self.anneal()?;
+        self.counters.updates += 1;
+        self.counters.moved += u64::from(rate > 0.0);
+        if let Some(look) = options.lookahead
+            && self.counters.updates.is_multiple_of(look.sync_period as u64)
+        {
+            self.session.blend(Slot::Slow, Slot::Current, look.slow_step_size)?;
+            self.session.constrain(Slot::Slow)?;
+            self.session.blend(Slot::Current, Slot::Slow, 1.0)?;
+            self.counters.synchronised += 1;
+        }
+        if let Some(a) = options.ema_decay {
+            self.session.blend(Slot::Average, Slot::Current, 1.0 - a)?;
+        }
+        Ok(())
+    }
+
     /// One batch: gradient, and an update when the group of accumulated batches is complete.
     fn step(&mut self, iteration: usize, indices: Option<&[u32]>, count: usize) -> Result<f64> {
         let options = self.options;
         let mut rows = Rows { set: Set::Training, indices, weights: None };
-        self.session.blend(Slot::Before, Slot::Current, 1.0);
+        self.session.blend(Slot::Before, Slot::Current, 1.0)?;
         if self.rule {
             let loss = self.session.rule(rows, options.lr)?;
             self.check_loss(iteration, loss, rows)?;
@@ -587,7 +671,7 @@ impl Run<'_> {
             loss = unclipped;
         }
         self.check_loss(iteration, loss, rows)?;
-        if let Some(tensor) = self.session.gradient_not_finite() {
+        if let Some(tensor) = self.session.gradient_not_finite()? {
             if options.precision == Precision::F16 && self.counters.scale > 1.0 {
                 // The scaled gradient left the range of f16: skip the update and scale less.
                 self.counters.scale = (self.counters.scale / 2.0).max(1.0);
@@ -608,11 +692,11 @@ impl Run<'_> {
             }
         }
         if options.diversity_weight > 0.0 {
-            loss += self.add_diversity();
+            loss += self.add_diversity()?;
         }
         if self.counters.updates == 0
             && self.record.loss_history.is_empty()
-            && self.session.read_gradient().list.iter().all(|t| t.data.iter().all(|g| *g == 0.0))
+            && self.session.read_gradient()?.list.iter().all(|t| t.data.iter().all(|g| *g == 0.0))
         {
             self.record.warnings.push(
                 "the first gradient is zero: nothing is learned from here; scale the data or start elsewhere"
@@ -624,16 +708,16 @@ impl Run<'_> {
             // The running mean weights batches by their rows; equal batches: 1/(j+1).
             self.counters.accumulated_rows += count as f64;
             self.counters.accumulated_batches += 1;
-            self.session.accumulate(count as f64 / self.counters.accumulated_rows);
+            self.session.accumulate(count as f64 / self.counters.accumulated_rows)?;
             if self.counters.accumulated_batches < self.accumulate {
                 return Ok(loss);
             }
-            self.session.take_accumulated();
+            self.session.take_accumulated()?;
             (self.counters.accumulated_rows, self.counters.accumulated_batches) = (0.0, 0);
         }
         let leaked = self.clip()?;
         if let (true, Some(a)) = (self.leaking_range, self.anneal) {
-            let gradient = self.session.read_gradient();
+            let gradient = self.session.read_gradient()?;
             self.counters.range = self.counters.range.map(|r| r + gradient.values(a.tensor)[0]);
         }
 
@@ -641,69 +725,57 @@ impl Run<'_> {
         let multiplier = |tensor: &str| self.model.multiplier(tensor, options.lr);
         self.session.update(rate, &multiplier, rows, loss)?;
         if let Some(gradient) = leaked {
-            let mut tensors = self.session.read(Slot::Current);
+            let mut tensors = self.session.read(Slot::Current)?;
             for g in &gradient.list {
                 let values = tensors.values_mut(&g.name);
                 values.iter_mut().zip(&g.data).for_each(|(v, g)| *v += g);
             }
-            self.session.write(Slot::Current, &tensors);
-            self.session.constrain(Slot::Current);
+            self.session.write(Slot::Current, &tensors)?;
+            self.session.constrain(Slot::Current)?;
         }
         if options.l1_weight + options.l2_weight > 0.0
             && !options.freeze_params.iter().any(|name| name == "relevances")
         {
-            let mut tensors = self.session.read(Slot::Current);
+            let mut tensors = self.session.read(Slot::Current)?;
             prox_l1_l2(
                 tensors.values_mut("relevances"),
                 options.l1_weight,
                 options.l2_weight,
                 rate,
             );
-            self.session.write(Slot::Current, &tensors);
+            self.session.write(Slot::Current, &tensors)?;
         }
         self.check_update(iteration)?;
-        self.anneal();
-        self.counters.updates += 1;
-        self.counters.moved += u64::from(rate > 0.0);
-        if let Some(look) = options.lookahead
-            && self.counters.updates.is_multiple_of(look.sync_period as u64)
-        {
-            self.session.blend(Slot::Slow, Slot::Current, look.slow_step_size);
-            self.session.constrain(Slot::Slow);
-            self.session.blend(Slot::Current, Slot::Slow, 1.0);
-            self.counters.synchronised += 1;
-        }
-        if let Some(a) = options.ema_decay {
-            self.session.blend(Slot::Average, Slot::Current, 1.0 - a);
-        }
+        self.updated(rate)?;
         Ok(loss)
     }
 
     /// The ranks' range takes its next value, in all copies that go on from here.
-    fn anneal(&mut self) {
-        let (Some(a), Some(range)) = (self.anneal, self.counters.range) else { return };
+    fn anneal(&mut self) -> Result<()> {
+        let (Some(a), Some(range)) = (self.anneal, self.counters.range) else { return Ok(()) };
         let next = (range * self.counters.range_decay.unwrap_or(1.0)).max(a.floor);
         self.counters.range = Some(next);
         let next = Tensors { list: vec![Tensor::new(a.tensor, &[], vec![next])] };
         for slot in [Slot::Current, Slot::Slow, Slot::Average] {
-            self.session.write(slot, &next);
+            self.session.write(slot, &next)?;
         }
+        Ok(())
     }
 
     /// Adds the prototype diversity term to the gradient; returns its share of the loss.
-    fn add_diversity(&mut self) -> f64 {
+    fn add_diversity(&mut self) -> Result<f64> {
         let (weight, sigma) = (self.options.diversity_weight, self.options.diversity_sigma);
         let name = self.model.prototypes();
-        let tensors = self.session.read(Slot::Current);
+        let tensors = self.session.read(Slot::Current)?;
         let d = self.centre.len();
         let (loss, gradient) =
             regulariser::diversity(tensors.values(name), d, self.prototype_labels, sigma);
-        let mut total = self.session.read_gradient();
+        let mut total = self.session.read_gradient()?;
         if let Some(t) = total.get_mut(name) {
             t.data.iter_mut().zip(&gradient).for_each(|(t, g)| *t += weight * g);
-            self.session.write_gradient(&total);
+            self.session.write_gradient(&total)?;
         }
-        weight * loss
+        Ok(weight * loss)
     }
 
     /// Clips the gradient, tensor by tensor and then as a whole; returns the frozen tensors' raw gradient if it leaks.
@@ -713,7 +785,7 @@ impl Run<'_> {
         {
             return Ok(None);
         }
-        let gradient = self.session.read_gradient();
+        let gradient = self.session.read_gradient()?;
         let (leaked, mut trained): (Vec<_>, Vec<_>) = gradient.list.into_iter().partition(|t| {
             self.leaks.contains(&t.name) || Some(t.name.as_str()) == self.anneal.map(|a| a.tensor)
         });
@@ -734,7 +806,7 @@ impl Run<'_> {
         }
         let mut all = gradient.clone();
         all.list.extend(leaked.list.iter().cloned());
-        self.session.write_gradient(&all);
+        self.session.write_gradient(&all)?;
         // The range takes its gradient with its own step.
         let list = leaked.list.into_iter().filter(|t| Some(t.name.as_str()) != range).collect();
         let leaked = Tensors { list };
@@ -742,22 +814,23 @@ impl Run<'_> {
     }
 
     /// The weights that would be returned now, without `restore_best`, go to their slot.
-    fn deploy(&mut self) {
+    fn deploy(&mut self) -> Result<()> {
         let session = &mut self.session;
         match (self.options.ema_decay, self.options.lookahead) {
             (Some(_), _) => {
-                session.blend(Slot::Deployed, Slot::Average, 1.0);
-                session.constrain(Slot::Deployed);
+                session.blend(Slot::Deployed, Slot::Average, 1.0)?;
+                session.constrain(Slot::Deployed)?;
             }
             (None, Some(look)) => {
-                session.blend(Slot::Deployed, Slot::Slow, 1.0);
+                session.blend(Slot::Deployed, Slot::Slow, 1.0)?;
                 if self.counters.synchronised == 0 && self.counters.updates > 0 {
-                    session.blend(Slot::Deployed, Slot::Current, look.slow_step_size);
+                    session.blend(Slot::Deployed, Slot::Current, look.slow_step_size)?;
                 }
-                session.constrain(Slot::Deployed);
+                session.constrain(Slot::Deployed)?;
             }
-            (None, None) => session.blend(Slot::Deployed, Slot::Current, 1.0),
+            (None, None) => session.blend(Slot::Deployed, Slot::Current, 1.0)?,
         }
+        Ok(())
     }
 
     fn averages(&self) -> bool {
@@ -774,7 +847,7 @@ impl Run<'_> {
         let (monitored, slot) = match validation {
             Some(v) => (v, Slot::Deployed),
             None if keep && self.averages() => {
-                self.deploy();
+                self.deploy()?;
                 (self.session.loss(Slot::Deployed, Rows::TRAINING)?, Slot::Deployed)
             }
             None if self.is_full_batch() => (loss, Slot::Before),
@@ -784,7 +857,7 @@ impl Run<'_> {
             self.record.best_loss = Some(monitored);
             self.record.best_iteration = Some(i);
             if keep {
-                self.session.blend(Slot::Best, slot, 1.0);
+                self.session.blend(Slot::Best, slot, 1.0)?;
             }
         }
         Ok(())
@@ -832,17 +905,17 @@ impl Run<'_> {
             None => "; scale the data or lower lr".to_string(),
         };
         if self.rule {
-            self.session.blend(Slot::Current, Slot::Before, 1.0);
+            self.session.blend(Slot::Current, Slot::Before, 1.0)?;
         }
         Err(self.diverged(iteration, "the loss".into(), hint))
     }
 
     /// An update that left the range of numbers is undone and ends training.
     fn check_update(&mut self, iteration: usize) -> Result<()> {
-        match self.session.not_finite(Slot::Current) {
+        match self.session.not_finite(Slot::Current)? {
             None => Ok(()),
             Some(tensor) => {
-                self.session.blend(Slot::Current, Slot::Before, 1.0);
+                self.session.blend(Slot::Current, Slot::Before, 1.0)?;
                 Err(self.diverged(iteration, tensor, "; lower lr".into()))
             }
         }
@@ -868,7 +941,7 @@ impl Run<'_> {
                 self.counters.updates
             ));
         }
-        self.deploy();
+        self.deploy()?;
         let mut slot = Slot::Deployed;
         if options.restore_best && self.record.best_loss.is_some() {
             slot = Slot::Best;
@@ -881,7 +954,7 @@ impl Run<'_> {
             if competes {
                 let mut loss = self.session.loss(Slot::Current, Rows::TRAINING)?;
                 if options.diversity_weight > 0.0 {
-                    let tensors = self.session.read(Slot::Current);
+                    let tensors = self.session.read(Slot::Current)?;
                     let (div, _) = regulariser::diversity(
                         tensors.values(self.model.prototypes()),
                         self.centre.len(),
@@ -894,27 +967,30 @@ impl Run<'_> {
                     self.record.best_loss = Some(loss);
                     self.record.best_iteration = Some(self.counters.iteration);
                     slot = Slot::Deployed;
-                    self.session.blend(Slot::Best, Slot::Deployed, 1.0);
+                    self.session.blend(Slot::Best, Slot::Deployed, 1.0)?;
                 }
             }
         }
-        let tensors = self.session.read(slot);
+        let tensors = self.session.read(slot)?;
         if last {
             self.warn_of_growth(&tensors);
             self.record.warnings.extend(at_end(self.model, &tensors));
         }
         let accumulated = match self.counters.accumulated_batches {
             0 => None,
-            _ => self.session.accumulated(),
+            _ => self.session.accumulated()?,
+        };
+        let kept = |there: bool, slot: Slot| -> Result<Option<Tensors<f64>>> {
+            if there { self.session.read(slot).map(Some) } else { Ok(None) }
         };
         let state = TrainingState {
             counters: self.counters.clone(),
-            current: self.session.read(Slot::Current),
-            slow: options.lookahead.map(|_| self.session.read(Slot::Slow)),
-            average: options.ema_decay.map(|_| self.session.read(Slot::Average)),
-            best: options.restore_best.then(|| self.session.read(Slot::Best)),
+            current: self.session.read(Slot::Current)?,
+            slow: kept(options.lookahead.is_some(), Slot::Slow)?,
+            average: kept(options.ema_decay.is_some(), Slot::Average)?,
+            best: kept(options.restore_best, Slot::Best)?,
             accumulated,
-            optimizer: self.session.optimizer_state(),
+            optimizer: self.session.optimizer_state()?,
         };
         Ok(Fitted {
             model: self.model.clone(),

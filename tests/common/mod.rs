@@ -252,7 +252,11 @@ pub fn devices_in_both_forms() -> Vec<(String, Box<dyn Backend>)> {
 fn naive(name: &str) -> Option<lvq::Result<Box<dyn Backend>>> {
     match name {
         #[cfg(feature = "vulkan")]
-        "vulkan:0" => Some(lvq::backend::vulkan::open_with(0, Kernels::Naive)),
+        "vulkan:0" => {
+            let options =
+                lvq::backend::vulkan::Options { kernels: Kernels::Naive, ..Default::default() };
+            Some(lvq::backend::vulkan::open_with(0, &options))
+        }
         #[cfg(feature = "cuda")]
         "cuda:0" => Some(lvq::backend::cuda::open_with(0, Kernels::Naive)),
         #[cfg(feature = "cuda")]

@@ -361,11 +361,11 @@ impl<T: Real> Session for CpuSession<'_, T> {
         Ok(loss)
     }
 
-    fn read_gradient(&self) -> Tensors<f64> {
-        self.gradient.cast()
+    fn read_gradient(&self) -> Result<Tensors<f64>> {
+        Ok(self.gradient.cast())
     }
 
-    fn write_gradient(&mut self, gradient: &Tensors<f64>) {
+    fn write_gradient(&mut self, gradient: &Tensors<f64>) -> Result<()> {
         for t in &gradient.list {
             self.gradient.insert(Tensor::new(
                 t.name.clone(),
@@ -373,17 +373,18 @@ impl<T: Real> Session for CpuSession<'_, T> {
                 t.data.iter().map(|v| T::of(*v)).collect(),
             ));
         }
+        Ok(())
     }
 
-    fn gradient_not_finite(&self) -> Option<String> {
-        self.gradient.first_not_finite().map(str::to_string)
+    fn gradient_not_finite(&self) -> Result<Option<String>> {
+        Ok(self.gradient.first_not_finite().map(str::to_string))
     }
 
-    fn not_finite(&self, slot: Slot) -> Option<String> {
-        self.slots[slot as usize].first_not_finite().map(str::to_string)
+    fn not_finite(&self, slot: Slot) -> Result<Option<String>> {
+        Ok(self.slots[slot as usize].first_not_finite().map(str::to_string))
     }
 
-    fn accumulate(&mut self, weight: f64) {
+    fn accumulate(&mut self, weight: f64) -> Result<()> {
         let mean = self.accumulated.get_or_insert_with(|| self.gradient.zeros_like());
         let weight = T::of(weight);
         for (a, g) in mean.list.iter_mut().zip(&self.gradient.list) {
@@ -391,19 +392,21 @@ impl<T: Real> Session for CpuSession<'_, T> {
                 *a = if weight == T::one() { *g } else { *a + weight * (*g - *a) };
             }
         }
+        Ok(())
     }
 
-    fn take_accumulated(&mut self) {
+    fn take_accumulated(&mut self) -> Result<()> {
         if let Some(mean) = self.accumulated.take() {
             self.gradient = mean;
         }
+        Ok(())
     }
 
-    fn accumulated(&self) -> Option<Tensors<f64>> {
-        self.accumulated.as_ref().map(Tensors::cast)
+    fn accumulated(&self) -> Result<Option<Tensors<f64>>> {
+        Ok(self.accumulated.as_ref().map(Tensors::cast))
     }
 
-    fn set_accumulated(&mut self, mean: &Tensors<f64>) {
+    fn set_accumulated(&mut self, mean: &Tensors<f64>) -> Result<()> {
         let mut own = self.gradient.zeros_like();
         for t in &mean.list {
             if let Some(o) = own.get_mut(&t.name) {
@@ -411,6 +414,7 @@ impl<T: Real> Session for CpuSession<'_, T> {
             }
         }
         self.accumulated = Some(own);
+        Ok(())
     }
 
     fn update(
@@ -444,12 +448,12 @@ impl<T: Real> Session for CpuSession<'_, T> {
         };
         self.slots[Slot::Current as usize] = current;
         self.optimizer = Some(optimizer);
-        self.constrain(Slot::Current);
+        self.constrain(Slot::Current)?;
         result
     }
 
-    fn optimizer_state(&self) -> Tensors<f64> {
-        self.optimizer.as_ref().map(Optimizer::state).unwrap_or_default()
+    fn optimizer_state(&self) -> Result<Tensors<f64>> {
+        Ok(self.optimizer.as_ref().map(Optimizer::state).unwrap_or_default())
     }
 
     fn restore_optimizer(&mut self, state: &Tensors<f64>) -> Result<()> {
@@ -459,9 +463,9 @@ impl<T: Real> Session for CpuSession<'_, T> {
         }
     }
 
-    fn blend(&mut self, to: Slot, from: Slot, a: f64) {
+    fn blend(&mut self, to: Slot, from: Slot, a: f64) -> Result<()> {
         if to == from {
-            return;
+            return Ok(());
         }
         let [to, from] =
             self.slots.get_disjoint_mut([to as usize, from as usize]).expect("two different slots");
@@ -473,9 +477,10 @@ impl<T: Real> Session for CpuSession<'_, T> {
                 t.data.iter_mut().zip(&f.data).for_each(|(t, f)| *t += a * (*f - *t));
             }
         }
+        Ok(())
     }
 
-    fn constrain(&mut self, slot: Slot) {
+    fn constrain(&mut self, slot: Slot) -> Result<()> {
         let tensors = &mut self.slots[slot as usize];
         for c in &self.plan.composition.constraints {
             for t in &mut tensors.list {
@@ -484,18 +489,20 @@ impl<T: Real> Session for CpuSession<'_, T> {
                 }
             }
         }
+        Ok(())
     }
 
-    fn read(&self, slot: Slot) -> Tensors<f64> {
-        self.slots[slot as usize].cast()
+    fn read(&self, slot: Slot) -> Result<Tensors<f64>> {
+        Ok(self.slots[slot as usize].cast())
     }
 
-    fn write(&mut self, slot: Slot, tensors: &Tensors<f64>) {
+    fn write(&mut self, slot: Slot, tensors: &Tensors<f64>) -> Result<()> {
         let own = &mut self.slots[slot as usize];
         for t in &tensors.list {
             if let Some(o) = own.get_mut(&t.name) {
                 o.data = t.data.iter().map(|v| T::of(*v)).collect();
             }
         }
+        Ok(())
     }
 }

@@ -183,13 +183,14 @@ impl CudaDriver {
             .map_err(explain)?;
         let driver = CudaDriver {
             name: info.name.clone(),
-            info,
             limits: Limits {
                 // Kernels count words in 32 bits.
                 buffer_bytes: 4 * u64::from(u32::MAX),
+                memory_bytes: info.memory_bytes.unwrap_or(u64::MAX),
                 groups: 65_535,
                 shared_bytes: shared as u32,
             },
+            info,
             stream: context.new_stream().map_err(explain)?,
             turn: Mutex::default(),
             loaded: Mutex::default(),
@@ -205,7 +206,8 @@ impl CudaDriver {
         let launch =
             Launch { kernel: "clamp", constants: vec![], buffers, words: vec![0], groups: [1; 3] };
         let recorded = self.try_record(&[launch])?;
-        self.try_run(&recorded)
+        self.begin(&recorded)?;
+        self.end()
     }
 
     fn error(&self, reason: String) -> Error {
@@ -318,10 +320,15 @@ impl CudaDriver {
         Ok(Recorded { graph: graph?, _memory })
     }
 
-    fn try_run(&self, recorded: &Recorded) -> Result<(), String> {
+    fn begin(&self, recorded: &Recorded) -> Result<(), String> {
         let _turn = self.turn();
         let Some(graph) = &recorded.graph else { return Ok(()) };
-        graph.launch().and_then(|()| self.stream.synchronize()).map_err(explain)
+        graph.launch().map_err(explain)
+    }
+
+    fn end(&self) -> Result<(), String> {
+        let _turn = self.turn();
+        self.stream.synchronize().map_err(explain)
     }
 
     fn try_run_once(&self, launches: &[Launch<Arc<Memory>>]) -> Result<(), String> {
@@ -342,6 +349,7 @@ fn threads(ptx: &str) -> Option<u32> {
 impl Driver for CudaDriver {
     type Buffer = Arc<Memory>;
     type Recorded = Recorded;
+    type Pending = ();
 
     fn info(&self) -> DeviceInfo {
         self.info.clone()
@@ -390,8 +398,12 @@ impl Driver for CudaDriver {
         self.try_record(launches).map_err(|why| self.error(why))
     }
 
-    fn run(&self, recorded: &Self::Recorded) -> Result<()> {
-        self.try_run(recorded).map_err(|why| self.error(why))
+    fn submit(&self, recorded: &Self::Recorded) -> Result<()> {
+        self.begin(recorded).map_err(|why| self.error(why))
+    }
+
+    fn wait(&self, (): ()) -> Result<()> {
+        self.end().map_err(|why| self.error(why))
     }
 
     fn run_once(&self, launches: &[Launch<Self::Buffer>]) -> Result<()> {

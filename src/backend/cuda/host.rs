@@ -138,6 +138,7 @@ impl CudaHost {
 impl Driver for CudaHost {
     type Buffer = Arc<Fenced>;
     type Recorded = Vec<Launch<Arc<Fenced>>>;
+    type Pending = ();
 
     fn info(&self) -> DeviceInfo {
         DeviceInfo {
@@ -155,7 +156,12 @@ impl Driver for CudaHost {
 
     fn limits(&self) -> Limits {
         // As a GPU has them.
-        Limits { buffer_bytes: 4 * u64::from(u32::MAX), groups: 65_535, shared_bytes: 48 << 10 }
+        Limits {
+            buffer_bytes: 4 * u64::from(u32::MAX),
+            memory_bytes: u64::MAX,
+            groups: 65_535,
+            shared_bytes: 48 << 10,
+        }
     }
 
     fn kernels(&self) -> Kernels {
@@ -193,10 +199,14 @@ impl Driver for CudaHost {
         Ok(launches.to_vec())
     }
 
-    fn run(&self, recorded: &Self::Recorded) -> Result<()> {
+    fn submit(&self, recorded: &Self::Recorded) -> Result<()> {
         recorded.iter().try_for_each(|launch| {
             self.launch(launch).map_err(|why| failed(format!("{}: {why}", launch.kernel)))
         })
+    }
+
+    fn wait(&self, (): ()) -> Result<()> {
+        Ok(())
     }
 }
 

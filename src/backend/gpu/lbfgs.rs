@@ -266,6 +266,13 @@ impl<D: Driver> Room<D> {
         self.launch("lbfgs.scaled", [from, from, to, &self.scalars], words, self.size.div_ceil(64))
     }
 
+    /// `v = factor v`. By itself: a launch reads and writes a buffer through one binding, or the order of launches is lost on some drivers.
+    fn rescaled(&self, v: &D::Buffer, factor: f64) -> Launch<D::Buffer> {
+        let words = [self.size as u32, 0, 0, (factor as f32).to_bits(), 0, 0];
+        let buffers = [&self.slabs, &self.slabs, v, &self.scalars];
+        self.launch("lbfgs.rescaled", buffers, words, self.size.div_ceil(64))
+    }
+
     /// `<a, b>`, read back.
     fn product(&self, a: &D::Buffer, b: &D::Buffer) -> Result<f64> {
         self.run(&self.dot(a, b, 0))?;
@@ -336,13 +343,13 @@ impl<D: Driver> Space for Device<'_, D> {
             all.extend(room.dot(&pair.s, q, 1 + i));
             all.push(room.add(&pair.y, q, -rho(pair), [1 + i as u32, NONE]));
         }
-        all.push(room.scaled(q, q, gamma));
+        all.push(room.rescaled(q, gamma));
         let last = 1 + pairs.len();
         for (i, pair) in pairs.iter().enumerate() {
             all.extend(room.dot(&pair.y, q, last));
             all.push(room.add(&pair.s, q, rho(pair), [1 + i as u32, last as u32]));
         }
-        all.push(room.scaled(q, q, -h));
+        all.push(room.rescaled(q, -h));
         room.run(&all)
     }
 }

@@ -55,11 +55,16 @@ pub enum Kernels {
     Tuned,
 }
 
+/// Share of a device's memory that the rows of a data set may take before they are streamed.
+const RESIDENT: f64 = 0.5;
+
 /// What a device allows.
 #[derive(Clone, Copy, Debug)]
 pub(super) struct Limits {
     /// Bytes of one buffer.
     pub buffer_bytes: u64,
+    /// Bytes of memory.
+    pub memory_bytes: u64,
     /// Workgroups along one side of a launch.
     pub groups: u32,
     /// Bytes that a workgroup shares.
@@ -72,6 +77,8 @@ pub(super) trait Driver: Send + Sync + 'static {
     type Buffer: Clone + Send + Sync;
     /// Launches that can be run again and again.
     type Recorded;
+    /// Launches that run.
+    type Pending;
 
     /// What it is.
     fn info(&self) -> DeviceInfo;
@@ -103,8 +110,16 @@ pub(super) trait Driver: Send + Sync + 'static {
     /// Makes launches ready to be run.
     fn record(&self, launches: &[Launch<Self::Buffer>]) -> Result<Self::Recorded>;
 
+    /// Begins to run them. Nothing else is begun before they have been waited for.
+    fn submit(&self, recorded: &Self::Recorded) -> Result<Self::Pending>;
+
+    /// Waits for their end.
+    fn wait(&self, pending: Self::Pending) -> Result<()>;
+
     /// Runs them and waits for their end.
-    fn run(&self, recorded: &Self::Recorded) -> Result<()>;
+    fn run(&self, recorded: &Self::Recorded) -> Result<()> {
+        self.wait(self.submit(recorded)?)
+    }
 
     /// Writes numbers.
     fn write_numbers(&self, to: &Self::Buffer, at: usize, values: &[f32]) -> Result<()> {
@@ -139,6 +154,12 @@ pub(super) trait Driver: Send + Sync + 'static {
 /// A backend over a driver.
 pub(super) struct Gpu<D: Driver> {
     driver: Arc<D>,
+}
+
+/// Whether so many words of a data set stay on the device.
+fn stays(limits: &Limits, words: usize) -> bool {
+    let bytes = 4 * words as u64;
+    bytes <= limits.buffer_bytes && bytes as f64 <= RESIDENT * limits.memory_bytes as f64
 }
 
 impl<D: Driver> Gpu<D> {

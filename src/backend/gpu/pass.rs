@@ -4,7 +4,7 @@ use super::slots::finite;
 use super::{CHUNK_BYTES, Driver, Kernels, Launch, Limits};
 use crate::backend::Question;
 use crate::data::Features;
-use crate::error::{Error, Result};
+use crate::error::Result;
 use crate::parts::composition::{Cooperation, Kernel, MetricName, Objective, Precision, Ties};
 use crate::parts::objective::svq_occ::{Cost, Response};
 use crate::parts::objective::transfer::Transfer;
@@ -19,6 +19,7 @@ pub(super) mod dynamic {
     pub const RATE: usize = 3;
     pub const CONTRAST: usize = 6;
     pub const BLEND: usize = 7;
+    pub const STEP: usize = 8;
     pub const COUNT: usize = 16;
 }
 
@@ -50,6 +51,16 @@ pub(super) struct Batch<'a, B> {
     /// Their weights over n.
     pub factors: &'a B,
     /// How many.
+    pub n: usize,
+}
+
+/// One chunk of a pass.
+#[derive(Clone, Copy)]
+pub(super) struct Part {
+    /// Number of its first row in the pass, and in the buffer that holds its features.
+    pub base: usize,
+    pub x_base: usize,
+    /// Rows.
     pub n: usize,
 }
 
@@ -256,12 +267,15 @@ impl<D: Driver> Pass<D> {
                 + usize::from(keeps_more))
             + outcomes
             + room_rows
-            + maps * l * (1 + usize::from(gradient));
+            + maps * l * (1 + usize::from(gradient))
+            // Streamed rows themselves, on both sides.
+            + 3 * d;
         let limits = driver.limits();
-        let widest = p.max(maps * l).max(room_rows).max(outcomes);
+        let widest = p.max(maps * l).max(room_rows).max(outcomes).max(d);
         let by_buffer = limits.buffer_bytes / (4 * widest as u64);
         let by_groups = u64::from(limits.groups) * 64;
-        let chunk = (CHUNK_BYTES / (4 * words_a_row))
+        let bytes = CHUNK_BYTES.min((limits.memory_bytes / 8) as usize);
+        let chunk = (bytes / (4 * words_a_row))
             .min(by_buffer.min(by_groups) as usize)
             .min(n.max(1))
             .clamp(1, 1 << 18)
@@ -361,35 +375,64 @@ impl<D: Driver> Pass<D> {
 
     /// The rows `start .. end`.
     pub fn upload_rows(&self, features: &Features, start: usize, end: usize) -> Result<D::Buffer> {
+        let buffer = self.driver.buffer(((end - start) * self.d).max(1))?;
+        self.write_rows(features, start..end, &buffer)?;
+        Ok(buffer)
+    }
+
+    /// Writes rows, centred and rounded as operands are, one after another from the first word of a buffer on.
+    pub fn write_rows(
+        &self,
+        features: &Features,
+        rows: impl Iterator<Item = usize>,
+        to: &D::Buffer,
+    ) -> Result<()> {
         let centre = &self.question.centre;
         let single: Vec<f32> = centre.iter().map(|c| *c as f32).collect();
-        self.upload_with(start, end, &|i, out| {
+        let operand = self.question.precision.operand();
+        self.write_with(rows, to, &|i, out| {
             features.centred_row_into(i, centre, &single, out);
-            self.question.precision.operand().round(out);
+            operand.round(out);
         })
     }
 
     /// The rows `start .. end` as they are.
     pub fn upload_raw(&self, features: &Features, start: usize, end: usize) -> Result<D::Buffer> {
-        self.upload_with(start, end, &|i, out| features.row_into(i, out))
+        let buffer = self.driver.buffer(((end - start) * self.d).max(1))?;
+        self.write_with(start..end, &buffer, &|i, out| features.row_into(i, out))?;
+        Ok(buffer)
     }
 
-    fn upload_with(
+    fn write_with(
         &self,
-        start: usize,
-        end: usize,
+        mut rows: impl Iterator<Item = usize>,
+        to: &D::Buffer,
         row: &dyn Fn(usize, &mut [f32]),
-    ) -> Result<D::Buffer> {
+    ) -> Result<()> {
         let d = self.d;
-        let buffer = self.driver.buffer(((end - start) * d).max(1))?;
-        let rows = (1 << 22) / d.max(1) + 1;
-        for first in (start..end).step_by(rows) {
-            let last = (first + rows).min(end);
-            let mut values = vec![0.0f32; (last - first) * d];
-            values.chunks_exact_mut(d).enumerate().for_each(|(k, out)| row(first + k, out));
-            self.driver.write_numbers(&buffer, (first - start) * d, &values)?;
+        // Some megabytes at a time.
+        let most = (1 << 20) / d.max(1) + 1;
+        let mut at = 0;
+        let mut values = Vec::with_capacity(most * d);
+        loop {
+            values.clear();
+            for i in rows.by_ref().take(most) {
+                let end = values.len();
+                values.resize(end + d, 0.0f32);
+                row(i, &mut values[end..]);
+            }
+            if values.is_empty() {
+                return Ok(());
+            }
+            self.driver.write_numbers(to, at, &values)?;
+            at += values.len();
         }
-        Ok(buffer)
+    }
+
+    /// Copies the words of rows from memory that both sides see to the device's own.
+    pub fn bring(&self, from: &D::Buffer, to: &D::Buffer, n: usize) -> Launch<D::Buffer> {
+        let words = [(n * self.d) as u32];
+        self.each("blend.copy", &[to, from, &self.dynamic], &words, n * self.d)
     }
 
     /// The rows whose numbers are in `numbers`, from `from` to `to`.
@@ -414,12 +457,12 @@ impl<D: Driver> Pass<D> {
         &self.question
     }
 
-    /// Whether losses need a look at all rows before the first (the contrastive cost).
-    fn contrastive(&self) -> bool {
-        matches!(
-            self.question.composition.objective,
-            Objective::SvqOcc { cost: Cost::Contrastive, .. }
-        )
+    /// Share of the representation, where losses need a look at all rows before the first (the contrastive cost).
+    fn contrastive(&self) -> Option<f64> {
+        match self.question.composition.objective {
+            Objective::SvqOcc { alpha, cost: Cost::Contrastive, .. } => Some(alpha),
+            _ => None,
+        }
     }
 
     fn operand(&self) -> u32 {
@@ -1067,13 +1110,13 @@ impl<D: Driver> Pass<D> {
         kernel: &'static str,
         tensors: &[Held<D::Buffer>],
         batch: &Batch<'_, D::Buffer>,
-        (base, n): (usize, usize),
+        Part { base, x_base, n }: Part,
         (gradient, learn): (bool, &Learn),
-        add: bool,
     ) -> Vec<Launch<D::Buffer>> {
         let c = &self.question.composition;
-        let mut all: Vec<_> = self.project(tensors, batch.x, base, n).into_iter().collect();
-        let (y, v, _, first, l, ld) = self.compared(batch.x, base);
+        let add = base > 0;
+        let mut all: Vec<_> = self.project(tensors, batch.x, x_base, n).into_iter().collect();
+        let (y, v, _, first, l, ld) = self.compared(batch.x, x_base);
         let own = c.metric.own_tensor().filter(|name| learn.has(name));
         let pushes = gradient && own.is_some() && self.maps > 0;
         let (transfer, margin) = match &c.objective {
@@ -1113,7 +1156,7 @@ impl<D: Driver> Pass<D> {
             let count = if relevance { 2 * self.p * l } else { self.p * l };
             all.push(self.add_slabs(groups, count, add, &self.pulls));
             if pushes {
-                all.extend(self.outer(batch.x, base, n, add));
+                all.extend(self.outer(batch.x, x_base, n, add));
             }
         }
         all
@@ -1225,11 +1268,11 @@ impl<D: Driver> Pass<D> {
         &self,
         tensors: &[Held<D::Buffer>],
         batch: &Batch<'_, D::Buffer>,
-        (base, n): (usize, usize),
+        Part { base, x_base, n }: Part,
         what: Rows,
     ) -> Vec<Launch<D::Buffer>> {
         let mut all = self.prepare(tensors);
-        all.extend(self.forward(tensors, batch.x, base, n));
+        all.extend(self.forward(tensors, batch.x, x_base, n));
         all.extend(self.rows(tensors, batch, (base, n), what, &Learn::default()));
         all
     }
@@ -1269,11 +1312,11 @@ impl<D: Driver> Pass<D> {
         &self,
         tensors: &[Held<D::Buffer>],
         batch: &Batch<'_, D::Buffer>,
-        (base, n): (usize, usize),
-        add: bool,
+        Part { base, x_base, n }: Part,
     ) -> Vec<Launch<D::Buffer>> {
+        let add = base > 0;
         let mut all = self.prepare(tensors);
-        all.extend(self.forward(tensors, batch.x, base, n));
+        all.extend(self.forward(tensors, batch.x, x_base, n));
         all.extend(self.rows(tensors, batch, (base, n), Rows::Gradient, &Learn::default()));
         let loss = (&self.outcome, &self.outcome, &self.totals);
         all.push(self.sums("sum.columns", loss, (n, 1, 0), add, [0; 3]));
@@ -1282,7 +1325,8 @@ impl<D: Driver> Pass<D> {
         let counts = (&self.theta_slopes, &self.theta_slopes, &self.columns);
         all.push(self.sums("sum.columns", counts, (n, self.p, 0), add, [0, 0, self.p]));
         let compared = (batch.x, &self.w, &self.zeros);
-        all.extend(self.pull(DIFFERENCES, compared, (n, base, self.d, self.d), add, &self.pulls));
+        let shape = (n, x_base, self.d, self.d);
+        all.extend(self.pull(DIFFERENCES, compared, shape, add, &self.pulls));
         all
     }
 
@@ -1369,58 +1413,98 @@ impl<D: Driver> Pass<D> {
         &self.columns
     }
 
+    /// For the contrastive cost: the confusion matrix of one chunk, added to those before.
+    pub fn detect_chunk(
+        &self,
+        tensors: &[Held<D::Buffer>],
+        batch: &Batch<'_, D::Buffer>,
+        part: Part,
+        learn: &Learn,
+    ) -> Vec<Launch<D::Buffer>> {
+        let mut all = self.forward(tensors, batch.x, part.x_base, part.n);
+        all.extend(self.rows(tensors, batch, (part.base, part.n), Rows::Detect, learn));
+        let buffers = (&self.outcome, &self.outcome, &self.totals);
+        all.push(self.sums("sum.columns", buffers, (part.n, 4, 0), part.base > 0, [2, 0, 2]));
+        all
+    }
+
+    /// What follows from the confusion matrix of all rows.
+    pub fn contrast(&self) -> Option<Launch<D::Buffer>> {
+        let words = [(self.contrastive()? as f32).to_bits()];
+        Some(self.launch("svq_contrast", &[&self.totals, &self.dynamic], &words, [1, 1]))
+    }
+
+    /// Loss and, with `gradients`, the sums of one chunk, added to those before. `keys`: they are there already.
+    pub fn chunk(
+        &self,
+        tensors: &[Held<D::Buffer>],
+        batch: &Batch<'_, D::Buffer>,
+        part: Part,
+        gradients: Option<(&[Held<D::Buffer>], &Learn)>,
+        keys: bool,
+    ) -> Vec<Launch<D::Buffer>> {
+        let nothing = Learn::default();
+        let learn = gradients.map_or(&nothing, |(_, learn)| learn);
+        let Part { base, n, .. } = part;
+        let losses = (&self.outcome, &self.outcome, &self.totals);
+        let losses = self.sums("sum.columns", losses, (n, 1, 0), base > 0, [0; 3]);
+        let mut all = Vec::new();
+        if let Some(kernel) = self.fused_kernel() {
+            all.extend(self.fused(kernel, tensors, batch, part, (gradients.is_some(), learn)));
+            all.push(losses);
+            return all;
+        }
+        if !keys {
+            all.extend(self.forward(tensors, batch.x, part.x_base, n));
+        }
+        let what = if gradients.is_some() { Rows::Gradient } else { Rows::Loss };
+        all.extend(self.rows(tensors, batch, (base, n), what, learn));
+        all.push(losses);
+        if let Some((gradients, learn)) = gradients {
+            all.extend(self.backward(batch.x, part.x_base, n, gradients, learn, base > 0));
+        }
+        all
+    }
+
+    /// Gradients from the sums of all chunks, and whether they are finite.
+    pub fn end(
+        &self,
+        tensors: &[Held<D::Buffer>],
+        gradients: &[Held<D::Buffer>],
+        learn: &Learn,
+    ) -> Vec<Launch<D::Buffer>> {
+        let mut all = self.finish(tensors, gradients, learn);
+        all.extend(finite(gradients, &self.totals, FLAGS));
+        all
+    }
+
     /// A whole pass: the loss into `totals[0]`, and with `gradients` their values.
     pub fn whole(
         &self,
         tensors: &[Held<D::Buffer>],
         batch: &Batch<'_, D::Buffer>,
         gradients: Option<(&[Held<D::Buffer>], &Learn)>,
-    ) -> Result<Vec<Launch<D::Buffer>>> {
+    ) -> Vec<Launch<D::Buffer>> {
         let mut all = self.prepare(tensors);
-        let chunks: Vec<(usize, usize)> = self.chunks(batch.n).collect();
-        let nothing = Learn::default();
-        let learn = gradients.map_or(&nothing, |(_, learn)| learn);
-        if self.contrastive() {
-            for (i, &(base, n)) in chunks.iter().enumerate() {
-                all.extend(self.forward(tensors, batch.x, base, n));
-                all.extend(self.rows(tensors, batch, (base, n), Rows::Detect, learn));
-                let buffers = (&self.outcome, &self.outcome, &self.totals);
-                all.push(self.sums("sum.columns", buffers, (n, 4, 0), i > 0, [2, 0, 2]));
+        let parts: Vec<Part> =
+            (self.chunks(batch.n)).map(|(base, n)| Part { base, x_base: base, n }).collect();
+        let contrast = self.contrast();
+        if contrast.is_some() {
+            let nothing = Learn::default();
+            let learn = gradients.map_or(&nothing, |(_, learn)| learn);
+            for part in &parts {
+                all.extend(self.detect_chunk(tensors, batch, *part, learn));
             }
-            let Objective::SvqOcc { alpha, .. } = self.question.composition.objective else {
-                return Err(Error::parameter(
-                    "objective",
-                    "the contrastive cost is one of svq_occ",
-                ));
-            };
-            let words = [(alpha as f32).to_bits()];
-            all.push(self.launch("svq_contrast", &[&self.totals, &self.dynamic], &words, [1, 1]));
         }
-        let what = if gradients.is_some() { Rows::Gradient } else { Rows::Loss };
-        let fused = self.fused_kernel();
-        for (i, &(base, n)) in chunks.iter().enumerate() {
-            let losses = (&self.outcome, &self.outcome, &self.totals);
-            let losses = self.sums("sum.columns", losses, (n, 1, 0), i > 0, [0; 3]);
-            if let Some(kernel) = fused {
-                let wanted = (gradients.is_some(), learn);
-                all.extend(self.fused(kernel, tensors, batch, (base, n), wanted, i > 0));
-                all.push(losses);
-                continue;
-            }
-            // A single chunk's keys are still there.
-            if !(self.contrastive() && chunks.len() == 1) {
-                all.extend(self.forward(tensors, batch.x, base, n));
-            }
-            all.extend(self.rows(tensors, batch, (base, n), what, learn));
-            all.push(losses);
-            if let Some((gradients, learn)) = gradients {
-                all.extend(self.backward(batch.x, base, n, gradients, learn, i > 0));
-            }
+        // A single chunk's keys are still there.
+        let keys = contrast.is_some() && parts.len() == 1;
+        all.extend(contrast);
+        for part in &parts {
+            all.extend(self.chunk(tensors, batch, *part, gradients, keys));
         }
         if let Some((gradients, learn)) = gradients {
-            all.extend(self.finish(tensors, gradients, learn));
-            all.extend(finite(gradients, &self.totals, FLAGS));
+            all.extend(self.end(tensors, gradients, learn));
         }
-        Ok(all)
+        all
     }
 }

@@ -1,7 +1,7 @@
 //! A fitted model on a GPU.
 
 use super::Driver;
-use super::pass::{Batch, Held, Pass, Rows, hold};
+use super::pass::{Batch, Held, Part, Pass, Rows, hold};
 use crate::backend::{Predictor, Question};
 use crate::data::Features;
 use crate::error::Result;
@@ -41,7 +41,8 @@ impl<D: Driver> GpuPredictor<D> {
             let codes = self.driver.with_words(&vec![0; n])?;
             let factors = self.driver.with_numbers(&vec![1.0; n])?;
             let batch = Batch { x: &x, codes: &codes, factors: &factors, n };
-            let launches = pass.one_chunk(&self.tensors, &batch, (0, n), what);
+            let part = Part { base: 0, x_base: 0, n };
+            let launches = pass.one_chunk(&self.tensors, &batch, part, what);
             self.driver.run_once(&launches)?;
             let mut column = vec![0.0f32; n];
             for c in 0..width {

@@ -2,20 +2,22 @@
 
 use super::lbfgs::DeviceLbfgs;
 use super::optimizer::DeviceOptimizer;
-use super::pass::{Batch, FLAGS, Held, Learn, Pass, Rows as What, dynamic, hold};
-use super::slots::{Slots, first_of, read_all, write_all};
+use super::pass::{Batch, FLAGS, Held, Learn, Part, Pass, Rows as What, dynamic, hold};
+use super::slots::{Slots, finite, first_of, read_all, write_all};
 use super::{Driver, Launch};
 use crate::backend::{Problem, Question, Rows, Samples, Session, Set, Slot};
-use crate::error::Result;
+use crate::error::{Error, Result};
 use crate::parts::composition::{MetricName, Objective};
 use crate::parts::tensor::Tensors;
 use std::collections::HashMap;
+use std::collections::hash_map::Entry;
 use std::sync::Arc;
 
 /// Rows on the device.
 struct Data<'a, D: Driver> {
     samples: Samples<'a>,
-    x: D::Buffer,
+    /// None where they do not stay on the device.
+    x: Option<D::Buffer>,
     codes: D::Buffer,
     /// All weights over n.
     factors: D::Buffer,
@@ -44,16 +46,52 @@ pub(super) struct GpuSession<'a, D: Driver> {
     search: Option<DeviceLbfgs<D>>,
     /// Rows of a batch: features, numbers, classes, factors.
     batch: Option<[D::Buffer; 4]>,
+    /// Where streamed rows pass: two buffers that both sides see, and one of the device.
+    stream: Option<[D::Buffer; 3]>,
+    /// Flags and losses of the steps that the host has not read yet, and how many there are.
+    kept: D::Buffer,
+    steps: usize,
     programs: HashMap<Program, D::Recorded>,
 }
+
+/// Steps whose losses are kept at most before the host reads them.
+const STEPS: usize = 1024;
 
 /// A program that is run at every step.
 #[derive(Clone, Copy, PartialEq, Eq, Hash)]
 enum Program {
     /// A pass over n rows: all of a set (0 training, 1 validation), or a batch (2).
-    Pass { slot: usize, rows: usize, n: usize, gradient: bool },
+    Pass {
+        slot: usize,
+        rows: usize,
+        n: usize,
+        gradient: bool,
+    },
+    /// Of a pass over rows that are streamed: its beginning, one chunk (of `sweep` 0: the look before; 1 the pass), and its end.
+    Begin {
+        slot: usize,
+    },
+    Chunk {
+        slot: usize,
+        set: usize,
+        chunk: usize,
+        sweep: usize,
+        gradient: bool,
+    },
+    Between,
+    End {
+        slot: usize,
+    },
+    /// A whole step of n rows, all or a batch, with a copy of the parameters first or without.
+    Step {
+        whole: bool,
+        n: usize,
+        before: bool,
+    },
     /// A step of the running mean, or its beginning (`first`), or its end.
-    Accumulate { first: bool },
+    Accumulate {
+        first: bool,
+    },
     /// The running mean becomes the gradient.
     Take,
 }
@@ -93,6 +131,17 @@ impl<'a, D: Driver> GpuSession<'a, D> {
         let slots =
             Slots::new(driver.clone(), problem.tensors, problem.learn, constraints, &pass.dynamic)?;
         let gradient = hold(&*driver, &only(problem.learn).zeros_like())?;
+        let medoid = matches!(problem.composition.objective, Objective::Medoid { .. });
+        let words = problem.training.features.rows() * pass.d;
+        if medoid && !super::stays(&driver.limits(), words) {
+            return Err(Error::Device {
+                device: driver.name().into(),
+                reason: format!(
+                    "Median LVQ looks at all rows at once: {} bytes are needed on the device",
+                    4 * words
+                ),
+            });
+        }
         let (mut optimizer, mut update, mut search) = (None, None, None);
         if let Some((spec, lr)) = problem.optimizer {
             let trained = single(&only(problem.train));
@@ -117,6 +166,7 @@ impl<'a, D: Driver> GpuSession<'a, D> {
             Some(samples) => Some(Data::load(&*driver, &pass, samples, None)?),
             None => None,
         };
+        let kept = driver.shared(gradient.len() + problem.tensors.list.len() + STEPS)?;
         Ok(GpuSession {
             driver,
             pass,
@@ -133,6 +183,9 @@ impl<'a, D: Driver> GpuSession<'a, D> {
             update,
             search,
             batch: None,
+            stream: None,
+            kept,
+            steps: 0,
             programs: HashMap::new(),
         })
     }
@@ -171,23 +224,114 @@ impl<'a, D: Driver> GpuSession<'a, D> {
             dynamic::SCALE,
             &[scale as f32, targets as f32, inverse as f32],
         )?;
+        if self.data(rows.set).x.is_none() && rows.indices.is_none() {
+            self.stream(slot, rows, gradient)?;
+            let mut loss = [0.0f32];
+            self.driver.read_numbers(&self.pass.totals, 0, &mut loss)?;
+            return Ok(f64::from(loss[0]));
+        }
         let kind = match (whole, rows.indices.is_some()) {
             (false, true) => 2,
             (false, false) => 3 + rows.set as usize,
             (true, _) => rows.set as usize,
         };
         let program = Program::Pass { slot: slot as usize, rows: kind, n, gradient };
-        if !self.programs.contains_key(&program) {
+        let mut programs = std::mem::take(&mut self.programs);
+        let done = run(&*self.driver, &mut programs, program, || {
             let batch = self.batch_of(&rows, self.data(rows.set), n);
             let gradients = gradient.then_some((&self.gradient[..], &self.learn));
-            let launches = self.pass.whole(self.slots.of(slot), &batch, gradients)?;
-            let recorded = self.driver.record(&launches)?;
-            self.programs.insert(program, recorded);
-        }
-        self.driver.run(&self.programs[&program])?;
+            self.pass.whole(self.slots.of(slot), &batch, gradients)
+        });
+        self.programs = programs;
+        done?;
         let mut loss = [0.0f32];
         self.driver.read_numbers(&self.pass.totals, 0, &mut loss)?;
         Ok(f64::from(loss[0]))
+    }
+
+    /// A pass over all rows of a set that does not stay on the device: while one chunk is worked on the next is brought.
+    fn stream(&mut self, slot: Slot, rows: Rows<'_>, gradient: bool) -> Result<()> {
+        self.reserve_stream()?;
+        let mut programs = std::mem::take(&mut self.programs);
+        let done = self.stream_with(&mut programs, slot, rows, gradient);
+        self.programs = programs;
+        done
+    }
+
+    fn stream_with(
+        &self,
+        programs: &mut HashMap<Program, D::Recorded>,
+        slot: Slot,
+        rows: Rows<'_>,
+        gradient: bool,
+    ) -> Result<()> {
+        let (driver, data) = (&*self.driver, self.data(rows.set));
+        let tensors = self.slots.of(slot);
+        let [even, odd, own] = self.stream.as_ref().expect("reserved before");
+        let at = slot as usize;
+        run(driver, programs, Program::Begin { slot: at }, || self.pass.prepare(tensors))?;
+        let chunks: Vec<(usize, usize)> = self.pass.chunks(data.n).collect();
+        let side = |k: usize| if k.is_multiple_of(2) { even } else { odd };
+        let bring = |k: usize| {
+            let (base, n) = chunks[k];
+            self.pass.write_rows(data.samples.features, base..base + n, side(k))
+        };
+        let contrast = self.pass.contrast();
+        // 3: with weights of its own.
+        let set = rows.set as usize + if rows.weights.is_some() { 2 } else { 0 };
+        for sweep in usize::from(contrast.is_none())..2 {
+            bring(0)?;
+            for (k, &(base, n)) in chunks.iter().enumerate() {
+                let program = Program::Chunk { slot: at, set, chunk: k, sweep, gradient };
+                let recorded = match programs.entry(program) {
+                    Entry::Occupied(known) => known.into_mut(),
+                    Entry::Vacant(new) => {
+                        let batch = Batch { x: own, ..self.batch_of(&rows, data, data.n) };
+                        let part = Part { base, x_base: 0, n };
+                        let mut all = vec![self.pass.bring(side(k), own, n)];
+                        let gradients = gradient.then_some((&self.gradient[..], &self.learn));
+                        all.extend(match sweep {
+                            0 => self.pass.detect_chunk(tensors, &batch, part, &self.learn),
+                            _ => self.pass.chunk(tensors, &batch, part, gradients, false),
+                        });
+                        new.insert(driver.record(&all)?)
+                    }
+                };
+                let pending = driver.submit(recorded)?;
+                if k + 1 < chunks.len() {
+                    bring(k + 1)?;
+                }
+                driver.wait(pending)?;
+            }
+            if sweep == 0 {
+                run(driver, programs, Program::Between, || contrast.iter().cloned().collect())?;
+            }
+        }
+        if gradient {
+            let launches = || self.pass.end(tensors, &self.gradient, &self.learn);
+            run(driver, programs, Program::End { slot: at }, launches)?;
+        }
+        Ok(())
+    }
+
+    /// One chunk of rows; those that do not stay on the device are brought there.
+    fn part(&self, rows: &Rows<'_>, base: usize, n: usize) -> Result<Part> {
+        let data = self.data(rows.set);
+        if data.x.is_some() || rows.indices.is_some() {
+            return Ok(Part { base, x_base: base, n });
+        }
+        let [.., own] = self.stream.as_ref().expect("reserved before");
+        self.pass.write_rows(data.samples.features, base..base + n, own)?;
+        Ok(Part { base, x_base: 0, n })
+    }
+
+    fn reserve_stream(&mut self) -> Result<()> {
+        if self.stream.is_none() {
+            let words = self.pass.chunk * self.pass.d;
+            let shared = || self.driver.shared(words);
+            self.stream = Some([shared()?, shared()?, self.driver.buffer(words)?]);
+        }
+        Ok(())
     }
 
     fn set_numbers(&self, numbers: &[(usize, f64)]) -> Result<()> {
@@ -207,16 +351,39 @@ impl<'a, D: Driver> GpuSession<'a, D> {
         let whole = rows.indices.is_none() && rows.weights.is_none();
         match (&self.batch, whole) {
             (Some([x, _, codes, factors]), false) => {
-                let x = if rows.indices.is_some() { x } else { &data.x };
-                let codes = if rows.indices.is_some() { codes } else { &data.codes };
-                Batch { x, codes, factors, n }
+                // Without indices all rows in their order, where they are.
+                let at = |own: &'s D::Buffer, all: &'s D::Buffer| {
+                    if rows.indices.is_some() { own } else { all }
+                };
+                let all = data.x.as_ref().or(self.stream.as_ref().map(|s| &s[2])).unwrap_or(x);
+                Batch { x: at(x, all), codes: at(codes, &data.codes), factors, n }
             }
-            _ => Batch { x: &data.x, codes: &data.codes, factors: &data.factors, n },
+            _ => {
+                let streamed = self.stream.as_ref().map(|s| &s[2]);
+                let x = data.x.as_ref().or(streamed).expect("rows on the device or on their way");
+                Batch { x, codes: &data.codes, factors: &data.factors, n }
+            }
         }
     }
 
     /// Brings the rows of a batch together; returns the sum of the factors of the target's rows.
     fn load_batch(&self, rows: &Rows<'_>, factor: &dyn Fn(usize) -> f64) -> Result<f64> {
+        let targets = self.name_batch(rows, factor)?;
+        if let Some(gather) = self.gather(rows) {
+            self.driver.run_once(&[gather])?;
+        }
+        Ok(targets)
+    }
+
+    /// The launch that gathers the features of a batch that was named, where they stay on the device.
+    fn gather(&self, rows: &Rows<'_>) -> Option<Launch<D::Buffer>> {
+        let all = self.data(rows.set).x.as_ref()?;
+        let [x, numbers, ..] = self.batch.as_ref()?;
+        Some(self.pass.take(all, numbers, x, rows.indices?.len()))
+    }
+
+    /// Writes the numbers, classes and factors of the rows of a batch (and their features, where those are not on the device).
+    fn name_batch(&self, rows: &Rows<'_>, factor: &dyn Fn(usize) -> f64) -> Result<f64> {
         let data = self.data(rows.set);
         let n = rows.indices.map_or(data.n, <[u32]>::len);
         let [x, numbers, codes, factors] = self.batch.as_ref().expect("reserved before");
@@ -226,8 +393,13 @@ impl<'a, D: Driver> GpuSession<'a, D> {
         if let Some(indices) = rows.indices {
             let mine: Vec<u32> = (0..n).map(code).collect();
             self.driver.write(codes, 0, &mine)?;
-            self.driver.write(numbers, 0, indices)?;
-            self.driver.run_once(&[self.pass.take(&data.x, numbers, x, n)])?;
+            match &data.x {
+                Some(_) => self.driver.write(numbers, 0, indices)?,
+                None => {
+                    let rows = indices.iter().map(|i| *i as usize);
+                    self.pass.write_rows(data.samples.features, rows, x)?;
+                }
+            }
         }
         let target = self.pass.about().target;
         Ok((0..n).filter(|k| code(*k) == target).map(|k| f64::from(factor[k])).sum())
@@ -283,7 +455,8 @@ impl<'a, D: Driver> GpuSession<'a, D> {
         let scores = self.driver.buffer((blocks.len() * p * p).max(1))?;
         let current = self.slots.of(Slot::Current);
         for (base, n) in self.pass.chunks(batch.n) {
-            self.driver.run_once(&self.pass.rule_chunk(current, batch, (base, n), base > 0))?;
+            let part = Part { base, x_base: base, n };
+            self.driver.run_once(&self.pass.rule_chunk(current, batch, part))?;
             for (i, (_, of, rows)) in blocks.iter().enumerate() {
                 let mut numbers = rows.to_vec();
                 numbers.resize(p, rows[0]);
@@ -324,51 +497,73 @@ impl<'a, D: Driver> GpuSession<'a, D> {
         }
         let zeros = read_all(&*self.driver, &self.gradient)?.zeros_like();
         // Programs know the buffers that they were recorded with.
-        self.programs.retain(|p, _| matches!(p, Program::Pass { .. }));
+        self.programs.retain(|p, _| !matches!(p, Program::Accumulate { .. } | Program::Take));
         hold(&*self.driver, &zeros.cast())
     }
 
-    fn try_accumulate(&mut self, weight: f64) -> Result<()> {
-        let mean = self.mean()?;
-        let first = weight == 1.0;
-        let numbers = &self.pass.dynamic;
-        self.driver.write_numbers(numbers, dynamic::BLEND, &[weight as f32])?;
-        let program = Program::Accumulate { first };
-        if !self.programs.contains_key(&program) {
-            let kernel = if first { "blend.copy" } else { "blend.blend" };
-            let launches = blends(kernel, &mean, &self.gradient, numbers);
-            self.programs.insert(program, self.driver.record(&launches)?);
-        }
-        self.driver.run(&self.programs[&program])?;
-        self.accumulated = Some(mean);
-        self.accumulating = true;
-        Ok(())
-    }
-
-    fn try_take(&mut self) -> Result<()> {
-        let mean = self.mean()?;
-        if !self.programs.contains_key(&Program::Take) {
-            let launches = blends("blend.copy", &self.gradient, &mean, &self.pass.dynamic);
-            self.programs.insert(Program::Take, self.driver.record(&launches)?);
-        }
-        self.driver.run(&self.programs[&Program::Take])?;
-        self.accumulated = Some(mean);
-        self.accumulating = false;
-        Ok(())
+    /// Gradient, update, constraints, and what is kept of them.
+    fn step_launches(&self, rows: &Rows<'_>, n: usize, before: bool) -> Vec<Launch<D::Buffer>> {
+        let current = self.slots.of(Slot::Current);
+        let mut all = match before {
+            true => self.slots.copy(Slot::Before, Slot::Current),
+            false => Vec::new(),
+        };
+        all.extend(self.gather(rows));
+        let batch = self.batch_of(rows, &self.training, n);
+        all.extend(self.pass.whole(current, &batch, Some((&self.gradient, &self.learn))));
+        all.extend(self.optimizer.iter().flat_map(|o| o.launches(current, &self.gradient)));
+        all.extend(self.slots.constraints(Slot::Current));
+        all.extend(finite(current, &self.pass.totals, FLAGS + self.gradient.len()));
+        all.push(Launch {
+            kernel: "keep",
+            constants: Vec::new(),
+            buffers: vec![self.pass.totals.clone(), self.kept.clone(), self.pass.dynamic.clone()],
+            words: vec![(self.gradient.len() + current.len()) as u32, FLAGS as u32],
+            groups: [1, 1, 1],
+        });
+        all
     }
 
     fn reserve_batch(&mut self, rows: &Rows<'_>) -> Result<()> {
+        if self.data(rows.set).x.is_none() {
+            self.reserve_stream()?;
+        }
         let n = rows.indices.map_or(self.data(rows.set).n, <[u32]>::len);
         let d = self.pass.d;
-        let fits = |b: &[D::Buffer; 4]| self.driver.words(&b[3]) >= n;
+        // Without indices the rows are where they are.
+        let words = if rows.indices.is_some() { n * d } else { 1 };
+        let fits =
+            |b: &[D::Buffer; 4]| self.driver.words(&b[3]) >= n && self.driver.words(&b[0]) >= words;
         if self.batch.as_ref().is_none_or(|b| !fits(b)) {
-            let words = |count: usize| self.driver.buffer(count.max(1));
-            self.batch = Some([words(n * d)?, words(n)?, words(n)?, words(n)?]);
+            let more = |count: usize| self.driver.buffer(count.max(1));
+            self.batch = Some([more(words)?, more(n)?, more(n)?, more(n)?]);
             // Programs know the buffers that they were recorded with.
-            self.programs.retain(|p, _| !matches!(p, Program::Pass { rows: 2.., .. }));
+            self.programs.retain(|p, _| {
+                let batch = matches!(
+                    p,
+                    Program::Pass { rows: 2.., .. }
+                        | Program::Chunk { set: 2.., .. }
+                        | Program::Step { whole: false, .. }
+                );
+                !batch
+            });
         }
         Ok(())
     }
+}
+
+/// Runs a program, recorded on first use.
+fn run<D: Driver>(
+    driver: &D,
+    programs: &mut HashMap<Program, D::Recorded>,
+    program: Program,
+    launches: impl FnOnce() -> Vec<Launch<D::Buffer>>,
+) -> Result<()> {
+    let recorded = match programs.entry(program) {
+        Entry::Occupied(known) => known.into_mut(),
+        Entry::Vacant(new) => new.insert(driver.record(&launches())?),
+    };
+    driver.run(recorded)
 }
 
 /// Steps of tensors towards others, or copies of them.
@@ -404,7 +599,10 @@ impl<'a, D: Driver> Data<'a, D> {
         let single: Vec<f32> = factors.iter().map(|f| *f as f32).collect();
         Ok(Data {
             samples,
-            x: pass.upload(samples.features)?,
+            x: match super::stays(&driver.limits(), n * pass.d) {
+                true => Some(pass.upload(samples.features)?),
+                false => None,
+            },
             codes: driver.with_words(samples.codes)?,
             factors: driver.with_numbers(&single)?,
             targets,
@@ -431,10 +629,11 @@ impl<D: Driver> Session for GpuSession<'_, D> {
         ])?;
         let mut losses = Vec::with_capacity(n);
         for (base, count) in self.pass.chunks(n) {
+            let part = self.part(&one, base, count)?;
             let launches = {
                 let batch = self.batch_of(&one, self.data(rows.set), n);
                 let tensors = self.slots.of(Slot::Current);
-                self.pass.one_chunk(tensors, &batch, (base, count), What::Loss)
+                self.pass.one_chunk(tensors, &batch, part, What::Loss)
             };
             self.driver.run_once(&launches)?;
             let mut chunk = vec![0.0f32; count];
@@ -462,7 +661,7 @@ impl<D: Driver> Session for GpuSession<'_, D> {
             let launches = {
                 let batch = self.batch_of(&row, self.data(rows.set), 1);
                 let gradients = Some((&self.gradient[..], &self.learn));
-                self.pass.whole(self.slots.of(Slot::Current), &batch, gradients)?
+                self.pass.whole(self.slots.of(Slot::Current), &batch, gradients)
             };
             self.driver.run_once(&launches)?;
             let gradient = read_all(&*self.driver, &self.gradient)?;
@@ -482,6 +681,9 @@ impl<D: Driver> Session for GpuSession<'_, D> {
     fn rule(&mut self, _rows: Rows<'_>, rate: f64) -> Result<f64> {
         let n = self.training.n;
         self.set_numbers(&[(dynamic::SCALE, 1.0), (dynamic::RATE, rate)])?;
+        if self.training.x.is_none() {
+            self.reserve_stream()?;
+        }
         let current = self.slots.of(Slot::Current);
         let batch = self.batch_of(&Rows::TRAINING, &self.training, n);
         let name = self.pass.about().composition.prototypes;
@@ -493,8 +695,8 @@ impl<D: Driver> Session for GpuSession<'_, D> {
             chosen = Some(self.medoids_by_score(&batch)?);
         } else {
             for (base, count) in self.pass.chunks(n) {
-                let chunk = self.pass.rule_chunk(current, &batch, (base, count), base > 0);
-                self.driver.run_once(&chunk)?;
+                let part = self.part(&Rows::TRAINING, base, count)?;
+                self.driver.run_once(&self.pass.rule_chunk(current, &batch, part))?;
             }
             if medoid {
                 chosen = Some(self.medoids_by_mean(&batch)?);
@@ -521,46 +723,63 @@ impl<D: Driver> Session for GpuSession<'_, D> {
         Ok(f64::from(loss[0]))
     }
 
-    fn read_gradient(&self) -> Tensors<f64> {
-        read_all(&*self.driver, &self.gradient).expect("the device answers").cast()
+    fn read_gradient(&self) -> Result<Tensors<f64>> {
+        Ok(read_all(&*self.driver, &self.gradient)?.cast())
     }
 
-    fn write_gradient(&mut self, gradient: &Tensors<f64>) {
-        write_all(&*self.driver, &self.gradient, &gradient.cast()).expect("the device answers");
+    fn write_gradient(&mut self, gradient: &Tensors<f64>) -> Result<()> {
+        write_all(&*self.driver, &self.gradient, &gradient.cast())
     }
 
-    fn gradient_not_finite(&self) -> Option<String> {
+    fn gradient_not_finite(&self) -> Result<Option<String>> {
         // The pass has looked already.
         let mut flags = vec![0.0f32; self.gradient.len()];
-        self.driver.read_numbers(&self.pass.totals, FLAGS, &mut flags).expect("the device answers");
-        first_of(&self.gradient, &flags)
+        self.driver.read_numbers(&self.pass.totals, FLAGS, &mut flags)?;
+        Ok(first_of(&self.gradient, &flags))
     }
 
-    fn not_finite(&self, slot: Slot) -> Option<String> {
-        self.slots.not_finite(slot).expect("the device answers")
+    fn not_finite(&self, slot: Slot) -> Result<Option<String>> {
+        self.slots.not_finite(slot)
     }
 
-    fn accumulate(&mut self, weight: f64) {
-        self.try_accumulate(weight).expect("the device answers");
+    fn accumulate(&mut self, weight: f64) -> Result<()> {
+        let mean = self.mean()?;
+        let first = weight == 1.0;
+        let numbers = &self.pass.dynamic;
+        self.driver.write_numbers(numbers, dynamic::BLEND, &[weight as f32])?;
+        let kernel = if first { "blend.copy" } else { "blend.blend" };
+        let launches = || blends(kernel, &mean, &self.gradient, numbers);
+        run(&*self.driver, &mut self.programs, Program::Accumulate { first }, launches)?;
+        self.accumulated = Some(mean);
+        self.accumulating = true;
+        Ok(())
     }
 
-    fn take_accumulated(&mut self) {
-        if self.accumulating {
-            self.try_take().expect("the device answers");
+    fn take_accumulated(&mut self) -> Result<()> {
+        if !self.accumulating {
+            return Ok(());
+        }
+        let mean = self.mean()?;
+        let launches = || blends("blend.copy", &self.gradient, &mean, &self.pass.dynamic);
+        run(&*self.driver, &mut self.programs, Program::Take, launches)?;
+        self.accumulated = Some(mean);
+        self.accumulating = false;
+        Ok(())
+    }
+
+    fn accumulated(&self) -> Result<Option<Tensors<f64>>> {
+        match self.accumulated.as_ref().filter(|_| self.accumulating) {
+            Some(mean) => Ok(Some(read_all(&*self.driver, mean)?.cast())),
+            None => Ok(None),
         }
     }
 
-    fn accumulated(&self) -> Option<Tensors<f64>> {
-        let mean = self.accumulated.as_ref().filter(|_| self.accumulating)?;
-        Some(read_all(&*self.driver, mean).expect("the device answers").cast())
-    }
-
-    fn set_accumulated(&mut self, mean: &Tensors<f64>) {
-        let mean = mean.cast();
-        let held = self.mean().expect("the device answers");
-        write_all(&*self.driver, &self.accumulated.insert(held)[..], &mean)
-            .expect("the device answers");
+    fn set_accumulated(&mut self, mean: &Tensors<f64>) -> Result<()> {
+        let held = self.mean()?;
+        write_all(&*self.driver, &held, &mean.cast())?;
+        self.accumulated = Some(held);
         self.accumulating = true;
+        Ok(())
     }
 
     fn update(
@@ -579,15 +798,69 @@ impl<D: Driver> Session for GpuSession<'_, D> {
         let Some(mut search) = self.search.take() else { return Ok(()) };
         let done = search.update(loss, rate, &mut || self.pass(Slot::Current, rows, 1.0, true));
         self.search = Some(search);
-        self.constrain(Slot::Current);
+        self.constrain(Slot::Current)?;
         done
     }
 
-    fn optimizer_state(&self) -> Tensors<f64> {
+    fn step(
+        &mut self,
+        rows: Rows<'_>,
+        rate: f64,
+        multiplier: &dyn Fn(&str) -> f64,
+        before: bool,
+    ) -> Result<bool> {
+        let whole = rows.indices.is_none();
+        let streamed = whole && self.training.x.is_none();
+        let able = rows.weights.is_none() && !streamed && !self.slots.settles();
+        if self.optimizer.is_none() || !able || self.steps == STEPS {
+            return Ok(false);
+        }
+        self.reserve_batch(&rows)?;
+        let n = rows.indices.map_or(self.training.n, <[u32]>::len);
+        let inverse = 1.0 / n as f64;
+        let targets = match whole {
+            true => self.training.targets,
+            false => self.name_batch(&rows, &|k| self.weight(&rows, k) * inverse)?,
+        };
+        let numbers = [1.0, targets as f32, inverse as f32];
+        self.driver.write_numbers(&self.pass.dynamic, dynamic::SCALE, &numbers)?;
+        let step = [self.steps as f32];
+        self.driver.write_numbers(&self.pass.dynamic, dynamic::STEP, &step)?;
+        if let Some(optimizer) = &mut self.optimizer {
+            optimizer.step(rate, multiplier, n)?;
+        }
+        let mut programs = std::mem::take(&mut self.programs);
+        let done = run(&*self.driver, &mut programs, Program::Step { whole, n, before }, || {
+            self.step_launches(&rows, n, before)
+        });
+        self.programs = programs;
+        done?;
+        self.steps += 1;
+        Ok(true)
+    }
+
+    fn kept_losses(&mut self) -> Result<(Vec<f64>, Option<String>)> {
+        let current = self.slots.of(Slot::Current);
+        let flags = self.gradient.len() + current.len();
+        let mut kept = vec![0.0f32; flags + self.steps];
+        self.driver.read_numbers(&self.kept, 0, &mut kept)?;
+        self.steps = 0;
+        let (flags, losses) = kept.split_at(flags);
+        let bad = match first_of(&self.gradient, flags) {
+            Some(name) => Some(format!("the gradient of {name}")),
+            None => first_of(current, &flags[self.gradient.len()..]),
+        };
+        if bad.is_some() {
+            self.driver.write_numbers(&self.kept, 0, &vec![0.0; flags.len()])?;
+        }
+        Ok((losses.iter().map(|l| f64::from(*l)).collect(), bad))
+    }
+
+    fn optimizer_state(&self) -> Result<Tensors<f64>> {
         match (&self.optimizer, &self.search) {
-            (Some(optimizer), _) => optimizer.state().expect("the device answers"),
-            (None, Some(search)) => search.state().expect("the device answers"),
-            (None, None) => Tensors::default(),
+            (Some(optimizer), _) => optimizer.state(),
+            (None, Some(search)) => search.state(),
+            (None, None) => Ok(Tensors::default()),
         }
     }
 
@@ -599,19 +872,19 @@ impl<D: Driver> Session for GpuSession<'_, D> {
         }
     }
 
-    fn blend(&mut self, to: Slot, from: Slot, a: f64) {
-        self.slots.blend(to, from, a).expect("the device answers");
+    fn blend(&mut self, to: Slot, from: Slot, a: f64) -> Result<()> {
+        self.slots.blend(to, from, a)
     }
 
-    fn constrain(&mut self, slot: Slot) {
-        self.slots.constrain(slot).expect("the device answers");
+    fn constrain(&mut self, slot: Slot) -> Result<()> {
+        self.slots.constrain(slot)
     }
 
-    fn read(&self, slot: Slot) -> Tensors<f64> {
-        read_all(&*self.driver, self.slots.of(slot)).expect("the device answers").cast()
+    fn read(&self, slot: Slot) -> Result<Tensors<f64>> {
+        Ok(read_all(&*self.driver, self.slots.of(slot))?.cast())
     }
 
-    fn write(&mut self, slot: Slot, tensors: &Tensors<f64>) {
-        write_all(&*self.driver, self.slots.of(slot), &tensors.cast()).expect("the device answers");
+    fn write(&mut self, slot: Slot, tensors: &Tensors<f64>) -> Result<()> {
+        write_all(&*self.driver, self.slots.of(slot), &tensors.cast())
     }
 }

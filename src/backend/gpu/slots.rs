@@ -137,24 +137,35 @@ impl<D: Driver> Slots<D> {
         self.learn.contains(&held.name)
     }
 
+    /// Launches that copy a slot exactly.
+    pub fn copy(&self, to: Slot, from: Slot) -> Vec<Launch<D::Buffer>> {
+        let one = |(t, f): (&Held<D::Buffer>, &Held<D::Buffer>)| {
+            let buffers = [&t.buffer, &f.buffer, &self.dynamic];
+            self.launch("blend.copy", &buffers, &[t.len() as u32], t.len().div_ceil(64))
+        };
+        self.of(to).iter().zip(self.of(from)).map(one).collect()
+    }
+
+    /// Whether the host may have to finish what a constraint began.
+    pub fn settles(&self) -> bool {
+        self.constraints.contains(&Constraint::Polar)
+    }
+
     /// `to <- to + a (from - to)` on the tensors that learn; `a = 1` copies all tensors exactly.
     pub fn blend(&self, to: Slot, from: Slot, a: f64) -> Result<()> {
         if to == from {
             return Ok(());
         }
-        let (kernel, program) = match a == 1.0 {
-            true => ("blend.copy", Program::Copy(to as usize, from as usize)),
-            false => {
-                self.driver.write_numbers(&self.dynamic, dynamic::BLEND, &[a as f32])?;
-                ("blend.blend", Program::Blend(to as usize, from as usize))
-            }
-        };
-        self.run(program, || {
+        if a == 1.0 {
+            return self.run(Program::Copy(to as usize, from as usize), || self.copy(to, from));
+        }
+        self.driver.write_numbers(&self.dynamic, dynamic::BLEND, &[a as f32])?;
+        self.run(Program::Blend(to as usize, from as usize), || {
             (self.of(to).iter().zip(self.of(from)))
-                .filter(|(t, _)| a == 1.0 || self.learns(t))
+                .filter(|(t, _)| self.learns(t))
                 .map(|(t, f)| {
                     let buffers = [&t.buffer, &f.buffer, &self.dynamic];
-                    self.launch(kernel, &buffers, &[t.len() as u32], t.len().div_ceil(64))
+                    self.launch("blend.blend", &buffers, &[t.len() as u32], t.len().div_ceil(64))
                 })
                 .collect()
         })
@@ -215,7 +226,7 @@ impl<D: Driver> Slots<D> {
 
     /// What a constraint left to the host after it was run on a slot.
     pub fn settle(&self, slot: Slot) -> Result<()> {
-        if !self.constraints.contains(&Constraint::Polar) {
+        if !self.settles() {
             return Ok(());
         }
         let at = self.of(slot).len();

@@ -2,11 +2,14 @@
 
 use super::super::gpu::{Driver, Kernels, Launch, Limits};
 use super::super::{DeviceInfo, DeviceKind, artefacts};
+use super::cache::Cache;
 use super::instance::{causes, compute_family, describe, explain, physical_devices};
 use crate::{Error, Result};
 use std::collections::HashMap;
+use std::sync::atomic::{AtomicI64, AtomicU64, Ordering};
 use std::sync::{Arc, Mutex};
 use vulkano::buffer::{AllocateBufferError, Buffer, BufferCreateInfo, BufferUsage, Subbuffer};
+use vulkano::command_buffer::CommandBufferExecFuture;
 use vulkano::command_buffer::allocator::StandardCommandBufferAllocator;
 use vulkano::command_buffer::{
     AutoCommandBufferBuilder, BufferCopy, CommandBufferUsage, CopyBufferInfo,
@@ -26,12 +29,11 @@ use vulkano::pipeline::{
 };
 use vulkano::shader::{ShaderModule, ShaderModuleCreateInfo, ShaderStages, SpecializationConstant};
 use vulkano::sync::GpuFuture;
+use vulkano::sync::future::{FenceSignalFuture, NowFuture};
 use vulkano::{Validated, ValidationError, VulkanError};
 
 /// Words of settings that a kernel may have: what every device allows.
 const WORDS: usize = 32;
-/// Buffers of the kernel that has most.
-const BUFFERS: u32 = 12;
 
 /// A kernel specialised and laid out: name, constants, number of buffers.
 type Key = (&'static str, Vec<(u32, u32)>, usize);
@@ -47,6 +49,11 @@ pub(in super::super) struct VulkanDriver {
     descriptors: Arc<StandardDescriptorSetAllocator>,
     pipelines: Mutex<HashMap<Key, Arc<ComputePipeline>>>,
     kernels: Kernels,
+    faults: Faults,
+    /// Bytes to use at most, and in use.
+    memory_bytes: u64,
+    used: Arc<AtomicU64>,
+    cache: Cache,
 }
 
 /// Memory of a device, and whether the host sees it.
@@ -54,6 +61,38 @@ pub(in super::super) struct VulkanDriver {
 pub(in super::super) struct Memory {
     words: Subbuffer<[u32]>,
     mapped: bool,
+    _share: Arc<Share>,
+}
+
+/// Bytes in use, given back when the memory is.
+struct Share {
+    bytes: u64,
+    used: Arc<AtomicU64>,
+}
+
+impl Drop for Share {
+    fn drop(&mut self) {
+        self.used.fetch_sub(self.bytes, Ordering::Relaxed);
+    }
+}
+
+/// Commands that run.
+type Pending = FenceSignalFuture<CommandBufferExecFuture<NowFuture>>;
+
+/// How a device is opened.
+#[derive(Clone, Debug, Default)]
+pub struct Options {
+    /// Which form of the kernels.
+    pub kernels: Kernels,
+    /// Bytes of memory to use at most, where that is less than there is.
+    pub memory_bytes: Option<u64>,
+    /// For tests of what becomes of a program: after so many submissions the device counts as lost.
+    pub lost_after: Option<u64>,
+}
+
+/// What is made to go wrong.
+struct Faults {
+    submissions: Option<AtomicI64>,
 }
 
 /// A command buffer being recorded.
@@ -64,12 +103,12 @@ impl VulkanDriver {
     ///
     /// # Errors
     /// [`Error::Device`] when the loader, a driver or the device is missing, or the driver refuses.
-    pub fn open(index: usize, kernels: Kernels) -> Result<Self> {
-        Self::start(index, kernels)
+    pub fn open(index: usize, options: &Options) -> Result<Self> {
+        Self::start(index, options)
             .map_err(|reason| Error::Device { device: format!("vulkan:{index}"), reason })
     }
 
-    fn start(index: usize, kernels: Kernels) -> Result<Self, String> {
+    fn start(index: usize, options: &Options) -> Result<Self, String> {
         let (devices, problems) = physical_devices()?;
         let count = devices.len();
         let physical = devices.into_iter().nth(index).ok_or_else(|| {
@@ -78,10 +117,7 @@ impl VulkanDriver {
         })?;
         let family = compute_family(&physical).ok_or("it has no queue that computes")?;
         let info = describe(index, &physical);
-        let allowed = physical.properties().max_per_stage_descriptor_storage_buffers;
-        if allowed < BUFFERS {
-            return Err(format!("its kernels may use {allowed} buffers, {BUFFERS} are needed"));
-        }
+        super::runs_models(&info)?;
         let create = DeviceCreateInfo {
             queue_create_infos: vec![QueueCreateInfo {
                 queue_family_index: family,
@@ -91,6 +127,7 @@ impl VulkanDriver {
         };
         let (device, mut queues) = Device::new(physical, create).map_err(causes)?;
         let queue = queues.next().ok_or("the driver gave no queue")?;
+        let memory = info.memory_bytes.unwrap_or(u64::MAX);
         Ok(VulkanDriver {
             name: format!("vulkan:{index}"),
             info,
@@ -104,7 +141,13 @@ impl VulkanDriver {
                 Default::default(),
             )),
             pipelines: Mutex::default(),
-            kernels,
+            kernels: options.kernels,
+            faults: Faults {
+                submissions: options.lost_after.map(|n| AtomicI64::new(n.cast_signed())),
+            },
+            memory_bytes: options.memory_bytes.unwrap_or(u64::MAX).min(memory),
+            used: Arc::default(),
+            cache: Cache::open(&device),
             device,
             queue,
         })
@@ -123,14 +166,25 @@ impl VulkanDriver {
         .map_err(causes)
     }
 
-    fn execute(&self, commands: Arc<PrimaryAutoCommandBuffer>) -> Result<(), String> {
+    fn begin(&self, commands: Arc<PrimaryAutoCommandBuffer>) -> Result<Pending, String> {
+        if let Some(left) = &self.faults.submissions
+            && left.fetch_sub(1, Ordering::Relaxed) <= 0
+        {
+            return Err(VulkanError::DeviceLost.to_string());
+        }
         commands
             .execute(self.queue.clone())
             .map_err(|e| explain(&e))?
             .then_signal_fence_and_flush()
-            .map_err(causes)?
-            .wait(None)
             .map_err(causes)
+    }
+
+    fn end(&self, pending: Pending) -> Result<(), String> {
+        pending.wait(None).map_err(causes)
+    }
+
+    fn execute(&self, commands: Arc<PrimaryAutoCommandBuffer>) -> Result<(), String> {
+        self.end(self.begin(commands)?)
     }
 
     fn finish(&self, recording: Recording) -> Result<(), String> {
@@ -155,10 +209,14 @@ impl VulkanDriver {
             AllocationCreateInfo { memory_type_filter: filter, ..Default::default() },
             words as u64,
         )
-        .map_err(|e: Validated<AllocateBufferError>| {
-            let there = self.info.memory_bytes.map_or(String::new(), |b| format!(" of {b}"));
-            format!("{bytes} bytes could not be had{there}: {}", causes(e))
-        })
+        .map_err(|e: Validated<AllocateBufferError>| causes(e))
+    }
+
+    fn no_room(&self, bytes: u64, used: u64) -> String {
+        format!(
+            "out of memory: {bytes} bytes are needed, {used} of {} are in use",
+            self.memory_bytes
+        )
     }
 
     fn try_buffer(&self, words: usize, mapped: bool) -> Result<Memory, String> {
@@ -171,7 +229,15 @@ impl VulkanDriver {
             true => MemoryTypeFilter::HOST_RANDOM_ACCESS,
             false => MemoryTypeFilter::empty(),
         };
-        let words = self.allocate(words, usage, MemoryTypeFilter::PREFER_DEVICE | access)?;
+        let bytes = 4 * words as u64;
+        let used = self.used.fetch_add(bytes, Ordering::Relaxed);
+        let share = Arc::new(Share { bytes, used: self.used.clone() });
+        if used.saturating_add(bytes) > self.memory_bytes {
+            return Err(self.no_room(bytes, used));
+        }
+        let words = self
+            .allocate(words, usage, MemoryTypeFilter::PREFER_DEVICE | access)
+            .map_err(|why| format!("{}: {why}", self.no_room(bytes, used)))?;
         if mapped {
             words.write().map_err(|e| explain(&e))?.fill(0);
         } else {
@@ -179,7 +245,7 @@ impl VulkanDriver {
             recording.fill_buffer(words.clone(), 0).map_err(invalid)?;
             self.finish(recording)?;
         }
-        Ok(Memory { words, mapped })
+        Ok(Memory { words, mapped, _share: share })
     }
 
     /// Memory that both sides see.
@@ -242,6 +308,19 @@ impl VulkanDriver {
 
     fn dispatch(&self, recording: &mut Recording, launch: &Launch<Memory>) -> Result<(), String> {
         let pipeline = self.pipeline(launch)?;
+        // The order of launches is kept by what each reads and writes, which is told apart by buffer and not by binding.
+        let needs = pipeline.descriptor_binding_requirements();
+        let writes = |binding: usize| {
+            let all = needs.get(&(0, binding as u32)).into_iter().flat_map(|n| &n.descriptors);
+            all.into_iter().any(|(_, d)| !d.memory_write.is_empty())
+        };
+        let reads = |binding: usize| needs.contains_key(&(0, binding as u32)) && !writes(binding);
+        for (i, a) in launch.buffers.iter().enumerate() {
+            let twice = |(j, b): (usize, &Memory)| i != j && a.words == b.words && reads(j);
+            if writes(i) && launch.buffers.iter().enumerate().any(twice) {
+                return Err(format!("buffer {i} is written, and read through another binding"));
+            }
+        }
         let layout = pipeline.layout();
         let buffers = launch.buffers.iter().map(|b| b.words.clone());
         let writes = (0..).zip(buffers).map(|(binding, b)| WriteDescriptorSet::buffer(binding, b));
@@ -271,6 +350,7 @@ impl VulkanDriver {
             return Ok(pipeline.clone());
         }
         let pipeline = self.compile(&key)?;
+        self.cache.grown();
         known.insert(key, pipeline.clone());
         Ok(pipeline)
     }
@@ -321,7 +401,7 @@ impl VulkanDriver {
         )
         .map_err(causes)?;
         let create = ComputePipelineCreateInfo::stage_layout(stage, layout);
-        ComputePipeline::new(device.clone(), None, create)
+        ComputePipeline::new(device.clone(), self.cache.pipelines(), create)
             .map_err(|e: Validated<VulkanError>| causes(e))
     }
 }
@@ -329,6 +409,7 @@ impl VulkanDriver {
 impl Driver for VulkanDriver {
     type Buffer = Memory;
     type Recorded = Arc<PrimaryAutoCommandBuffer>;
+    type Pending = Pending;
 
     fn info(&self) -> DeviceInfo {
         self.info.clone()
@@ -343,6 +424,7 @@ impl Driver for VulkanDriver {
         let [x, y, _] = limits.max_compute_work_group_count;
         Limits {
             buffer_bytes: u64::from(limits.max_storage_buffer_range),
+            memory_bytes: self.memory_bytes,
             // Kernels go on from group to group, so more are never needed.
             groups: x.min(y).min(65_535),
             shared_bytes: limits.max_compute_shared_memory_size,
@@ -383,8 +465,12 @@ impl Driver for VulkanDriver {
         self.try_record(launches).map_err(|why| self.error(why))
     }
 
-    fn run(&self, recorded: &Self::Recorded) -> Result<()> {
-        self.execute(recorded.clone()).map_err(|why| self.error(why))
+    fn submit(&self, recorded: &Self::Recorded) -> Result<Self::Pending> {
+        self.begin(recorded.clone()).map_err(|why| self.error(why))
+    }
+
+    fn wait(&self, pending: Self::Pending) -> Result<()> {
+        self.end(pending).map_err(|why| self.error(why))
     }
 }
 

@@ -172,6 +172,7 @@ pub(super) fn describe(index: usize, device: &PhysicalDevice) -> DeviceInfo {
         ("vulkan_version", device.api_version().to_string()),
         ("shared_memory_bytes", properties.max_compute_shared_memory_size.to_string()),
         ("workgroup_size", properties.max_compute_work_group_invocations.to_string()),
+        ("storage_buffers", properties.max_per_stage_descriptor_storage_buffers.to_string()),
         ("buffer_bytes", properties.max_storage_buffer_range.to_string()),
         ("f16", features.shader_float16.to_string()),
         ("storage_16_bit", features.storage_buffer16_bit_access.to_string()),
