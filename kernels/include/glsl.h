@@ -67,6 +67,13 @@ struct Glsl {
     }
     static __device__ __forceinline__ unsigned floatBitsToUint(float x) { return __float_as_uint(x); }
     static __device__ __forceinline__ float uintBitsToFloat(unsigned x) { return __uint_as_float(x); }
+    // The sum over a warp, in every thread of it.
+    static __device__ __forceinline__ float subgroupAdd(float x) {
+        for (int lanes = 16; lanes > 0; lanes /= 2) {
+            x += __shfl_xor_sync(0xffffffffu, x, lanes);
+        }
+        return x;
+    }
 };
 
 }  // LVQ_NAMESPACE
@@ -79,6 +86,11 @@ typedef unsigned uint;
 #define gl_LocalInvocationID threadIdx
 #define gl_LocalInvocationIndex threadIdx.x
 #define gl_GlobalInvocationID (Index{blockIdx.x * LVQ_THREADS + threadIdx.x})
+
+// A subgroup is a warp.
+#define gl_SubgroupInvocationID (threadIdx.x % 32u)
+#define gl_SubgroupID (threadIdx.x / 32u)
+#define gl_NumSubgroups (LVQ_THREADS / 32u)
 
 // __syncthreads also orders what was written to buffers, for the threads of the block.
 #define barrier() __syncthreads()

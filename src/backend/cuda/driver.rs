@@ -189,6 +189,7 @@ impl CudaDriver {
                 memory_bytes: info.memory_bytes.unwrap_or(u64::MAX),
                 groups: 65_535,
                 shared_bytes: shared as u32,
+                subgroups: true,
             },
             info,
             stream: context.new_stream().map_err(explain)?,

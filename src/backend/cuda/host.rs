@@ -161,6 +161,7 @@ impl Driver for CudaHost {
             memory_bytes: u64::MAX,
             groups: 65_535,
             shared_bytes: 48 << 10,
+            subgroups: true,
         }
     }
 

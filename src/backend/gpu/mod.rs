@@ -69,6 +69,8 @@ pub(super) struct Limits {
     pub groups: u32,
     /// Bytes that a workgroup shares.
     pub shared_bytes: u32,
+    /// Whether subgroups do arithmetic.
+    pub subgroups: bool,
 }
 
 /// A device with memory and kernels. Launches run in the order in which they are given; each sees what those before it wrote.

@@ -915,6 +915,12 @@ impl<D: Driver> Pass<D> {
         add: bool,
         [first_a, first_b, first]: [usize; 3],
     ) -> Launch<D::Buffer> {
+        let kernel = match (kernel, self.tuned() && self.driver.limits().subgroups) {
+            ("sum.columns", true) => "sum.columns_subgroup",
+            ("sum.products", true) => "sum.products_subgroup",
+            ("sum.cross", true) => "sum.cross_subgroup",
+            (plain, _) => plain,
+        };
         let words = [n, self.chunk, count, width, usize::from(add), first_a, first_b, first];
         self.launch(kernel, &[a, b, to], &words.map(|v| v as u32), [count, 1])
     }

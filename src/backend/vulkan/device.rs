@@ -20,6 +20,7 @@ use vulkano::descriptor_set::layout::{
     DescriptorSetLayout, DescriptorSetLayoutBinding, DescriptorSetLayoutCreateInfo, DescriptorType,
 };
 use vulkano::descriptor_set::{DescriptorSet, WriteDescriptorSet};
+use vulkano::device::physical::SubgroupFeatures;
 use vulkano::device::{Device, DeviceCreateInfo, Queue, QueueCreateInfo};
 use vulkano::memory::allocator::{AllocationCreateInfo, MemoryTypeFilter, StandardMemoryAllocator};
 use vulkano::pipeline::compute::ComputePipelineCreateInfo;
@@ -428,6 +429,12 @@ impl Driver for VulkanDriver {
             // Kernels go on from group to group, so more are never needed.
             groups: x.min(y).min(65_535),
             shared_bytes: limits.max_compute_shared_memory_size,
+            subgroups: limits
+                .subgroup_supported_operations
+                .is_some_and(|o| o.intersects(SubgroupFeatures::ARITHMETIC))
+                && limits
+                    .subgroup_supported_stages
+                    .is_some_and(|s| s.intersects(ShaderStages::COMPUTE)),
         }
     }
 
