@@ -201,7 +201,7 @@ pub trait Session {
     ) -> Result<()>;
 
     /// Gradient and update of one batch, constraints included, as one program that the host does not wait for an answer of: the loss
-    /// stays on the device until [`Session::kept_losses`] asks. False where this session does not work like that: nothing was done.
+    /// stays on the device until [`Session::kept_losses`] asks. False where the device does not work like that: nothing was done.
     ///
     /// `before`: the parameters go to [`Slot::Before`] first.
     fn step(
