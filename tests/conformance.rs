@@ -304,10 +304,8 @@ fn every_way_of_training() {
         ("clipping", Training { clip_norm: Some(0.01), ..base.clone() }),
         ("diversity", Training { diversity_weight: 0.1, ..base.clone() }),
         ("balanced", base.clone().set("class_weight", "balanced").unwrap()),
-        (
-            "curriculum",
-            base.clone().set("curriculum", json!({"kind": "linear"})).unwrap_or(base.clone()),
-        ),
+        ("curriculum", base.clone().set("curriculum", json!({"mode": "hard"})).unwrap()),
+        ("soft curriculum", base.clone().set("curriculum", json!({})).unwrap()),
         ("frozen", Training { freeze_params: vec!["prototypes".into()], ..base.clone() }),
         (
             "row clipping",
