@@ -196,6 +196,24 @@ impl Language {
         Ok(names)
     }
 
+    /// What the compiler is called with for `name`: the flags, or where the source has a line `// target: NAME`, the flags with that
+    /// architecture in place of the oldest.
+    pub fn flags_of(&self, root: &Path, name: &str) -> Result<Vec<String>, String> {
+        let target = self.target(root, name)?;
+        let flag = |flag: &&str| match (&target, flag.starts_with("-arch=")) {
+            (Some(target), true) => format!("-arch={target}"),
+            _ => flag.to_string(),
+        };
+        Ok(self.flags.iter().map(flag).collect())
+    }
+
+    /// The architecture that the source of `name` asks for.
+    pub fn target(&self, root: &Path, name: &str) -> Result<Option<String>, String> {
+        let text = read(&self.source_path(root, name))?;
+        let text = String::from_utf8_lossy(&text);
+        Ok(text.lines().find_map(|l| l.strip_prefix("// target:")).map(|t| t.trim().to_string()))
+    }
+
     /// The source of the artefact `name`.
     pub fn source_path(&self, root: &Path, name: &str) -> PathBuf {
         let stem = name.split('.').next().unwrap_or(name);
@@ -211,7 +229,7 @@ impl Language {
     pub fn source_hash(&self, root: &Path, name: &str) -> Result<String, String> {
         let base = root.join(self.folder);
         let mut hash = Fnv::new();
-        hash.add_text(self.flags.join(" ").as_bytes());
+        hash.add_text(self.flags_of(root, name)?.join(" ").as_bytes());
         let mut seen = BTreeSet::new();
         let mut open = vec![self.source_path(root, name)];
         while let Some(path) = open.pop() {
@@ -292,7 +310,8 @@ impl Language {
         let compiler = Compiler { path: path.to_path_buf(), version };
         let probe = scratch.join(format!("probe.{}", self.source));
         write(&probe, self.probe.as_bytes())?;
-        self.run(root, &compiler, &[], &probe, &self.artefact_path(scratch, "probe"))?;
+        let flags: Vec<String> = self.flags.iter().map(|flag| flag.to_string()).collect();
+        self.run(root, &compiler, (&flags, &[]), &probe, &self.artefact_path(scratch, "probe"))?;
         Ok(compiler)
     }
 
@@ -306,7 +325,8 @@ impl Language {
     ) -> Result<(), String> {
         // Relative to the root, so that no path of this machine can get into the artefact.
         let source = self.source_path(Path::new(""), name);
-        self.run(root, compiler, &defines(self, name), &source, out)
+        let flags = self.flags_of(root, name)?;
+        self.run(root, compiler, (&flags, &defines(self, name)), &source, out)
     }
 
     /// Compiles each name to its path, several at a time.
@@ -339,13 +359,13 @@ impl Language {
         &self,
         root: &Path,
         compiler: &Compiler,
-        defines: &[(String, Option<String>)],
+        (flags, defines): (&[String], &[(String, Option<String>)]),
         input: &Path,
         out: &Path,
     ) -> Result<(), String> {
         let output = Command::new(&compiler.path)
             .current_dir(root)
-            .args(self.flags)
+            .args(flags)
             .args(defines.iter().map(|(name, value)| match value {
                 None => format!("-D{name}"),
                 Some(value) => format!("-D{name}={value}"),
@@ -458,12 +478,25 @@ impl Language {
              # name, hash of the flags and of the source with all it includes, hash of the artefact\n",
         );
         let _ = writeln!(text, "compiler: {}", compiler.version);
-        let jobs: Vec<_> =
-            names.iter().map(|name| (name.clone(), self.artefact_path(&folder, name))).collect();
+        let old = self.stamps(root)?;
+        let mut jobs = Vec::new();
+        for name in &names {
+            let out = self.artefact_path(&folder, name);
+            // What is there already, from these sources and this compiler, stays.
+            let stays = old.compiler == compiler.version
+                && old.entries.get(name).is_some_and(|stamp| {
+                    self.source_hash(root, name).is_ok_and(|hash| hash == stamp.sources)
+                        && self.artefact_hash(&out).is_ok_and(|hash| hash == stamp.artefact)
+                });
+            if !stays {
+                jobs.push((name.clone(), out));
+            }
+        }
         self.compile_all(root, compiler, &jobs)?;
-        for (name, out) in &jobs {
+        for name in &names {
             let sources = self.source_hash(root, name)?;
-            let _ = writeln!(text, "{name} {sources} {}", self.artefact_hash(out)?);
+            let artefact = self.artefact_hash(&self.artefact_path(&folder, name))?;
+            let _ = writeln!(text, "{name} {sources} {artefact}");
         }
         for orphan in self.stems(&folder, self.artefact)? {
             if !names.contains(&orphan) {
@@ -472,7 +505,7 @@ impl Language {
             }
         }
         write(&self.stamps_path(root), text.as_bytes())?;
-        Ok(names)
+        Ok(jobs.into_iter().map(|(name, _)| name).collect())
     }
 }
 

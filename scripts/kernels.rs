@@ -116,7 +116,9 @@ fn accept(
     }
     for name in language.names(root)? {
         let artefact = language.artefact_path(&root.join(language.artefacts), &name);
-        for target in targets {
+        // A source that asks for an architecture is not for GPUs before it.
+        let oldest = language.target(root, &name)?.map(|t| t.replace("compute_", "sm_"));
+        for target in targets.iter().filter(|t| oldest.as_deref().is_none_or(|o| **t >= o)) {
             let mut call = Command::new(&tool);
             if cuda {
                 call.args(["-v", "-arch", target, "-o"]).arg(scratch.join("probe.cubin"));

@@ -29,26 +29,46 @@ PUSH_BEGIN
     uint first_a;
     uint first_b;
     uint first;
+    // Rows of a part: part y of the launch leaves its sums at y * count.
+    uint rows;
 PUSH_END
 
 #ifdef ENTRY_slabs
 
+// Sums side by side in a workgroup; its other invocations share the slabs among them.
+#define SIDE 16u
+
 FN void main() {
-    for (uint e = gl_GlobalInvocationID.x; e < count; e += gl_NumWorkGroups.x * WIDTH) {
-        float sum = add != 0u ? result[first + e] : 0.0f;
-        for (uint s = 0u; s < n; s++) {
-            sum += a[s * count + e];
+    uint cell = lane() % SIDE;
+    for (uint e0 = gl_WorkGroupID.x * SIDE; e0 < count; e0 += gl_NumWorkGroups.x * SIDE) {
+        uint e = e0 + cell;
+        float sum = 0.0f;
+        if (e < count) {
+            for (uint s = lane() / SIDE; s < n; s += WIDTH / SIDE) {
+                sum += a[s * count + e];
+            }
         }
-        result[first + e] = sum;
+        shared_[lane()] = sum;
+        barrier();
+        if (lane() < SIDE && e < count) {
+            sum = add != 0u ? result[first + e] : 0.0f;
+            for (uint k = 0u; k < WIDTH / SIDE; k++) {
+                sum += shared_[k * SIDE + cell];
+            }
+            result[first + e] = sum;
+        }
+        barrier();
     }
 }
 
 #else
 
 FN void main() {
+    uint begin = gl_WorkGroupID.y * rows;
+    uint end = min(begin + rows, n);
     for (uint c = gl_WorkGroupID.x; c < count; c += gl_NumWorkGroups.x) {
         float sum = 0.0f;
-        for (uint i = lane(); i < n; i += WIDTH) {
+        for (uint i = begin + lane(); i < end; i += WIDTH) {
 #if defined(ENTRY_columns) || defined(ENTRY_columns_subgroup)
             sum += a[(first_a + c) * stride + i];
 #elif defined(ENTRY_products) || defined(ENTRY_products_subgroup)
@@ -59,7 +79,8 @@ FN void main() {
         }
         sum = TOTAL(sum);
         if (lane() == 0u) {
-            result[first + c] = add != 0u ? result[first + c] + sum : sum;
+            uint to = first + gl_WorkGroupID.y * count + c;
+            result[to] = add != 0u ? result[to] + sum : sum;
         }
     }
 }

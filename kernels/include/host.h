@@ -401,6 +401,14 @@ T exchange(unsigned mask, T value, unsigned source) {
     return result;
 }
 
+// What every lane of a whole warp offers.
+inline void gather(uint64_t own, uint64_t (&all)[32]) {
+    self().offer = own;
+    warp_barrier(0xffffffffu);
+    for (unsigned l = 0; l < 32; ++l) all[l] = block->fibres[warp_first() + l].offer;
+    warp_barrier(0xffffffffu);
+}
+
 // Which lanes of `mask` gave a predicate that holds.
 inline unsigned vote(unsigned mask, bool predicate) {
     self().offer = predicate;
@@ -551,6 +559,12 @@ inline float __uint_as_float(unsigned bits) {
     return x;
 }
 
+struct alignas(8) uint2 {
+    unsigned x, y;
+};
+struct alignas(16) uint4 {
+    unsigned x, y, z, w;
+};
 struct alignas(8) float2 {
     float x, y;
 };

@@ -17,8 +17,8 @@ FN void transfer(float z, OUT(float) value, OUT(float) slope) {
 
 // mu = (a - b)/(a + b + eps) and its derivatives, divided twice by the sum: its square would overflow.
 FN void ratio(float a, float b, float eps, OUT(float) mu, OUT(float) by_a, OUT(float) by_b) {
-    float s = a + b + eps;
-    mu = (a - b) / s;
-    by_a = (b + 0.5f * eps) / s * (2.0f / s);
-    by_b = -((a + 0.5f * eps) / s * (2.0f / s));
+    float inverse = 1.0f / (a + b + eps);
+    mu = (a - b) * inverse;
+    by_a = (b + 0.5f * eps) * inverse * (2.0f * inverse);
+    by_b = -((a + 0.5f * eps) * inverse * (2.0f * inverse));
 }

@@ -133,10 +133,40 @@ pub struct Question<'a> {
     pub precision: Precision,
 }
 
+/// A device's limits, as measured on it.
+#[derive(Clone, Copy, Debug)]
+pub struct Peaks {
+    /// Operations a second in f32, a product with a sum counting 2.
+    pub f32: f64,
+    /// The same on tensor cores: f32 as three products of tf32, bf16, f16.
+    pub tensor: Option<[f64; 3]>,
+    /// Bytes a second that a copy reads and writes.
+    pub bandwidth: f64,
+}
+
+/// How a training step is done on a device.
+#[derive(Clone, Debug, Default)]
+pub struct Plan {
+    /// Its launches in their order: kernel, blocks (workgroups), bytes of shared memory that are asked for at the launch.
+    pub launches: Vec<(&'static str, [u32; 3], u32)>,
+    /// In words: fused or staged, and why.
+    pub choice: String,
+    /// Whether its products are done on tensor cores.
+    pub tensor_cores: bool,
+}
+
 /// A device that can train and run models.
 pub trait Backend: Send + Sync {
     /// What it is.
     fn info(&self) -> DeviceInfo;
+
+    /// Measures the device's limits; none where the caller can (the CPU).
+    ///
+    /// # Errors
+    /// [`Error::Device`](crate::Error::Device) when it fails.
+    fn peaks(&self) -> Result<Option<Peaks>> {
+        Ok(None)
+    }
 
     /// Loads a training problem. Fails before any work if the device cannot run it, naming the operation.
     fn session<'a>(&self, problem: Problem<'a>) -> Result<Box<dyn Session + 'a>>;
@@ -219,6 +249,11 @@ pub trait Session {
     /// gradient was not.
     fn kept_losses(&mut self) -> Result<(Vec<f64>, Option<String>)> {
         Ok((Vec::new(), None))
+    }
+
+    /// How a step over all training rows is done; none where it is no list of launches (the CPU's blocks).
+    fn plan(&self) -> Option<Plan> {
+        None
     }
 
     /// State of the optimizer, for a checkpoint.

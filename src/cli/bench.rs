@@ -103,6 +103,8 @@ pub fn run(args: Bench) -> Result<Done> {
     let mut step = || -> Result<()> {
         if rule {
             session.rule(Rows::TRAINING, training.lr).map(drop)
+        } else if session.step(Rows::TRAINING, training.lr, &|_| 1.0, false)? {
+            Ok(())
         } else {
             let loss = session.gradient(Rows::TRAINING, 1.0)?;
             session.update(training.lr, &|_| 1.0, Rows::TRAINING, loss)
@@ -130,9 +132,22 @@ pub fn run(args: Bench) -> Result<Done> {
         _ => 4,
     };
     let cost = cost::step(&composition, [args.rows, args.features, p, sizes.classes, l], size);
-    let (peak_flops, peak_bandwidth) = match training.precision {
-        Precision::F64 => (peak_flops::<f64>(&args)?, peak_bandwidth(&args)?),
-        _ => (peak_flops::<f32>(&args)?, peak_bandwidth(&args)?),
+    let plan = session.plan();
+    drop(session);
+    // The rate of the arithmetic that is used.
+    let tensor_cores = plan.as_ref().is_some_and(|plan| plan.tensor_cores);
+    let (peak_flops, peak_bandwidth, arithmetic) = match (backend.peaks()?, training.precision) {
+        (Some(peaks), precision) => {
+            let (flops, what) = match (peaks.tensor, precision) {
+                (Some([_, bf16, _]), Precision::Bf16) if tensor_cores => (bf16, "bf16 on tensor cores"),
+                (Some([_, _, f16]), Precision::F16) if tensor_cores => (f16, "f16 on tensor cores"),
+                (Some([tf32, _, _]), _) if tensor_cores => (tf32, "f32 as three products of tf32"),
+                _ => (peaks.f32, "f32"),
+            };
+            (flops, peaks.bandwidth, what)
+        }
+        (None, Precision::F64) => (peak_flops::<f64>(&args)?, peak_bandwidth(&args)?, "f64"),
+        (None, _) => (peak_flops::<f32>(&args)?, peak_bandwidth(&args)?, "f32"),
     };
     let flops_rate = cost.flops() / median;
     let byte_rate = cost.bytes / median;
@@ -152,6 +167,7 @@ pub fn run(args: Bench) -> Result<Done> {
         "rows_per_second": args.rows as f64 / median,
         "flops_per_step": cost.flops(),
         "bytes_per_step": cost.bytes,
+        "arithmetic": arithmetic,
         "peak_flops": peak_flops,
         "peak_bandwidth": peak_bandwidth,
         "share_of_peak_flops": flops_rate / peak_flops,
@@ -159,6 +175,12 @@ pub fn run(args: Bench) -> Result<Done> {
         "share_of_roofline": roofline / median,
     });
     if args.json {
+        let mut report = report;
+        if let (true, Some(plan)) = (args.explain, &plan) {
+            let launch = |(kernel, groups, shared): &(&str, [u32; 3], u32)| json!({"kernel": kernel, "groups": groups, "shared_bytes": shared});
+            report["choice"] = json!(plan.choice);
+            report["launches"] = plan.launches.iter().map(launch).collect();
+        }
         json(&report);
         return Ok(Done::Ok);
     }
@@ -184,7 +206,7 @@ pub fn run(args: Bench) -> Result<Done> {
     line(
         "operations",
         format!(
-            "{:.3e} a step, {:.1} GFLOP/s, {:.1} % of a matrix product's rate here",
+            "{:.3e} a step, {:.1} GFLOP/s, {:.1} % of that arithmetic's rate here",
             cost.flops(),
             flops_rate / 1e9,
             100.0 * flops_rate / peak_flops
@@ -202,6 +224,13 @@ pub fn run(args: Bench) -> Result<Done> {
     line("roofline", format!("{:.1} % of the faster of the two limits", 100.0 * roofline / median));
     if args.explain {
         line("parts", model.row().parts().join(" > "));
+        if let Some(plan) = &plan {
+            line("step", plan.choice.clone());
+            let launches = plan.launches.iter();
+            let text = launches.map(|(kernel, [x, y, z], _)| format!("{kernel} [{}]", x * y * z));
+            line("launches", text.collect::<Vec<_>>().join(" > "));
+        }
+        line("arithmetic", format!("{arithmetic}: {:.1} TFLOP/s here", peak_flops / 1e12));
         line("forward", format!("{:.3e} operations", cost.forward_flops));
         line("backward", format!("{:.3e} operations", cost.backward_flops));
         line(

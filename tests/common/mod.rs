@@ -209,15 +209,23 @@ pub fn required(device: &str) -> bool {
     list.split(',').any(|name| name.trim() == device)
 }
 
+/// Whether `device` takes part: `LVQ_TEST_DEVICES`, where it is set, is a list of those that do.
+fn takes_part(device: &str) -> bool {
+    std::env::var("LVQ_TEST_DEVICES").map_or(true, |list| list.split(',').any(|name| name == device))
+}
+
 /// The devices beside the CPU that run models: name and backend. One that is missing is said, and fails if it is required.
 pub fn devices() -> Vec<(String, Box<dyn Backend>)> {
     let mut found = Vec::new();
     let requests = [("vulkan", DeviceRequest::Vulkan(0)), ("cuda", DeviceRequest::Cuda(0))];
-    for (name, request) in requests {
+    for (name, request) in requests.into_iter().filter(|(name, _)| takes_part(name)) {
         take(&mut found, name, &request.to_string(), open(request, None));
     }
     #[cfg(feature = "cuda")]
-    take(&mut found, host::NAME, host::NAME, host::open(Kernels::Tuned, host::Order::Ascending));
+    if takes_part(host::NAME) {
+        let opened = host::open(Kernels::Tuned, host::Order::Ascending);
+        take(&mut found, host::NAME, host::NAME, opened);
+    }
     found
 }
 

@@ -5,7 +5,9 @@ use super::super::{DeviceInfo, DeviceKind, artefacts};
 use super::Arguments;
 use crate::{Error, Result};
 use cudarc::driver::result::{self, DriverError};
-use cudarc::driver::sys::{self, CUdevice_attribute as Attribute, CUresult};
+use cudarc::driver::sys::{
+    self, CUdevice_attribute as Attribute, CUfunction_attribute as FunctionAttribute, CUresult,
+};
 use cudarc::driver::{
     CudaContext, CudaFunction, CudaGraph, CudaStream, DeviceRepr, LaunchConfig, PushKernelArg,
 };
@@ -16,6 +18,9 @@ use std::sync::{Arc, Mutex, MutexGuard};
 
 /// The compute capability that the kernels' PTX is compiled for.
 const OLDEST: (i32, i32) = (7, 5);
+
+/// The one from which tensor cores take what `kernels/include/mma.h` gives them.
+const TENSOR_CORES: (i32, i32) = (8, 0);
 
 /// The devices, and what stood in the way of finding more.
 pub(in super::super) fn discover() -> (Vec<DeviceInfo>, Vec<String>) {
@@ -181,6 +186,10 @@ impl CudaDriver {
         let shared = context
             .attribute(Attribute::CU_DEVICE_ATTRIBUTE_MAX_SHARED_MEMORY_PER_BLOCK)
             .map_err(explain)?;
+        let attribute = |which| context.attribute(which).map_err(explain);
+        let most = attribute(Attribute::CU_DEVICE_ATTRIBUTE_MAX_SHARED_MEMORY_PER_BLOCK_OPTIN)?;
+        let multiprocessors = attribute(Attribute::CU_DEVICE_ATTRIBUTE_MULTIPROCESSOR_COUNT)?;
+        let tensor_cores = capability >= TENSOR_CORES;
         let driver = CudaDriver {
             name: info.name.clone(),
             limits: Limits {
@@ -190,6 +199,8 @@ impl CudaDriver {
                 groups: 65_535,
                 shared_bytes: shared as u32,
                 subgroups: true,
+                multiprocessors: if tensor_cores { multiprocessors as u32 } else { 0 },
+                shared_most: most as u32,
             },
             info,
             stream: context.new_stream().map_err(explain)?,
@@ -278,6 +289,14 @@ impl CudaDriver {
         let module = self.stream.context().load_module(Ptx::from_src(ptx)).map_err(explain)?;
         let symbol = format!("lvq_{}", name.replace('.', "_"));
         let function = module.load_function(&symbol).map_err(explain)?;
+        // What a block declares itself counts towards what it may have.
+        let declared = function
+            .get_attribute(FunctionAttribute::CU_FUNC_ATTRIBUTE_SHARED_SIZE_BYTES)
+            .map_err(explain)?;
+        let dynamic = self.limits.shared_most as i32 - declared;
+        function
+            .set_attribute(FunctionAttribute::CU_FUNC_ATTRIBUTE_MAX_DYNAMIC_SHARED_SIZE_BYTES, dynamic)
+            .map_err(explain)?;
         let kernel = Kernel { function, threads };
         loaded.insert(name, kernel.clone());
         Ok(kernel)

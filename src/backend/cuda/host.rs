@@ -76,27 +76,33 @@ impl CudaHost {
 /// Memory with words before and after it that kernels must leave alone: a missing guard for the last rows of a tile is found out.
 pub struct Fenced {
     words: Vec<AtomicU32>,
+    /// Where what is within begins: at a multiple of [`Self::ALIGNED`] bytes, as a device's memory does.
+    start: usize,
     len: usize,
 }
 
 impl Fenced {
     /// Words on either side.
     const FENCE: usize = 1024;
+    const ALIGNED: usize = 256;
     /// A NaN that no arithmetic produces.
     const MARK: u32 = 0x7fc5_1de5;
 
     fn new(len: usize) -> Self {
-        let fence = || (0..Self::FENCE).map(|_| AtomicU32::new(Self::MARK));
-        let inside = (0..len).map(|_| AtomicU32::new(0));
-        Fenced { words: fence().chain(inside).chain(fence()).collect(), len }
+        let all = Self::ALIGNED / 4 + 2 * Self::FENCE + len;
+        let words: Vec<_> = (0..all).map(|_| AtomicU32::new(Self::MARK)).collect();
+        let start = words.as_ptr().align_offset(Self::ALIGNED) + Self::FENCE;
+        let memory = Fenced { words, start, len };
+        memory.inside(0, len).iter().for_each(|word| word.store(0, Ordering::Relaxed));
+        memory
     }
 
     fn inside(&self, at: usize, len: usize) -> &[AtomicU32] {
-        &self.words[Self::FENCE..Self::FENCE + self.len][at..at + len]
+        &self.words[self.start..self.start + self.len][at..at + len]
     }
 
     fn is_intact(&self) -> bool {
-        let (before, rest) = self.words.split_at(Self::FENCE);
+        let (before, rest) = self.words.split_at(self.start);
         let after = &rest[self.len..];
         before.iter().chain(after).all(|word| word.load(Ordering::Relaxed) == Self::MARK)
     }
@@ -108,7 +114,7 @@ fn failed(reason: String) -> Error {
 
 impl CudaHost {
     fn launch(&self, launch: &Launch<Arc<Fenced>>) -> Result<(), String> {
-        let address = |b: &Arc<Fenced>| b.words[Fenced::FENCE..].as_ptr() as u64;
+        let address = |b: &Arc<Fenced>| b.inside(0, b.len).as_ptr() as u64;
         let (mut arguments, shared_bytes) = super::arguments(launch, address)?;
         let entry = KERNELS.iter().find(|(name, _)| *name == launch.kernel);
         let (_, entry) = entry.ok_or("there is no such kernel")?;
@@ -162,6 +168,9 @@ impl Driver for CudaHost {
             groups: 65_535,
             shared_bytes: 48 << 10,
             subgroups: true,
+            // Few, so that a block goes through several tiles.
+            multiprocessors: 1,
+            shared_most: 227 << 10,
         }
     }
 

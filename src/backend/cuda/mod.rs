@@ -10,7 +10,7 @@ pub mod host;
 pub(super) use driver::discover;
 
 #[cfg(feature = "cuda")]
-use super::gpu::Launch;
+use super::gpu::{FIRST_LENGTH, Launch};
 
 /// Opens the device of this index with one form of the kernels.
 ///
@@ -48,10 +48,6 @@ const BUFFERS: usize = 12;
 const WORDS: usize = 32;
 #[cfg(feature = "cuda")]
 const CONSTANTS: usize = 10;
-
-/// Constants from here on are lengths of arrays that a block shares (`SHARED_SIZED` in `shaders/include/lvq.glsl`).
-#[cfg(feature = "cuda")]
-const FIRST_LENGTH: u32 = 8;
 
 /// The one argument of every kernel; `Arguments` of `kernels/include/glsl.h`.
 #[cfg(feature = "cuda")]

@@ -17,11 +17,12 @@
 mod lbfgs;
 mod optimizer;
 mod pass;
+mod peaks;
 mod predictor;
 mod session;
 mod slots;
 
-use super::{Backend, DeviceInfo, Predictor, Problem, Question, Session};
+use super::{Backend, DeviceInfo, Peaks, Predictor, Problem, Question, Session};
 use crate::error::{Error, Result};
 use crate::parts::composition::{Composition, MetricName, Objective, Precision};
 use crate::parts::objective::transfer::Transfer;
@@ -29,6 +30,9 @@ use std::sync::Arc;
 
 /// Bytes that the pairs of one chunk of rows may take.
 const CHUNK_BYTES: usize = 256 << 20;
+
+/// Constants from here on are lengths of arrays that a workgroup shares (`SHARED_SIZED` in `shaders/include/lvq.glsl`).
+pub(super) const FIRST_LENGTH: u32 = 8;
 
 /// One launch of a kernel.
 #[derive(Clone)]
@@ -71,6 +75,10 @@ pub(super) struct Limits {
     pub shared_bytes: u32,
     /// Whether subgroups do arithmetic.
     pub subgroups: bool,
+    /// Multiprocessors with tensor cores of the kind that `kernels/include/mma.h` speaks of; 0: none.
+    pub multiprocessors: u32,
+    /// Bytes that a workgroup of those can share.
+    pub shared_most: u32,
 }
 
 /// A device with memory and kernels. Launches run in the order in which they are given; each sees what those before it wrote.
@@ -191,6 +199,10 @@ fn refuse(device: &str, composition: &Composition, precision: Precision) -> Resu
 impl<D: Driver> Backend for Gpu<D> {
     fn info(&self) -> DeviceInfo {
         self.driver.info()
+    }
+
+    fn peaks(&self) -> Result<Option<Peaks>> {
+        peaks::peaks(&*self.driver).map(Some)
     }
 
     fn session<'a>(&self, problem: Problem<'a>) -> Result<Box<dyn Session + 'a>> {

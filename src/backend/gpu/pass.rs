@@ -3,6 +3,7 @@
 mod backward;
 mod rows;
 mod rule;
+mod winners;
 
 use super::slots::finite;
 use super::{CHUNK_BYTES, Driver, Kernels, Launch, Limits};
@@ -14,6 +15,7 @@ use crate::parts::objective::svq_occ::Cost;
 use crate::parts::objective::transfer::Transfer;
 use crate::parts::tensor::Tensors;
 use std::sync::Arc;
+use winners::Winners;
 
 /// Places in the buffer of the step's numbers; as in `shaders/include/options.glsl`.
 pub(super) mod dynamic {
@@ -183,6 +185,12 @@ pub(super) struct Pass<D: Driver> {
     extra: D::Buffer,
     reasoning: D::Buffer,
     tangent_room: D::Buffer,
+    /// Sums of parts of the rows, on their way to sums of all.
+    partials: D::Buffer,
+    /// Of the step of a winner pair on tensor cores: prototypes as operands, and the rows' winners.
+    prepared: D::Buffer,
+    list: D::Buffer,
+    winners: Option<Winners>,
     pub totals: D::Buffer,
     pub dynamic: D::Buffer,
 }
@@ -209,6 +217,10 @@ fn fits_fused(limits: &Limits, cells: usize, l: usize) -> bool {
     4 * words as u64 <= u64::from(limits.shared_bytes)
 }
 
+/// Rows beyond which sums are formed in parts, and parts at most.
+const SUMMED_ROWS: usize = 8192;
+const PARTS: usize = 64;
+
 /// Slabs of at most so many rows make a backward product parallel.
 struct Slabs {
     rows: usize,
@@ -219,6 +231,17 @@ fn slabs(n: usize, cells: usize) -> Slabs {
     // Enough sums at a time to fill a device, and slabs of some length.
     let wanted = (65_536 / cells.max(1)).clamp(1, 256);
     let rows = n.div_ceil(wanted).max(64);
+    Slabs { rows, count: n.div_ceil(rows) }
+}
+
+/// Those of a product in tiles.
+fn tiled_slabs(limits: &Limits, n: usize, [rows, columns]: [usize; 2]) -> Slabs {
+    let tiles = rows.div_ceil(TILE) * columns.div_ceil(TILE);
+    let wanted = match limits.multiprocessors {
+        0 => (256 / tiles).clamp(1, 64),
+        count => (4 * count as usize / tiles).clamp(1, 512),
+    };
+    let rows = n.div_ceil(wanted).max(128);
     Slabs { rows, count: n.div_ceil(rows) }
 }
 
@@ -263,40 +286,50 @@ impl<D: Driver> Pass<D> {
         let room_rows = if gradient { room_rows } else { room_rows.max(2 * classes) };
         let ranked = composition.anneal.is_some()
             || matches!(composition.kernel, Kernel::RankScaledGaussian { .. });
-        let outcomes = OUTCOMES.max(classes);
+        let limits = driver.limits();
+        let winners = (gradient && driver.kernels() == Kernels::Tuned)
+            .then(|| Winners::plan(&limits, composition, question.precision, [p, l]))
+            .flatten();
+        // The step of winners leaves a loss a row, and no keys.
+        let outcomes = if winners.is_some() { 1 } else { OUTCOMES.max(classes) };
+        let pairs = usize::from(winners.is_none());
         let words_a_row = p
+            * pairs
             * (1 + usize::from(gradient)
                 + usize::from(gradient && (one_class || rule))
                 + usize::from(keeps_raw)
                 + usize::from(keeps_more))
+            + winners.as_ref().map_or(0, |w| w.list_words(1))
             + outcomes
             + room_rows
             + maps * l * (1 + usize::from(gradient))
             // Streamed rows themselves, on both sides.
             + 3 * d;
-        let limits = driver.limits();
-        let widest = p.max(maps * l).max(room_rows).max(outcomes).max(d);
+        let widest = (p * pairs).max(maps * l).max(room_rows).max(outcomes).max(d);
         let by_buffer = limits.buffer_bytes / (4 * widest as u64);
         let by_groups = u64::from(limits.groups) * 64;
         let bytes = CHUNK_BYTES.min((limits.memory_bytes / 8) as usize);
+        // Winners go through any number of rows in one launch.
+        let most_rows = if winners.is_some() { 1 << 24 } else { 1 << 18 };
         let chunk = (bytes / (4 * words_a_row))
             .min(by_buffer.min(by_groups) as usize)
             .min(n.max(1))
-            .clamp(1, 1 << 18)
+            .clamp(1, most_rows)
             .next_multiple_of(64);
         let words = |there: bool, count: usize| driver.buffer(if there { count.max(1) } else { 1 });
-        let pair = |there: bool| words(there, p * chunk);
+        let pair = |there: bool| words(there && pairs > 0, p * chunk);
         let gradient_cells = {
-            // Of a product of few results there are more slabs, of one of many fewer: at most so many, and in tiles at most 64.
-            let most =
-                |cells: usize| cells * slabs(chunk, cells).count.max(64.min(chunk.div_ceil(128)));
+            // Of a product of few results there are more slabs, of one of many fewer: at most so many.
+            let most = |rows: usize, columns: usize| {
+                let cells = rows * columns;
+                let tiled = tiled_slabs(&limits, chunk, [rows, columns]).count;
+                cells * slabs(chunk, cells).count.max(tiled)
+            };
             let fused = FUSED_GROUPS.min(chunk.div_ceil(FUSED_ROWS));
             let fits = fits_fused(&driver.limits(), p * l, l);
-            (2 * most(p * l.max(d))).max(most(d * maps * l)).max(if fits {
-                2 * p * l * fused
-            } else {
-                0
-            })
+            let fused = if fits { 2 * p * l * fused } else { 0 };
+            let sets = winners.as_ref().map_or(0, |w| w.sets(&limits, chunk, p));
+            (2 * most(p, l.max(d))).max(most(p, l) * 2).max(most(d, maps * l)).max(fused).max(sets * p * l)
         };
         let centre_parts: Vec<f32> = {
             let high = question.centre.iter().map(|c| *c as f32);
@@ -362,6 +395,10 @@ impl<D: Driver> Pass<D> {
             extra: words(gradient, p)?,
             reasoning: words(gradient && reasoning, (p + 2) * classes)?,
             tangent_room: words(gradient && tangent, p * 2 * (l * l + l))?,
+            partials: words(true, PARTS * OUTCOMES.max(if reasoning { p * classes } else { p }).max(2 * classes))?,
+            prepared: words(true, winners.as_ref().map_or(1, Winners::prepared_words))?,
+            list: words(true, winners.as_ref().map_or(1, |w| w.list_words(chunk)))?,
+            winners,
             totals: driver.shared(TOTALS)?,
             dynamic: {
                 let numbers = driver.shared(dynamic::COUNT)?;
@@ -517,9 +554,7 @@ impl<D: Driver> Pass<D> {
         if !tiled {
             return slabs(n, rows * columns);
         }
-        let wanted = (256 / (rows.div_ceil(TILE) * columns.div_ceil(TILE))).clamp(1, 64);
-        let rows = n.div_ceil(wanted).max(128);
-        Slabs { rows, count: n.div_ceil(rows) }
+        tiled_slabs(&self.driver.limits(), n, [rows, columns])
     }
 
     /// A launch with an invocation an element.
@@ -536,7 +571,7 @@ impl<D: Driver> Pass<D> {
     /// Launches that depend on the tensors alone.
     pub fn prepare(&self, tensors: &[Held<D::Buffer>]) -> Vec<Launch<D::Buffer>> {
         let c = &self.question.composition;
-        let (p, d, l) = (self.p as u32, self.d as u32, self.l as u32);
+        let (p, d) = (self.p as u32, self.d as u32);
         let from = &find(tensors, c.prototypes).buffer;
         let mut all =
             vec![self.each("centre", &[from, &self.centre, &self.w], &[p, d], self.p * self.d)];
@@ -572,7 +607,7 @@ impl<D: Driver> Pass<D> {
             let words = [p, self.question.classes as u32];
             all.push(self.each("reasoning.prepare", &buffers, &words, self.question.classes));
         }
-        let _ = l;
+        all.extend(self.winners.as_ref().map(|winners| self.prepare_winners(winners)));
         all
     }
 
@@ -590,6 +625,14 @@ impl<D: Driver> Pass<D> {
         words[8] = c.to_bits();
         words[9] = f.to_bits();
         words
+    }
+
+    /// The same for `kernels/products.cu`: in place of the factors, whether rows of both operands begin at whole fours.
+    fn product_words(&self, words: &[u32; 10]) -> [u32; 9] {
+        let mut of_products = [0; 9];
+        of_products[..8].copy_from_slice(&words[..8]);
+        of_products[8] = u32::from(self.d % 4 == 0 && self.l % 4 == 0);
+        of_products
     }
 
     /// Sizes of the launches about pairs: rows of `ld` words, of which l are compared.
@@ -633,6 +676,10 @@ impl<D: Driver> Pass<D> {
         let words = self.map_words(n, base, 0);
         let width = self.maps * self.l;
         let mut launch = match self.tuned() {
+            true if self.driver.limits().multiprocessors > 0 => {
+                let words = self.product_words(&words);
+                self.tiles("products.project", &buffers, &words, [n, width, 1])
+            }
             true => self.tiles("omega.project_tile", &buffers, &words, [n, width, 1]),
             false => self.each("omega.project", &buffers, &words, n * width),
         };
@@ -752,7 +799,7 @@ impl<D: Driver> Pass<D> {
         let mut all = self.forward(tensors, batch.x, part.x_base, part.n);
         all.extend(self.rows(tensors, batch, (part.base, part.n), Rows::Detect, learn));
         let buffers = (&self.outcome, &self.outcome, &self.totals);
-        all.push(self.sums("sum.columns", buffers, (part.n, 4, 0), part.base > 0, [2, 0, 2]));
+        all.extend(self.sums("sum.columns", buffers, (part.n, 4, 0), part.base > 0, [2, 0, 2]));
         all
     }
 
@@ -777,9 +824,18 @@ impl<D: Driver> Pass<D> {
         let losses = (&self.outcome, &self.outcome, &self.totals);
         let losses = self.sums("sum.columns", losses, (n, 1, 0), base > 0, [0; 3]);
         let mut all = Vec::new();
-        if let Some(kernel) = self.fused_kernel() {
-            all.extend(self.fused(kernel, tensors, batch, part, (gradients.is_some(), learn)));
-            all.push(losses);
+        let fused = match (&self.winners, self.fused_kernel()) {
+            (Some(winners), _) => {
+                Some(self.winners(winners, tensors, batch, part, (gradients.is_some(), learn)))
+            }
+            (None, Some(kernel)) => {
+                Some(self.fused(kernel, tensors, batch, part, (gradients.is_some(), learn)))
+            }
+            (None, None) => None,
+        };
+        if let Some(launches) = fused {
+            all.extend(launches);
+            all.extend(losses);
             return all;
         }
         if !keys {
@@ -787,7 +843,7 @@ impl<D: Driver> Pass<D> {
         }
         let what = if gradients.is_some() { Rows::Gradient } else { Rows::Loss };
         all.extend(self.rows(tensors, batch, (base, n), what, learn));
-        all.push(losses);
+        all.extend(losses);
         if let Some((gradients, learn)) = gradients {
             all.extend(self.backward(batch.x, part.x_base, n, gradients, learn, base > 0));
         }

@@ -4,8 +4,8 @@ use super::lbfgs::DeviceLbfgs;
 use super::optimizer::DeviceOptimizer;
 use super::pass::{Batch, FLAGS, Held, Learn, Part, Pass, Rows as What, dynamic, hold};
 use super::slots::{Slots, finite, first_of, read_all, write_all};
-use super::{Driver, Launch};
-use crate::backend::{Problem, Question, Rows, Samples, Session, Set, Slot};
+use super::{Driver, FIRST_LENGTH, Launch};
+use crate::backend::{Plan, Problem, Question, Rows, Samples, Session, Set, Slot};
 use crate::error::{Error, Result};
 use crate::parts::composition::{MetricName, Objective};
 use crate::parts::tensor::Tensors;
@@ -854,6 +854,23 @@ impl<D: Driver> Session for GpuSession<'_, D> {
             self.driver.write_numbers(&self.kept, 0, &vec![0.0; flags.len()])?;
         }
         Ok((losses.iter().map(|l| f64::from(*l)).collect(), bad))
+    }
+
+    fn plan(&self) -> Option<Plan> {
+        // Streamed rows pass through the first chunk's buffer: its launches are those of every chunk.
+        let launches = match &self.training.x {
+            Some(_) => self.step_launches(&Rows::TRAINING, self.training.n, false),
+            None => return None,
+        };
+        let shared = |launch: &Launch<D::Buffer>| {
+            launch.constants.iter().filter(|c| c.0 >= FIRST_LENGTH).map(|c| 4 * c.1).sum()
+        };
+        let (choice, tensor_cores) = self.pass.choice();
+        Some(Plan {
+            launches: launches.iter().map(|l| (l.kernel, l.groups, shared(l))).collect(),
+            choice,
+            tensor_cores,
+        })
     }
 
     fn optimizer_state(&self) -> Result<Tensors<f64>> {

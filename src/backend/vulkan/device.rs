@@ -429,6 +429,8 @@ impl Driver for VulkanDriver {
             // Kernels go on from group to group, so more are never needed.
             groups: x.min(y).min(65_535),
             shared_bytes: limits.max_compute_shared_memory_size,
+            multiprocessors: 0,
+            shared_most: 0,
             subgroups: limits
                 .subgroup_supported_operations
                 .is_some_and(|o| o.intersects(SubgroupFeatures::ARITHMETIC))

@@ -1,12 +1,15 @@
 //! Backward products, the fused step, and gradients from the sums, as launches.
 
 use super::{
-    Batch, FUSED_GROUPS, FUSED_ROWS, Held, Learn, Part, Pass, find, fits_fused, option,
+    Batch, PARTS, SUMMED_ROWS, FUSED_GROUPS, FUSED_ROWS, Held, Learn, Part, Pass, find, fits_fused, option,
     transfer_code,
 };
 use crate::backend::gpu::{Driver, Launch};
 use crate::parts::composition::{Cooperation, Kernel, MetricName, Objective, Ties};
 use crate::parts::objective::transfer::Transfer;
+
+/// Numbers that a workgroup of `sum.slabs` forms.
+const ADDED: usize = 16;
 
 impl<D: Driver> Pass<D> {
     /// Sums over the chunk's rows: `first_a`, `first_b`, `first` as in `sum.comp`.
@@ -17,15 +20,27 @@ impl<D: Driver> Pass<D> {
         (n, count, width): (usize, usize, usize),
         add: bool,
         [first_a, first_b, first]: [usize; 3],
-    ) -> Launch<D::Buffer> {
+    ) -> Vec<Launch<D::Buffer>> {
         let kernel = match (kernel, self.tuned() && self.driver.limits().subgroups) {
             ("sum.columns", true) => "sum.columns_subgroup",
             ("sum.products", true) => "sum.products_subgroup",
             ("sum.cross", true) => "sum.cross_subgroup",
             (plain, _) => plain,
         };
-        let words = [n, self.chunk, count, width, usize::from(add), first_a, first_b, first];
-        self.launch(kernel, &[a, b, to], &words.map(|v| v as u32), [count, 1])
+        let parts = n.div_ceil(SUMMED_ROWS).clamp(1, PARTS);
+        let rows = n.div_ceil(parts);
+        let words = |add: bool, first: usize| {
+            [n, self.chunk, count, width, usize::from(add), first_a, first_b, first, rows]
+                .map(|v| v as u32)
+        };
+        if parts == 1 {
+            return vec![self.launch(kernel, &[a, b, to], &words(add, first), [count, 1])];
+        }
+        let parted = [a, b, &self.partials];
+        vec![
+            self.launch(kernel, &parted, &words(false, 0), [count, parts]),
+            self.added((&self.partials, to), (parts, count), add, first),
+        ]
     }
 
     /// Adds the slabs of a backward product to `to`.
@@ -36,8 +51,19 @@ impl<D: Driver> Pass<D> {
         add: bool,
         to: &D::Buffer,
     ) -> Launch<D::Buffer> {
-        let words = [slabs, 0, count, 0, usize::from(add), 0, 0, 0].map(|v| v as u32);
-        self.launch("sum.slabs", &[&self.slabs, &self.slabs, to], &words, [count.div_ceil(256), 1])
+        self.added((&self.slabs, to), (slabs, count), add, 0)
+    }
+
+    /// The sum over `parts` of `count` numbers each, to place `first` on.
+    fn added(
+        &self,
+        (from, to): (&D::Buffer, &D::Buffer),
+        (parts, count): (usize, usize),
+        add: bool,
+        first: usize,
+    ) -> Launch<D::Buffer> {
+        let words = [parts, 0, count, 0, usize::from(add), 0, 0, first, 0].map(|v| v as u32);
+        self.launch("sum.slabs", &[from, from, to], &words, [count.div_ceil(ADDED), 1])
     }
 
     /// What the rows pull the prototypes with, `p x l` (twice that with squares), into `to`.
@@ -98,28 +124,28 @@ impl<D: Driver> Pass<D> {
         {
             let to = &find(gradients, name).buffer;
             let buffers = (&self.theta_slopes, &self.theta_slopes, to);
-            all.push(self.sums("sum.columns", buffers, (n, self.p, 0), add, [0; 3]));
+            all.extend(self.sums("sum.columns", buffers, (n, self.p, 0), add, [0; 3]));
         }
         if let Some(anneal) = c.anneal
             && learn.has(anneal.tensor)
         {
             let to = &find(gradients, anneal.tensor).buffer;
             let buffers = (&self.outcome, &self.outcome, to);
-            all.push(self.sums("sum.columns", buffers, (n, 1, 0), add, [1, 0, 0]));
+            all.extend(self.sums("sum.columns", buffers, (n, 1, 0), add, [1, 0, 0]));
         }
         if learn.has("reasonings") {
             let k = self.question.classes;
             let buffers = (&self.room, &self.room, &self.reasoning);
-            all.push(self.sums("sum.cross", buffers, (n, self.p * k, k), add, [2 * k, 0, 0]));
-            all.push(self.sums("sum.columns", buffers, (n, 2 * k, 0), add, [0, 0, self.p * k]));
+            all.extend(self.sums("sum.cross", buffers, (n, self.p * k, k), add, [2 * k, 0, 0]));
+            all.extend(self.sums("sum.columns", buffers, (n, 2 * k, 0), add, [0, 0, self.p * k]));
         }
         if c.spread && learn.has("log_variances") {
             let buffers = (&self.slopes, &self.slopes, &self.columns);
-            all.push(self.sums("sum.columns", buffers, (n, self.p, 0), add, [0; 3]));
+            all.extend(self.sums("sum.columns", buffers, (n, self.p, 0), add, [0; 3]));
         }
         if learn.has("sigmas") {
             let buffers = (&self.slopes, &self.keys, &self.columns);
-            all.push(self.sums("sum.products", buffers, (n, self.p, 0), add, [0, 0, self.p]));
+            all.extend(self.sums("sum.products", buffers, (n, self.p, 0), add, [0, 0, self.p]));
         }
         if !prototypes && own.is_none() {
             return all;
@@ -137,7 +163,7 @@ impl<D: Driver> Pass<D> {
             let words = self.pair_words(n, first, l, ld, 0);
             all.push(self.launch(kernel, &buffers, &words, [n.div_ceil(64), self.p]));
             let buffers = (factors, factors, &self.extra);
-            all.push(self.sums("sum.columns", buffers, (n, self.p, 0), add, [0; 3]));
+            all.extend(self.sums("sum.columns", buffers, (n, self.p, 0), add, [0; 3]));
         }
         let kernel = match c.metric {
             MetricName::Euclidean => "euclidean.pull",
@@ -188,7 +214,13 @@ impl<D: Driver> Pass<D> {
         let launch = match self.tuned() {
             true => {
                 let shape = [self.d, width, slabs.count];
-                self.tiles("omega.outer_tile", &buffers, &words, shape)
+                match self.driver.limits().multiprocessors {
+                    0 => self.tiles("omega.outer_tile", &buffers, &words, shape),
+                    _ => {
+                        let words = self.product_words(&words);
+                        self.tiles("products.outer", &buffers, &words, shape)
+                    }
+                }
             }
             false => {
                 let groups = [cells.div_ceil(64), slabs.count];

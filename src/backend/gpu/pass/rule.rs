@@ -18,11 +18,11 @@ impl<D: Driver> Pass<D> {
         all.extend(self.forward(tensors, batch.x, x_base, n));
         all.extend(self.rows(tensors, batch, (base, n), Rows::Gradient, &Learn::default()));
         let loss = (&self.outcome, &self.outcome, &self.totals);
-        all.push(self.sums("sum.columns", loss, (n, 1, 0), add, [0; 3]));
+        all.extend(self.sums("sum.columns", loss, (n, 1, 0), add, [0; 3]));
         let slopes = (&self.slopes, &self.slopes, &self.columns);
-        all.push(self.sums("sum.columns", slopes, (n, self.p, 0), add, [0; 3]));
+        all.extend(self.sums("sum.columns", slopes, (n, self.p, 0), add, [0; 3]));
         let counts = (&self.theta_slopes, &self.theta_slopes, &self.columns);
-        all.push(self.sums("sum.columns", counts, (n, self.p, 0), add, [0, 0, self.p]));
+        all.extend(self.sums("sum.columns", counts, (n, self.p, 0), add, [0, 0, self.p]));
         let compared = (batch.x, &self.w, &self.zeros);
         let shape = (n, x_base, self.d, self.d);
         all.extend(self.pull(DIFFERENCES, compared, shape, add, &self.pulls));
@@ -89,7 +89,7 @@ impl<D: Driver> Pass<D> {
         all.extend(forward);
         let buffers = (&self.slopes, &self.keys, scores);
         let shape = (n, self.p * self.p, self.p);
-        all.push(self.sums("sum.cross", buffers, shape, base > 0, [0, 0, at]));
+        all.extend(self.sums("sum.cross", buffers, shape, base > 0, [0, 0, at]));
         all
     }
 

@@ -1,0 +1,87 @@
+"""Time of one training step of the reference (prosemble on JAX), compilation excluded: medians, one line of JSON a model.
+
+    python3 benches/compare/reference_step.py --rows 1000000 --features 64 --classes 10 --per-class 5 GLVQ GMLVQ
+"""
+
+import argparse
+import json
+import statistics
+import time
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+from prosemble import models
+from prosemble.models import prototype_base
+
+
+def blobs(rows, features, classes):
+    """Blobs as `lvq bench` makes them in kind: a Gaussian a class."""
+    rng = np.random.default_rng(42)
+    centres = rng.normal(0.0, 2.0, (classes, features)).astype(np.float32)
+    y = np.arange(rows) % classes
+    x = rng.standard_normal((rows, features), dtype=np.float32)
+    x += centres[y]
+    return x, y.astype(np.int32)
+
+
+def steps(name, x, y, per_class, count):
+    """Seconds of each step: loss, gradient, update, on data that is on the device."""
+    kept = {}
+    model = getattr(models, name)(n_prototypes_per_class=per_class, max_iter=1)
+
+    def keep(x, y, params, opt_state, proto_labels):
+        kept.update(x=x, y=y, params=params, opt_state=opt_state, proto_labels=proto_labels)
+        raise StopIteration
+
+    model._fit_scan = keep
+    try:
+        model.fit(x, y)
+    except StopIteration:
+        pass
+    state = prototype_base.ScanTrainState(
+        params=kept["params"],
+        opt_state=kept["opt_state"],
+        loss=jnp.array(float("inf")),
+        prev_loss=jnp.array(float("inf")),
+        converged=jnp.array(False),
+    )
+    seconds = []
+    for i in range(count + 2):
+        start = time.perf_counter()
+        state, _ = model._training_step_scan(state, kept["x"], kept["y"], kept["proto_labels"])
+        jax.block_until_ready(state)
+        if i >= 2:
+            seconds.append(time.perf_counter() - start)
+    return seconds
+
+
+def main():
+    parser = argparse.ArgumentParser(description=__doc__)
+    parser.add_argument("--rows", type=int, default=100_000)
+    parser.add_argument("--features", type=int, default=64)
+    parser.add_argument("--classes", type=int, default=10)
+    parser.add_argument("--per-class", type=int, default=5)
+    parser.add_argument("--steps", type=int, default=10)
+    parser.add_argument("models", nargs="+")
+    args = parser.parse_args()
+    x, y = blobs(args.rows, args.features, args.classes)
+    x, y = jnp.asarray(x), jnp.asarray(y)
+    for name in args.models:
+        seconds = steps(name, x, y, args.per_class, args.steps)
+        line = {
+            "model": name,
+            "device": str(jax.devices()[0]),
+            "jax": jax.__version__,
+            "rows": args.rows,
+            "features": args.features,
+            "prototypes": args.per_class * args.classes,
+            "ms_per_step": 1e3 * statistics.median(seconds),
+            "fastest_ms": 1e3 * min(seconds),
+            "slowest_ms": 1e3 * max(seconds),
+        }
+        print(json.dumps(line), flush=True)
+
+
+if __name__ == "__main__":
+    main()
