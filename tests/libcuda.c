@@ -13,7 +13,7 @@
 //     FAKE_CUDA_WRONG       kernels do nothing
 //     FAKE_CUDA_LOG         a file for what is put on streams, a line each
 //
-// Compiled with WITHOUT=1 it lacks a function, as a driver does that is too old.
+// Compiled with -DWITHOUT it lacks a function, as a driver does that is too old.
 #define _GNU_SOURCE
 #include <dlfcn.h>
 #include <pthread.h>
@@ -99,7 +99,7 @@ typedef struct Block {
 } Block;
 
 static pthread_mutex_t lock = PTHREAD_MUTEX_INITIALIZER;
-static int started, lost, names, context_there;
+static int started, lost, names;
 static long devices, capability, version, launches;
 static size_t memory, memory_used, pinned, pinned_used;
 static int early, wrong;
@@ -314,14 +314,12 @@ int cuDeviceGetAttribute(int* value, int which, int device) {
 
 int cuDevicePrimaryCtxRetain(void** context, int device) {
     (void)device;
-    context_there++;
     *context = &the_context;
     return lost;
 }
 
 int cuDevicePrimaryCtxRelease_v2(int device) {
     (void)device;
-    context_there--;
     return lost;
 }
 
