@@ -509,14 +509,19 @@ FN void load(uint* xs, uint r0) {
                 }
             }
         }
-    } else if (T::steps > 0u) {
-        // As many a thread as is known when the kernel is compiled.
-        constexpr uint QUADS = T::steps > 0u ? 4u * T::steps : 1u;
-        LVQ_UNROLL for (uint k = 0u; k < S::BM * QUADS / S::THREADS; k++) {
-            const uint e = threadIdx.x + k * S::THREADS;
-            const uint r = e / QUADS;
-            const uint a = e % QUADS * 4u;
-            copy16(xs + r * stride<T>() + a, from + size_t(min(r, count - 1u)) * ld + a, r < count);
+    } else if constexpr (T::steps > 0u) {
+        // As many a thread as is known when the kernel is compiled: always the same columns, of every n-th row.
+        constexpr uint QUADS = 4u * T::steps;
+        constexpr uint EVERY = S::THREADS / QUADS;
+        uint r = threadIdx.x / QUADS;
+        const uint a = threadIdx.x % QUADS * 4u;
+        const float* at = from + size_t(r) * ld + a;
+        uint* to = xs + r * stride<T>() + a;
+        for (uint k = 0u; k < S::BM / EVERY; k++) {
+            copy16(to, r < count ? at : from, r < count);
+            r += EVERY;
+            at += size_t(EVERY) * ld;
+            to += EVERY * stride<T>();
         }
     } else if (aligned != 0u) {
         const uint quads = l / 4u;
@@ -561,8 +566,9 @@ struct Ahead {
     uint slot, tile, q;
 };
 // Begins to bring it.
+template <class T>
 FN void bring(uint* stages, Ahead& ahead, uint steps) const {
-    if constexpr (STAGED) {
+    if constexpr (STAGED && sizeof(T) > 0u) {
         constexpr uint WORDS_OF_TILE = HALF ? 64u : 128u;
         uint* const to = stages + ahead.slot * STAGE;
         if (ahead.tile * 8u < P) {
@@ -616,7 +622,7 @@ FN void nearest(const Prototypes<T>& kept, uint* stages, const uint* xs, const f
     uint slot = 0u;
     if constexpr (STAGED) {
         LVQ_UNROLL for (uint k = 0u; k + 1u < STAGES; k++) {
-            bring(stages, ahead, steps);
+            bring<T>(stages, ahead, steps);
         }
     }
     for (uint j0 = wn * 8u * S::NT; j0 < end; j0 += 8u * S::NT * S::WN) {
@@ -637,7 +643,7 @@ FN void nearest(const Prototypes<T>& kept, uint* stages, const uint* xs, const f
                 // This step has come for all, and what the step before it left may be written over.
                 copies_done<STAGES - 2>();
                 __syncthreads();
-                bring(stages, ahead, steps);
+                bring<T>(stages, ahead, steps);
                 const Taken* const from = reinterpret_cast<const Taken*>(stages + slot * STAGE) + lane;
                 slot = (slot + 1u) % STAGES;
                 ColumnOperand<O> w[S::NT];

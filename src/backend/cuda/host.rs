@@ -7,7 +7,7 @@ use crate::{Error, Result};
 use std::collections::BTreeMap;
 use std::ffi::{c_char, c_void};
 use std::sync::Arc;
-use std::sync::atomic::{AtomicU32, Ordering};
+use std::sync::atomic::{AtomicI64, AtomicU32, AtomicU64, Ordering};
 
 /// The name under which tests know this device.
 pub const NAME: &str = "cuda-host";
@@ -42,12 +42,26 @@ pub fn missing() -> Option<&'static str> {
 }
 
 /// In which order the threads of a block run from barrier to barrier.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub enum Order {
     /// The first first.
+    #[default]
     Ascending,
     /// The last first: a kernel without a missing barrier gives the same result to the bit.
     Descending,
+}
+
+/// How the device is opened.
+#[derive(Clone, Debug, Default)]
+pub struct Options {
+    /// Which form of the kernels.
+    pub kernels: Kernels,
+    /// In which order threads run.
+    pub order: Order,
+    /// Bytes of memory that it has; none: as many as the machine gives.
+    pub memory_bytes: Option<u64>,
+    /// After so many submissions the device counts as lost.
+    pub lost_after: Option<u64>,
 }
 
 /// Opens the device.
@@ -55,19 +69,38 @@ pub enum Order {
 /// # Errors
 /// [`Error::Device`] when the crate was built without a C++ compiler.
 pub fn open(kernels: Kernels, order: Order) -> Result<Box<dyn Backend>> {
-    Ok(Box::new(Gpu::new(CudaHost::open(kernels, order)?)))
+    open_with(&Options { kernels, order, ..Options::default() })
+}
+
+/// Opens the device with options.
+///
+/// # Errors
+/// [`Error::Device`] when the crate was built without a C++ compiler.
+pub fn open_with(options: &Options) -> Result<Box<dyn Backend>> {
+    Ok(Box::new(Gpu::new(CudaHost::open(options)?)))
 }
 
 /// The kernels as host code.
 struct CudaHost {
     kernels: Kernels,
     order: Order,
+    /// Bytes that it has, and in use.
+    memory_bytes: u64,
+    used: Arc<AtomicU64>,
+    /// Submissions until it is lost.
+    left: Option<AtomicI64>,
 }
 
 impl CudaHost {
-    fn open(kernels: Kernels, order: Order) -> Result<Self> {
+    fn open(options: &Options) -> Result<Self> {
         match missing() {
-            None => Ok(CudaHost { kernels, order }),
+            None => Ok(CudaHost {
+                kernels: options.kernels,
+                order: options.order,
+                memory_bytes: options.memory_bytes.unwrap_or(u64::MAX),
+                used: Arc::default(),
+                left: options.lost_after.map(|n| AtomicI64::new(n.cast_signed())),
+            }),
             Some(why) => Err(failed(format!("the kernels were not built for the host: {why}"))),
         }
     }
@@ -79,6 +112,14 @@ pub struct Fenced {
     /// Where what is within begins: at a multiple of [`Self::ALIGNED`] bytes, as a device's memory does.
     start: usize,
     len: usize,
+    /// Bytes in use of the device that it is of.
+    used: Arc<AtomicU64>,
+}
+
+impl Drop for Fenced {
+    fn drop(&mut self) {
+        self.used.fetch_sub(4 * self.len as u64, Ordering::Relaxed);
+    }
 }
 
 impl Fenced {
@@ -88,13 +129,22 @@ impl Fenced {
     /// A NaN that no arithmetic produces.
     const MARK: u32 = 0x7fc5_1de5;
 
-    fn new(len: usize) -> Self {
+    /// Memory of a device that has `most` bytes.
+    fn new(len: usize, used: &Arc<AtomicU64>, most: u64) -> Result<Self, String> {
+        let bytes = 4 * len as u64;
+        let before = used.fetch_add(bytes, Ordering::Relaxed);
+        if before.saturating_add(bytes) > most {
+            used.fetch_sub(bytes, Ordering::Relaxed);
+            return Err(format!(
+                "out of memory: {bytes} bytes are needed, {before} of {most} are in use"
+            ));
+        }
         let all = Self::ALIGNED / 4 + 2 * Self::FENCE + len;
         let words: Vec<_> = (0..all).map(|_| AtomicU32::new(Self::MARK)).collect();
         let start = words.as_ptr().align_offset(Self::ALIGNED) + Self::FENCE;
-        let memory = Fenced { words, start, len };
+        let memory = Fenced { words, start, len, used: used.clone() };
         memory.inside(0, len).iter().for_each(|word| word.store(0, Ordering::Relaxed));
-        memory
+        Ok(memory)
     }
 
     fn inside(&self, at: usize, len: usize) -> &[AtomicU32] {
@@ -164,7 +214,7 @@ impl Driver for CudaHost {
         // As a GPU has them.
         Limits {
             buffer_bytes: 4 * u64::from(u32::MAX),
-            memory_bytes: u64::MAX,
+            memory_bytes: self.memory_bytes,
             groups: 65_535,
             shared_bytes: 48 << 10,
             subgroups: true,
@@ -183,7 +233,7 @@ impl Driver for CudaHost {
     }
 
     fn buffer(&self, words: usize) -> Result<Self::Buffer> {
-        Ok(Arc::new(Fenced::new(words)))
+        Fenced::new(words, &self.used, self.memory_bytes).map(Arc::new).map_err(failed)
     }
 
     fn shared(&self, words: usize) -> Result<Self::Buffer> {
@@ -210,6 +260,11 @@ impl Driver for CudaHost {
     }
 
     fn submit(&self, recorded: &Self::Recorded) -> Result<()> {
+        if let Some(left) = &self.left
+            && left.fetch_sub(1, Ordering::Relaxed) <= 0
+        {
+            return Err(failed("the device was lost".into()));
+        }
         recorded.iter().try_for_each(|launch| {
             self.launch(launch).map_err(|why| failed(format!("{}: {why}", launch.kernel)))
         })
@@ -225,7 +280,7 @@ mod tests {
     use super::*;
 
     fn host() -> Option<CudaHost> {
-        CudaHost::open(Kernels::Tuned, Order::Ascending)
+        CudaHost::open(&Options::default())
             .inspect_err(|why| println!("{NAME} is not tested: {why}"))
             .ok()
     }
