@@ -268,7 +268,8 @@ pub trait Predictor {
 /// Whether this version can train and run models on a device; the reason if not.
 pub fn runs_models(device: &DeviceInfo) -> std::result::Result<(), String> {
     match device.name.split(':').next() {
-        Some("cpu" | "cuda") => Ok(()),
+        Some("cpu") => Ok(()),
+        Some("cuda") => cuda::runs_models(device),
         Some("vulkan") => vulkan::runs_models(device),
         _ => Err("models are trained and run on cpu, cuda and vulkan".into()),
     }

@@ -8,6 +8,7 @@ use std::time::{Duration, Instant};
 /// Shows the iterations of one run.
 pub struct Progress {
     quiet: bool,
+    started: bool,
     bar: Option<ProgressBar>,
     last_line: Instant,
 }
@@ -17,12 +18,18 @@ const LINES: Duration = Duration::from_secs(5);
 
 impl Progress {
     pub fn new(quiet: bool) -> Self {
-        Progress { quiet, bar: None, last_line: Instant::now() }
+        Progress { quiet, started: false, bar: None, last_line: Instant::now() }
+    }
+
+    /// Whether the work has begun.
+    pub fn started(&self) -> bool {
+        self.started
     }
 }
 
 impl Observer for Progress {
     fn on_start(&mut self, rows: usize, features: usize, max_iter: usize) {
+        self.started = true;
         self.last_line = Instant::now();
         if self.quiet {
             return;

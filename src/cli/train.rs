@@ -147,9 +147,11 @@ pub fn run(mut args: Train) -> Result<Done> {
     let extras =
         Extras { validation: validation.as_ref(), given, observers, scaler: scaler.clone(), extra };
     let fitted = match &resumed {
-        Some(f) => training.resume(f, &rows, &*backend, extras)?,
-        None => training.fit_with(&model, &rows, &*backend, extras)?,
+        Some(f) => training.resume(f, &rows, &*backend, extras),
+        None => training.fit_with(&model, &rows, &*backend, extras),
     };
+    let fitted =
+        fitted.map_err(|e| in_training(e, progress.started(), args.checkpoint.as_deref()))?;
     let interrupted = stop.load(Ordering::Relaxed) && fitted.record.stopped_by == "interrupt";
 
     let after = |e: Error| Error::Running(e.to_string());
@@ -172,6 +174,19 @@ pub fn run(mut args: Train) -> Result<Done> {
         return Ok(Done::Interrupted);
     }
     Ok(Done::Ok)
+}
+
+/// A device that fails in mid-training is no fault of the call; the run can go on from its checkpoint.
+fn in_training(error: Error, started: bool, checkpoint: Option<&Path>) -> Error {
+    match error {
+        Error::Device { .. } if started => {
+            let rest = checkpoint.filter(|p| p.exists()).map_or(String::new(), |p| {
+                format!("; go on from the last checkpoint with --resume {}", p.display())
+            });
+            Error::Running(format!("{error}{rest}"))
+        }
+        other => other,
+    }
 }
 
 /// The holdout that a model file records.

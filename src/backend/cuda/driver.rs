@@ -7,7 +7,8 @@ use crate::{Error, Result};
 use cudarc::driver::result::{self, DriverError};
 use cudarc::driver::sys::{self, CUdevice_attribute as Attribute, CUresult};
 use cudarc::driver::{
-    CudaContext, CudaFunction, CudaGraph, CudaStream, DeviceRepr, LaunchConfig, PushKernelArg,
+    CudaContext, CudaEvent, CudaFunction, CudaGraph, CudaStream, DeviceRepr, LaunchConfig,
+    PushKernelArg,
 };
 use cudarc::nvrtc::Ptx;
 use std::collections::{BTreeMap, HashMap};
@@ -25,9 +26,53 @@ pub(in super::super) fn discover() -> (Vec<DeviceInfo>, Vec<String>) {
     }
 }
 
-/// Runs `f` where the driver library is present. `cudarc` panics when the library, or a function of
-/// a newer driver than the installed one, is missing: the library is asked for first, and what
-/// remains becomes an error.
+/// The functions of the driver that are called, here and by `cudarc`.
+const NEEDED: &[&str] = &[
+    "cuCtxGetCurrent",
+    "cuCtxSetCurrent",
+    "cuCtxSynchronize",
+    "cuDeviceGet",
+    "cuDeviceGetAttribute",
+    "cuDeviceGetCount",
+    "cuDeviceGetName",
+    "cuDevicePrimaryCtxRelease_v2",
+    "cuDevicePrimaryCtxRetain",
+    "cuDeviceTotalMem_v2",
+    "cuDriverGetVersion",
+    "cuEventCreate",
+    "cuEventDestroy_v2",
+    "cuEventRecord",
+    "cuEventSynchronize",
+    "cuGetErrorName",
+    "cuGetErrorString",
+    "cuGraphDestroy",
+    "cuGraphExecDestroy",
+    "cuGraphInstantiateWithFlags",
+    "cuGraphLaunch",
+    "cuInit",
+    "cuLaunchKernel",
+    "cuMemAlloc_v2",
+    "cuMemFreeHost",
+    "cuMemFree_v2",
+    "cuMemGetInfo_v2",
+    "cuMemHostAlloc",
+    "cuMemcpyDtoHAsync_v2",
+    "cuMemcpyHtoDAsync_v2",
+    "cuMemsetD8Async",
+    "cuModuleGetFunction",
+    "cuModuleLoadData",
+    "cuModuleUnload",
+    "cuStreamBeginCapture_v2",
+    "cuStreamCreate",
+    "cuStreamDestroy_v2",
+    "cuStreamEndCapture",
+    "cuStreamQuery",
+    "cuStreamSynchronize",
+    "cuStreamWaitEvent",
+];
+
+/// Runs `f` where the driver library is present and has what is [`NEEDED`]: `cudarc` panics where something is missing, so it is
+/// asked for first, and what this did not foresee becomes an error too.
 fn guarded<T>(f: impl FnOnce() -> Result<T, String> + std::panic::UnwindSafe) -> Result<T, String> {
     // SAFETY: opens libcuda, whose initialisers are the vendor's and run at most once; no symbol of
     // it is called here.
@@ -35,7 +80,54 @@ fn guarded<T>(f: impl FnOnce() -> Result<T, String> + std::panic::UnwindSafe) ->
     if !present {
         return Err("the driver library (libcuda.so, nvcuda.dll) is not installed".into());
     }
-    catch_unwind(f).unwrap_or_else(|_| Err("the driver is too old: it lacks a function".into()))
+    catch_unwind(|| {
+        // SAFETY: as above.
+        let library = unsafe { sys::culib() };
+        for name in NEEDED {
+            // SAFETY: the address is looked up and not called.
+            let found = unsafe { library.get::<unsafe extern "C" fn()>(name.as_bytes()) };
+            found.map_err(|_| format!("the driver is too old: it lacks the function {name}"))?;
+        }
+        f()
+    })
+    .unwrap_or_else(|_| Err("the driver is too old: it lacks a function".into()))
+}
+
+/// Whether a device can run the kernels, by what is known of it and its driver; what is missing if not.
+pub(in super::super) fn runs_models(device: &DeviceInfo) -> Result<(), String> {
+    let known = |key: &str| device.info.get(key).and_then(|text| version(text));
+    if let Some(capability) = known("compute_capability")
+        && capability < OLDEST
+    {
+        return Err(too_old(capability));
+    }
+    let compiler = artefacts::PTX.first().and_then(|(name, _)| release(artefacts::ptx(name)?));
+    match (known("driver_cuda_version"), compiler) {
+        (Some(driver), Some(compiler)) if driver < compiler => Err(format!(
+            "its driver is for CUDA {}.{}, and the kernels' PTX is of CUDA {}.{}",
+            driver.0, driver.1, compiler.0, compiler.1
+        )),
+        _ => Ok(()),
+    }
+}
+
+fn too_old(capability: (i32, i32)) -> String {
+    format!(
+        "its compute capability is {}.{}, and {}.{} is needed",
+        capability.0, capability.1, OLDEST.0, OLDEST.1
+    )
+}
+
+/// Reads `13.0`.
+fn version(text: &str) -> Option<(i32, i32)> {
+    let (major, minor) = text.split_once('.')?;
+    Some((major.parse().ok()?, minor.parse().ok()?))
+}
+
+/// The CUDA whose compiler made a PTX, as its head says.
+fn release(ptx: &str) -> Option<(i32, i32)> {
+    let (_, rest) = ptx.split_once("compilation tools, release ")?;
+    version(rest.split(',').next()?)
 }
 
 fn list() -> Result<(Vec<DeviceInfo>, Vec<String>), String> {
@@ -92,20 +184,36 @@ fn driver_version() -> Result<String, DriverError> {
 
 /// What the driver says, with advice for the errors a user can do something about.
 fn explain(error: DriverError) -> String {
+    use CUresult as E;
     let advice = match error.0 {
-        CUresult::CUDA_ERROR_UNSUPPORTED_PTX_VERSION => {
-            let version = driver_version().unwrap_or_else(|_| "an unknown CUDA".into());
+        E::CUDA_ERROR_UNSUPPORTED_PTX_VERSION => {
+            let version = driver_version().unwrap_or_else(|_| "an unknown version".into());
             format!(
                 "; the driver is for CUDA {version}, and the kernels were {}: install a newer \
                  driver, or build with an older nvcc",
                 artefacts::PTX_ORIGIN
             )
         }
-        CUresult::CUDA_ERROR_OUT_OF_MEMORY => "; the device's memory is full".into(),
-        CUresult::CUDA_ERROR_NO_DEVICE => "; no GPU is visible (CUDA_VISIBLE_DEVICES?)".into(),
+        E::CUDA_ERROR_OUT_OF_MEMORY => "; the memory is full".into(),
+        E::CUDA_ERROR_NO_DEVICE => "; no GPU is visible (CUDA_VISIBLE_DEVICES?)".into(),
+        E::CUDA_ERROR_LAUNCH_FAILED
+        | E::CUDA_ERROR_LAUNCH_TIMEOUT
+        | E::CUDA_ERROR_ILLEGAL_ADDRESS
+        | E::CUDA_ERROR_ILLEGAL_INSTRUCTION
+        | E::CUDA_ERROR_MISALIGNED_ADDRESS
+        | E::CUDA_ERROR_INVALID_ADDRESS_SPACE
+        | E::CUDA_ERROR_INVALID_PC
+        | E::CUDA_ERROR_HARDWARE_STACK_ERROR
+        | E::CUDA_ERROR_ECC_UNCORRECTABLE
+        | E::CUDA_ERROR_UNKNOWN => "; the device is lost to this process".into(),
         _ => String::new(),
     };
-    format!("{error}{advice}")
+    match (error.error_string(), error.error_name()) {
+        (Ok(text), Ok(name)) => {
+            format!("{} ({}){advice}", text.to_string_lossy(), name.to_string_lossy())
+        }
+        _ => format!("{:?}{advice}", error.0),
+    }
 }
 
 /// A kernel on the device, and the threads of its blocks.
@@ -123,8 +231,11 @@ pub(in super::super) struct CudaDriver {
     name: String,
     info: DeviceInfo,
     limits: Limits,
+    /// All launches, and copies of all memory that is not staged.
     stream: Arc<CudaStream>,
-    /// Held while something is put on the stream: what another thread put there meanwhile would become part of a recording.
+    /// Copies to staged memory, which go on while launches run.
+    copies: Arc<CudaStream>,
+    /// Held while something is put on the streams: what another thread put there meanwhile would become part of a recording.
     turn: Mutex<()>,
     loaded: Mutex<HashMap<&'static str, Kernel>>,
     kernels: Kernels,
@@ -135,7 +246,25 @@ pub(in super::super) struct Memory {
     pointer: sys::CUdeviceptr,
     words: usize,
     context: Arc<CudaContext>,
+    stage: Option<Stage>,
 }
+
+/// The host's side of memory that is written while launches run.
+///
+/// The order of the two streams is kept by events: launches that use the memory wait for `copied`, a copy to it waits for `used`.
+struct Stage {
+    /// As many words, page-locked: the device copies from them while the host goes on.
+    words: *mut u32,
+    /// After the last copy.
+    copied: CudaEvent,
+    /// After the last launches that use the memory.
+    used: CudaEvent,
+}
+
+// SAFETY: the words are this structure's own and no thread's; they are written by whoever holds the driver's `turn`.
+unsafe impl Send for Stage {}
+// SAFETY: as above.
+unsafe impl Sync for Stage {}
 
 impl Memory {
     /// Where it lies on the device.
@@ -151,17 +280,27 @@ impl Memory {
 
 impl Drop for Memory {
     fn drop(&mut self) {
-        // Whatever runs on it has ended: every run is waited for.
-        self.context.record_err(self.context.bind_to_thread());
+        let context = &self.context;
+        // An error that was noted before would be handed out in place of the context; it is noted again for the next who can return it.
+        let noted = context.check_err();
+        context.record_err(context.bind_to_thread());
+        // Launches that use it have ended: every run is waited for. A copy may be on its way where its launches were never begun.
+        if let Some(stage) = &self.stage {
+            // SAFETY: a live event.
+            context.record_err(unsafe { result::event::synchronize(stage.copied.cu_event()) });
+            // SAFETY: allocated by `try_stage`, of which this is the only owner.
+            context.record_err(unsafe { result::free_host(stage.words.cast()) });
+        }
         // SAFETY: allocated by `try_buffer`, and this is its only owner.
-        self.context.record_err(unsafe { result::free_sync(self.pointer) });
+        context.record_err(unsafe { result::free_sync(self.pointer) });
+        context.record_err(noted);
     }
 }
 
 /// Launches as a graph of the driver, with the memory that they use; no graph where there are none.
 pub(in super::super) struct Recorded {
     graph: Option<CudaGraph>,
-    _memory: Vec<Arc<Memory>>,
+    memory: Vec<Arc<Memory>>,
 }
 
 // SAFETY: a graph may be used by any thread, by one at a time: it is launched with `turn` held and dropped by its only owner.
@@ -174,9 +313,10 @@ impl CudaDriver {
         &self.name
     }
 
-    /// The stream that launches are put on; to be used while `turn` is held.
-    pub(super) fn stream_of_launches(&self) -> sys::CUstream {
-        self.stream.cu_stream()
+    /// The stream that launches are put on, with its context bound to the thread; to be used while `turn` is held.
+    pub(super) fn stream_of_launches(&self) -> Result<sys::CUstream, String> {
+        self.bind()?;
+        Ok(self.stream.cu_stream())
     }
 
     /// Whether something on that stream has not ended.
@@ -211,10 +351,7 @@ impl CudaDriver {
         let context = CudaContext::new(index).map_err(explain)?;
         let capability = context.compute_capability().map_err(explain)?;
         if capability < OLDEST {
-            return Err(format!(
-                "its compute capability is {}.{}, and {}.{} is needed",
-                capability.0, capability.1, OLDEST.0, OLDEST.1
-            ));
+            return Err(too_old(capability));
         }
         let info = describe(ordinal).map_err(explain)?;
         let shared = context
@@ -232,6 +369,7 @@ impl CudaDriver {
             },
             info,
             stream: context.new_stream().map_err(explain)?,
+            copies: context.new_stream().map_err(explain)?,
             turn: Mutex::default(),
             loaded: Mutex::default(),
             kernels,
@@ -240,14 +378,25 @@ impl CudaDriver {
         Ok(driver)
     }
 
-    /// Records and runs a kernel over nothing: what the driver lacks is found out now.
+    /// Brings a number, records and runs a kernel, and reads it back: what the driver lacks is found out now.
     fn try_out(&self) -> Result<(), String> {
-        let buffers = vec![Arc::new(self.try_buffer(1)?)];
-        let launch =
-            Launch { kernel: "clamp", constants: vec![], buffers, words: vec![0], groups: [1; 3] };
-        let recorded = self.try_record(&[launch])?;
+        let memory = Arc::new(self.try_stage(1)?);
+        let [number, least, most] = [5.0f32, -1.0, 1.0].map(f32::to_bits);
+        self.try_write(&memory, 0, &[number])?;
+        let (kernel, constants, groups) = ("clamp", vec![], [1; 3]);
+        let (buffers, words) = (vec![memory.clone()], vec![1, least, most]);
+        let recorded = self.try_record(&[Launch { kernel, constants, buffers, words, groups }])?;
         self.begin(&recorded)?;
-        self.end()
+        self.end()?;
+        let mut got = [0];
+        self.try_read(&memory, 0, &mut got)?;
+        match got == [most] {
+            true => Ok(()),
+            false => Err(format!(
+                "its kernels do not compute: {} where 1 is right",
+                f32::from_bits(got[0])
+            )),
+        }
     }
 
     fn error(&self, reason: String) -> Error {
@@ -277,17 +426,70 @@ impl CudaDriver {
             format!("{bytes} bytes are needed{free}: {}", explain(error))
         })?;
         let context = self.stream.context().clone();
-        let memory = Memory { pointer, words, context };
-        // SAFETY: as many bytes as were allocated, on the stream that all work is on.
+        let memory = Memory { pointer, words, context, stage: None };
+        // SAFETY: as many bytes as were allocated, on the stream that launches are on.
         unsafe { result::memset_d8_async(pointer, 0, 4 * words, self.stream.cu_stream()) }
             .map_err(explain)?;
         Ok(memory)
+    }
+
+    fn try_stage(&self, words: usize) -> Result<Memory, String> {
+        let mut memory = self.try_buffer(words)?;
+        let _turn = self.turn();
+        self.bind()?;
+        let event = || self.stream.context().new_event(None).map_err(explain);
+        let (copied, used) = (event()?, event()?);
+        // Its first use is that it is set to zero.
+        used.record(&self.stream).map_err(explain)?;
+        // SAFETY: asks for memory, which is written before anything is copied from it.
+        let host = unsafe { result::malloc_host(4 * words, 0) }.map_err(|error| {
+            let bytes = 4 * words as u64;
+            format!("{bytes} page-locked bytes of the host are needed: {}", explain(error))
+        })?;
+        memory.stage = Some(Stage { words: host.cast(), copied, used });
+        Ok(memory)
+    }
+
+    /// Writes words while launches run: to page-locked memory, from where the device takes them.
+    fn bring(&self, to: &Memory, stage: &Stage, at: usize, words: &[u32]) -> Result<(), String> {
+        // The copy before has taken its words.
+        stage.copied.synchronize().map_err(explain)?;
+        // SAFETY: within the memory, as the caller asserted, and nothing else reads or writes there: no copy, as just seen, and no
+        // other thread, as the turn is ours.
+        let own = unsafe {
+            let own = stage.words.add(at);
+            own.copy_from_nonoverlapping(words.as_ptr(), words.len());
+            std::slice::from_raw_parts(own, words.len())
+        };
+        let pointer = to.pointer + 4 * at as u64;
+        self.copies.wait(&stage.used).map_err(explain)?;
+        // SAFETY: within the memory, whose launches are waited for on this stream; the words stay as they are until `copied`.
+        unsafe { result::memcpy_htod_async(pointer, own, self.copies.cu_stream()) }
+            .map_err(explain)?;
+        stage.copied.record(&self.copies).map_err(explain)
+    }
+
+    /// Puts launches on the stream, after the copies to their memory and before the next ones.
+    fn between(
+        &self,
+        memory: &[Arc<Memory>],
+        put: impl FnOnce() -> Result<(), String>,
+    ) -> Result<(), String> {
+        let stages = || memory.iter().filter_map(|m| m.stage.as_ref());
+        for stage in stages() {
+            self.stream.wait(&stage.copied).map_err(explain)?;
+        }
+        put()?;
+        stages().try_for_each(|stage| stage.used.record(&self.stream).map_err(explain))
     }
 
     fn try_write(&self, to: &Memory, at: usize, words: &[u32]) -> Result<(), String> {
         assert!(at + words.len() <= to.words);
         let _turn = self.turn();
         self.bind()?;
+        if let Some(stage) = &to.stage {
+            return self.bring(to, stage, at, words);
+        }
         let stream = self.stream.cu_stream();
         let pointer = to.pointer + 4 * at as u64;
         // SAFETY: within the memory, as asserted. The driver has copied from pageable memory of the host when the call returns.
@@ -300,6 +502,9 @@ impl CudaDriver {
         self.bind()?;
         let stream = self.stream.cu_stream();
         let pointer = from.pointer + 4 * at as u64;
+        if let Some(stage) = &from.stage {
+            self.stream.wait(&stage.copied).map_err(explain)?;
+        }
         // SAFETY: within the memory, as asserted, and `words` is borrowed until the copy is done.
         unsafe { result::memcpy_dtoh_async(words, pointer, stream) }
             .and_then(|()| self.stream.synchronize())
@@ -356,14 +561,13 @@ impl CudaDriver {
         let submitted = self.submit(&kernels, launches);
         let graph = self.stream.end_capture(sys::CUgraphInstantiate_flags(0)).map_err(explain);
         submitted?;
-        let _memory = launches.iter().flat_map(|launch| launch.buffers.iter().cloned()).collect();
-        Ok(Recorded { graph: graph?, _memory })
+        Ok(Recorded { graph: graph?, memory: memory(launches) })
     }
 
     fn begin(&self, recorded: &Recorded) -> Result<(), String> {
         let _turn = self.turn();
         let Some(graph) = &recorded.graph else { return Ok(()) };
-        graph.launch().map_err(explain)
+        self.between(&recorded.memory, || graph.launch().map_err(explain))
     }
 
     fn end(&self) -> Result<(), String> {
@@ -373,11 +577,22 @@ impl CudaDriver {
 
     fn try_run_once(&self, launches: &[Launch<Arc<Memory>>]) -> Result<(), String> {
         let _turn = self.turn();
-        let submitted = self.loaded(launches).and_then(|kernels| self.submit(&kernels, launches));
+        let submitted = self.loaded(launches).and_then(|kernels| {
+            self.between(&memory(launches), || self.submit(&kernels, launches))
+        });
         // Also after a launch that failed: those before it use the buffers.
         self.stream.synchronize().map_err(explain)?;
         submitted
     }
+}
+
+/// The memory that launches use, each once.
+fn memory(launches: &[Launch<Arc<Memory>>]) -> Vec<Arc<Memory>> {
+    let mut all: Vec<_> =
+        launches.iter().flat_map(|launch| launch.buffers.iter().cloned()).collect();
+    all.sort_by_key(|m| m.pointer);
+    all.dedup_by_key(|m| m.pointer);
+    all
 }
 
 /// The threads of a kernel's blocks, as its PTX says.
@@ -420,6 +635,10 @@ impl Driver for CudaDriver {
         self.buffer(words)
     }
 
+    fn stage(&self, words: usize) -> Result<Self::Buffer> {
+        self.try_stage(words).map(Arc::new).map_err(|why| self.error(why))
+    }
+
     fn write(&self, to: &Self::Buffer, at: usize, words: &[u32]) -> Result<()> {
         if words.is_empty() {
             return Ok(());
@@ -460,8 +679,11 @@ mod tests {
         for (name, _) in artefacts::PTX {
             let ptx = artefacts::ptx(name).unwrap();
             assert!(threads(ptx).is_some_and(|n| [1, 64, 256].contains(&n)), "{name}");
+            assert!(release(ptx).is_some_and(|of| of >= (11, 0)), "{name}");
         }
         assert_eq!(threads(".maxntid 64, 1, 1\n"), Some(64));
         assert_eq!(threads(".entry a"), None);
+        assert_eq!(release("// Cuda compilation tools, release 12.4, V12.4.99\n"), Some((12, 4)));
+        assert_eq!(release(".version 9.0"), None);
     }
 }

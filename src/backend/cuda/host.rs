@@ -1,13 +1,13 @@
 //! The CUDA kernels compiled for the host (`kernels/include/host.h`): a device for tests, which runs
 //! the sources of the PTX block by block where there is no GPU. It is never chosen for a user.
 
-use super::super::gpu::{Driver, Gpu, Kernels, Launch, Limits};
+use super::super::gpu::{ByHost, Driver, Gpu, Group, Kernels, Launch, Limits};
 use super::super::{Backend, DeviceInfo, DeviceKind};
 use crate::{Error, Result};
 use std::collections::BTreeMap;
 use std::ffi::{c_char, c_void};
 use std::sync::Arc;
-use std::sync::atomic::{AtomicU32, Ordering};
+use std::sync::atomic::{AtomicI64, AtomicU32, AtomicU64, Ordering};
 
 /// The name under which tests know this device.
 pub const NAME: &str = "cuda-host";
@@ -42,12 +42,26 @@ pub fn missing() -> Option<&'static str> {
 }
 
 /// In which order the threads of a block run from barrier to barrier.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub enum Order {
     /// The first first.
+    #[default]
     Ascending,
     /// The last first: a kernel without a missing barrier gives the same result to the bit.
     Descending,
+}
+
+/// How the device is opened.
+#[derive(Clone, Debug, Default)]
+pub struct Options {
+    /// Which form of the kernels.
+    pub kernels: Kernels,
+    /// In which order threads run.
+    pub order: Order,
+    /// Bytes of memory that it has; none: as many as the machine gives.
+    pub memory_bytes: Option<u64>,
+    /// After so many submissions the device counts as lost.
+    pub lost_after: Option<u64>,
 }
 
 /// Opens the device.
@@ -55,20 +69,61 @@ pub enum Order {
 /// # Errors
 /// [`Error::Device`] when the crate was built without a C++ compiler.
 pub fn open(kernels: Kernels, order: Order) -> Result<Box<dyn Backend>> {
-    Ok(Box::new(Gpu::new(CudaHost::open(kernels, order)?)))
+    open_with(&Options { kernels, order, ..Options::default() })
+}
+
+/// Opens the device with options.
+///
+/// # Errors
+/// [`Error::Device`] when the crate was built without a C++ compiler.
+pub fn open_with(options: &Options) -> Result<Box<dyn Backend>> {
+    Ok(Box::new(Gpu::new(CudaHost::open(options)?)))
+}
+
+/// Opens several as one, named `cuda-host:0`, `cuda-host:1`, ..., with sums added up by the host in their order.
+///
+/// # Errors
+/// [`Error::Device`] when the crate was built without a C++ compiler, or no device is named.
+pub fn open_several(options: &[Options]) -> Result<Box<dyn Backend>> {
+    let named = |(i, options): (usize, &Options)| {
+        let host = CudaHost::open(options)?;
+        Ok(Arc::new(CudaHost { name: format!("{NAME}:{i}"), ..host }))
+    };
+    let drivers = options.iter().enumerate().map(named).collect::<Result<Vec<_>>>()?;
+    if drivers.is_empty() {
+        return Err(failed(NAME, "no device is named".into()));
+    }
+    let numbers: Vec<String> = (0..drivers.len()).map(|i| i.to_string()).collect();
+    let sums = Arc::new(ByHost(drivers.clone()));
+    Ok(Box::new(Group::new(format!("{NAME}:{}", numbers.join(",")), drivers, sums)))
 }
 
 /// The kernels as host code.
 struct CudaHost {
+    name: String,
     kernels: Kernels,
     order: Order,
+    /// Bytes that it has, and in use.
+    memory_bytes: u64,
+    used: Arc<AtomicU64>,
+    /// Submissions until it is lost.
+    left: Option<AtomicI64>,
 }
 
 impl CudaHost {
-    fn open(kernels: Kernels, order: Order) -> Result<Self> {
+    fn open(options: &Options) -> Result<Self> {
         match missing() {
-            None => Ok(CudaHost { kernels, order }),
-            Some(why) => Err(failed(format!("the kernels were not built for the host: {why}"))),
+            None => Ok(CudaHost {
+                name: NAME.into(),
+                kernels: options.kernels,
+                order: options.order,
+                memory_bytes: options.memory_bytes.unwrap_or(u64::MAX),
+                used: Arc::default(),
+                left: options.lost_after.map(|n| AtomicI64::new(n.cast_signed())),
+            }),
+            Some(why) => {
+                Err(failed(NAME, format!("the kernels were not built for the host: {why}")))
+            }
         }
     }
 }
@@ -77,6 +132,14 @@ impl CudaHost {
 pub struct Fenced {
     words: Vec<AtomicU32>,
     len: usize,
+    /// Bytes in use of the device that it is of.
+    used: Arc<AtomicU64>,
+}
+
+impl Drop for Fenced {
+    fn drop(&mut self) {
+        self.used.fetch_sub(4 * self.len as u64, Ordering::Relaxed);
+    }
 }
 
 impl Fenced {
@@ -85,10 +148,20 @@ impl Fenced {
     /// A NaN that no arithmetic produces.
     const MARK: u32 = 0x7fc5_1de5;
 
-    fn new(len: usize) -> Self {
+    /// Memory of a device that has `most` bytes.
+    fn new(len: usize, used: &Arc<AtomicU64>, most: u64) -> Result<Self, String> {
+        let bytes = 4 * len as u64;
+        let before = used.fetch_add(bytes, Ordering::Relaxed);
+        if before.saturating_add(bytes) > most {
+            used.fetch_sub(bytes, Ordering::Relaxed);
+            return Err(format!(
+                "out of memory: {bytes} bytes are needed, {before} of {most} are in use"
+            ));
+        }
         let fence = || (0..Self::FENCE).map(|_| AtomicU32::new(Self::MARK));
         let inside = (0..len).map(|_| AtomicU32::new(0));
-        Fenced { words: fence().chain(inside).chain(fence()).collect(), len }
+        let words = fence().chain(inside).chain(fence()).collect();
+        Ok(Fenced { words, len, used: used.clone() })
     }
 
     fn inside(&self, at: usize, len: usize) -> &[AtomicU32] {
@@ -102,8 +175,8 @@ impl Fenced {
     }
 }
 
-fn failed(reason: String) -> Error {
-    Error::Device { device: NAME.into(), reason }
+fn failed(device: &str, reason: String) -> Error {
+    Error::Device { device: device.into(), reason }
 }
 
 impl CudaHost {
@@ -142,7 +215,7 @@ impl Driver for CudaHost {
 
     fn info(&self) -> DeviceInfo {
         DeviceInfo {
-            name: NAME.into(),
+            name: self.name.clone(),
             kind: DeviceKind::Software,
             description: "the CUDA kernels as host code".into(),
             memory_bytes: None,
@@ -151,14 +224,14 @@ impl Driver for CudaHost {
     }
 
     fn name(&self) -> &str {
-        NAME
+        &self.name
     }
 
     fn limits(&self) -> Limits {
         // As a GPU has them.
         Limits {
             buffer_bytes: 4 * u64::from(u32::MAX),
-            memory_bytes: u64::MAX,
+            memory_bytes: self.memory_bytes,
             groups: 65_535,
             shared_bytes: 48 << 10,
             subgroups: true,
@@ -174,7 +247,9 @@ impl Driver for CudaHost {
     }
 
     fn buffer(&self, words: usize) -> Result<Self::Buffer> {
-        Ok(Arc::new(Fenced::new(words)))
+        Fenced::new(words, &self.used, self.memory_bytes)
+            .map(Arc::new)
+            .map_err(|why| failed(&self.name, why))
     }
 
     fn shared(&self, words: usize) -> Result<Self::Buffer> {
@@ -201,8 +276,14 @@ impl Driver for CudaHost {
     }
 
     fn submit(&self, recorded: &Self::Recorded) -> Result<()> {
+        if let Some(left) = &self.left
+            && left.fetch_sub(1, Ordering::Relaxed) <= 0
+        {
+            return Err(failed(&self.name, "the device was lost".into()));
+        }
         recorded.iter().try_for_each(|launch| {
-            self.launch(launch).map_err(|why| failed(format!("{}: {why}", launch.kernel)))
+            self.launch(launch)
+                .map_err(|why| failed(&self.name, format!("{}: {why}", launch.kernel)))
         })
     }
 
@@ -213,10 +294,11 @@ impl Driver for CudaHost {
 
 #[cfg(test)]
 mod tests {
+    use super::super::super::gpu::Communicator;
     use super::*;
 
     fn host() -> Option<CudaHost> {
-        CudaHost::open(Kernels::Tuned, Order::Ascending)
+        CudaHost::open(&Options::default())
             .inspect_err(|why| println!("{NAME} is not tested: {why}"))
             .ok()
     }
@@ -252,6 +334,35 @@ mod tests {
         host.run_once(&copy(130)).unwrap();
         let error = host.run_once(&copy(131)).unwrap_err();
         assert!(error.to_string().contains("blend.copy: it wrote beyond buffer 0"), "{error}");
+    }
+
+    /// Sums that are not added up leave the devices with parameters of their own, which is found out.
+    #[test]
+    fn devices_that_drift_apart_are_found_out() {
+        struct Nothing;
+        impl Communicator<Arc<Fenced>> for Nothing {
+            fn add_up(&self, _: &[Vec<Arc<Fenced>>]) -> Result<()> {
+                Ok(())
+            }
+        }
+        let Some(first) = host() else { return };
+        let named = |host: CudaHost, name: &str| Arc::new(CudaHost { name: name.into(), ..host });
+        let (Some(second), Some(third)) = (host(), host()) else { return };
+        let drivers = vec![named(first, "first"), named(second, "second"), named(third, "third")];
+        let rows = ndarray::Array2::from_shape_fn((20, 2), |(i, j)| ((i * 7 + j * 3) % 11) as f32);
+        let labels = crate::Labels::new(&(0..20).map(|i| i % 2).collect::<Vec<i64>>()).unwrap();
+        let data = crate::Dataset::new(crate::Features::from(rows), Some(labels)).unwrap();
+        let train = |sums: Arc<dyn Communicator<Arc<Fenced>>>| {
+            let group = Group::new("all".into(), drivers.clone(), sums);
+            let training = crate::Training { max_iter: 2, ..Default::default() };
+            training.fit(&crate::Model::new("GLVQ").unwrap(), &data, &group)
+        };
+        train(Arc::new(ByHost(drivers.clone()))).unwrap();
+        let error = train(Arc::new(Nothing)).unwrap_err().to_string();
+        assert!(
+            error.starts_with("device second: its prototypes are no longer those of first"),
+            "{error}"
+        );
     }
 
     #[test]

@@ -9,7 +9,7 @@ pub mod host;
 mod nccl;
 
 #[cfg(feature = "cuda")]
-pub(super) use driver::discover;
+pub(super) use driver::{discover, runs_models};
 
 #[cfg(feature = "cuda")]
 use super::gpu::Launch;
@@ -109,6 +109,12 @@ pub(super) fn open(index: usize) -> crate::Result<Box<dyn super::Backend>> {
 pub(super) fn open(index: usize) -> crate::Result<Box<dyn super::Backend>> {
     let reason = "this program was built without the feature `cuda`".into();
     Err(crate::Error::Device { device: format!("cuda:{index}"), reason })
+}
+
+/// Nothing can be run without the feature.
+#[cfg(not(feature = "cuda"))]
+pub(super) fn runs_models(_: &super::DeviceInfo) -> Result<(), String> {
+    Err("this program was built without the feature `cuda`".into())
 }
 
 /// Nothing can be found without the feature.

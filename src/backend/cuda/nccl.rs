@@ -59,7 +59,7 @@ impl Nccl {
     fn open() -> Result<Nccl, String> {
         let names = ["libnccl.so.2", "libnccl.so"];
         // SAFETY: opens NCCL, whose initialisers are the vendor's.
-        let library = names.iter().find_map(|name| unsafe { Library::new(name) }.ok());
+        let library = names.iter().find_map(|name| unsafe { Library::new(*name) }.ok());
         let library = library.ok_or(
             "several GPUs add up their sums through NCCL, whose library (libnccl.so.2) is not found: install the system's package \
              libnccl2, or nvidia-nccl-cu13 from PyPI and put its folder nvidia/nccl/lib into LD_LIBRARY_PATH; one GPU (cuda:0) needs \
@@ -143,19 +143,19 @@ impl AllReduce {
         let turns: Vec<_> = self.drivers.iter().map(|driver| driver.turn()).collect();
         // SAFETY: the group ends below, whatever happens.
         self.nccl.check("ncclGroupStart", unsafe { (self.nccl.group_start)() })?;
-        let mut put = Ok(());
-        for ((driver, comm), list) in self.drivers.iter().zip(comms).zip(lists) {
-            for memory in list {
+        let mut all = self.drivers.iter().zip(comms).zip(lists);
+        let put = all.try_for_each(|((driver, comm), list)| {
+            let stream = driver.stream_of_launches()?.cast();
+            list.iter().try_for_each(|memory| {
                 let at = memory.address() as *mut c_void;
-                let stream = driver.stream_of_launches().cast();
                 // SAFETY: the sum is formed where the words are, which `add_up` keeps alive until its end; the communicator and the
                 // stream are live, and of the device that has the memory.
                 let result = unsafe {
                     (self.nccl.all_reduce)(at, at, memory.words(), FLOAT32, SUM, *comm, stream)
                 };
-                put = put.and(self.nccl.check("ncclAllReduce", result));
-            }
-        }
+                self.nccl.check("ncclAllReduce", result)
+            })
+        });
         // SAFETY: ends the group that this thread began.
         let ended = unsafe { (self.nccl.group_end)() };
         drop(turns);

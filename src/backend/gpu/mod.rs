@@ -109,6 +109,11 @@ pub(super) trait Driver: Send + Sync + 'static {
     /// The same that both sides see, for a few numbers that are written or read at every step.
     fn shared(&self, words: usize) -> Result<Self::Buffer>;
 
+    /// The same for rows that pass through the device: written while launches run that use other memory.
+    fn stage(&self, words: usize) -> Result<Self::Buffer> {
+        self.shared(words)
+    }
+
     /// Writes words from word `at` on.
     fn write(&self, to: &Self::Buffer, at: usize, words: &[u32]) -> Result<()>;
 

@@ -53,7 +53,7 @@ impl<D: Driver> GpuPredictor<D> {
             .map(|(device, rows)| device.answer(features, rows, asked))
             .collect();
         let answers = answers.into_iter().collect::<Result<Vec<_>>>()?;
-        let views: Vec<_> = answers.iter().map(Array2::view).collect();
+        let views: Vec<_> = answers.iter().map(|a| a.view()).collect();
         Ok(concatenate(Axis(0), &views).expect("answers are equally wide"))
     }
 }

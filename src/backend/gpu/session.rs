@@ -70,7 +70,8 @@ pub(super) struct GpuSession<'a, D: Driver> {
     pub(super) search: Option<DeviceLbfgs<D>>,
     /// Rows of a batch: features, numbers, classes, factors.
     batch: Option<[D::Buffer; 4]>,
-    /// Where streamed rows pass: two buffers that both sides see, and one of the device.
+    /// Where streamed rows pass: two buffers in turn, of which the host writes one while launches read the other, and one of the
+    /// device.
     stream: Option<[D::Buffer; 3]>,
     /// Flags and losses of the steps that the host has not read yet, and how many there are.
     kept: D::Buffer,
@@ -374,10 +375,10 @@ impl<'a, D: Driver> GpuSession<'a, D> {
                     }
                 };
                 let pending = driver.submit(recorded)?;
-                if k + 1 < chunks.len() {
-                    bring(k + 1)?;
-                }
+                let brought = if k + 1 < chunks.len() { bring(k + 1) } else { Ok(()) };
+                // Waited for in any case: no memory may go while launches use it.
                 driver.wait(pending)?;
+                brought?;
             }
             if sweep == 0 && part == Sweep::Whole {
                 run(driver, programs, Program::Between, || contrast.iter().cloned().collect())?;
@@ -405,8 +406,8 @@ impl<'a, D: Driver> GpuSession<'a, D> {
     fn reserve_stream(&mut self) -> Result<()> {
         if self.stream.is_none() {
             let words = self.pass.chunk * self.pass.d;
-            let shared = || self.driver.shared(words);
-            self.stream = Some([shared()?, shared()?, self.driver.buffer(words)?]);
+            let stage = || self.driver.stage(words);
+            self.stream = Some([stage()?, stage()?, self.driver.buffer(words)?]);
         }
         Ok(())
     }
