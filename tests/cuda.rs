@@ -393,6 +393,7 @@ fn with_nccl(library: &Library, nccl: Option<&str>) -> tempfile::TempDir {
         .args(words)
         .args(["-std=gnu11", "-O1", "-Wall", "-Wextra", "-Werror", "-fPIC", "-shared", define])
         .arg(Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/libnccl.c"))
+        .arg(folder.path().join("libcuda.so"))
         .arg("-o")
         .arg(folder.path().join("libnccl.so.2"))
         .output()
