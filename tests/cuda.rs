@@ -7,8 +7,8 @@
 mod common;
 
 use common::{data, random, relative, required};
-use lvq::backend::cuda::{host, open_with};
-use lvq::backend::{Backend, Kernels};
+use lvq::backend::cuda::{host, open_several, open_with};
+use lvq::backend::{Backend, DeviceRequest, Kernels, open};
 use lvq::train::Checkpoint;
 use lvq::{Cpu, Dataset, Error, Extras, Features, Fitted, Labels, Model, Training};
 use ndarray::Array2;
@@ -223,6 +223,12 @@ fn child() {
         "one streamed" => one_streamed(),
         "shared" => shared(),
         "lost" => lost(),
+        "several" => several(),
+        "all are one" => {
+            assert_eq!(open(DeviceRequest::CudaAll, None).unwrap().info().name, "cuda:0")
+        }
+        "sum fails" => sum_fails(),
+        "no sums" => no_sums(),
         other => panic!("{other}"),
     }
     println!("{DONE}");
@@ -310,6 +316,124 @@ fn lost() {
     }
     drop((asked, cuda));
     training(2).fit(&model("GLVQ"), &all, &Cpu::default()).unwrap();
+}
+
+/// Two devices whose sums NCCL adds up do to the bit what two do whose sums the host adds up.
+fn several() {
+    let cuda = open("cuda:all".parse().unwrap(), None).unwrap();
+    assert_eq!(cuda.info().name, "cuda:0,1");
+    let host = host::open_several(&vec![host::Options::default(); 2]).unwrap();
+    let all = table(151, 5);
+    let batches = Training { batch_size: Some(40), ..training(3) };
+    let search = Training { optimizer: "lbfgs".into(), ..training(3) };
+    for (name, t) in [
+        ("GLVQ", training(5)),
+        ("GMLVQ", batches),
+        ("GMLVQ", search),
+        ("SVQOCC", training(3)),
+        ("LVQ1", training(3)),
+    ] {
+        let fit = |on: &dyn Backend| t.fit(&model(name), &all, on).unwrap();
+        assert_same_bits(name, (&*cuda, &*host), fit);
+        let fitted = fit(&*host);
+        let distances = |on: &dyn Backend| fitted.on(on).unwrap().distances(&all.features);
+        assert_eq!(distances(&*cuda).unwrap(), distances(&*host).unwrap(), "{name}");
+    }
+    // In another order, and by two threads at a time.
+    let other = open_several(&[1, 0], Kernels::Naive).unwrap();
+    let fit = || training(4).fit(&model("GMLVQ"), &all, &*other).unwrap();
+    let alone = fit();
+    std::thread::scope(|scope| {
+        for _ in 0..2 {
+            scope.spawn(|| assert!(fit().tensors == alone.tensors));
+        }
+    });
+}
+
+/// A sum that fails ends the run; the devices are of no further use together, and each alone is.
+fn sum_fails() {
+    let all = table(60, 3);
+    let two = open_several(&[0, 1], Kernels::Tuned).unwrap();
+    let fit = |on: &dyn Backend| training(9).fit(&model("GLVQ"), &all, on);
+    let text = fit(&*two).unwrap_err().to_string();
+    assert!(text.starts_with("device cuda:1: NCCL: the sum over the devices: "), "{text}");
+    assert!(text.contains("unhandled cuda error (1)"), "{text}");
+    let text = fit(&*two).unwrap_err().to_string();
+    assert!(text.starts_with("device cuda:0,1: a sum over the devices has failed"), "{text}");
+    fit(&*open_with(0, Kernels::Tuned).unwrap()).unwrap();
+}
+
+/// What stands in the way of sums is said when the devices are opened; one device needs none.
+fn no_sums() {
+    let wanted = std::env::var("LVQ_TEST_CUDA_WANTED").unwrap();
+    let text = open_several(&[0, 1], Kernels::Tuned).err().unwrap().to_string();
+    assert!(text.starts_with("device cuda:0,1: "), "{text}");
+    assert!(wanted.split('|').all(|part| text.contains(part)), "{text}");
+    let text = open_several(&[0, 2], Kernels::Tuned).err().unwrap().to_string();
+    assert!(text.starts_with("device cuda:2: there is no such device"), "{text}");
+    training(2).fit(&model("GLVQ"), &table(9, 2), &*open_with(1, Kernels::Tuned).unwrap()).unwrap();
+}
+
+/// A folder with the driver library and an NCCL made for tests (`tests/libnccl.c`), whole or lacking a function; or with files in its place
+/// that are no libraries, so that one of this machine is not found.
+fn with_nccl(library: &Library, nccl: Option<&str>) -> tempfile::TempDir {
+    let folder = tempfile::tempdir().unwrap();
+    for name in ["libcuda.so", "libcuda.so.1"] {
+        std::fs::copy(library.at("whole").join(name), folder.path().join(name)).unwrap();
+    }
+    let Some(define) = nccl else {
+        for name in ["libnccl.so", "libnccl.so.2"] {
+            std::fs::write(folder.path().join(name), "no library").unwrap();
+        }
+        return folder;
+    };
+    let compiler = std::env::var("CC").unwrap_or_else(|_| "cc".into());
+    let mut words = compiler.split_whitespace();
+    let output = Command::new(words.next().unwrap())
+        .args(words)
+        .args(["-std=gnu11", "-O1", "-Wall", "-Wextra", "-Werror", "-fPIC", "-shared", define])
+        .arg(Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/libnccl.c"))
+        .arg(folder.path().join("libcuda.so"))
+        .arg("-o")
+        .arg(folder.path().join("libnccl.so.2"))
+        .output()
+        .unwrap();
+    assert!(output.status.success(), "{}", String::from_utf8_lossy(&output.stderr));
+    folder
+}
+
+const TWO: (&str, &str) = ("FAKE_CUDA_DEVICES", "2");
+
+#[test]
+fn nccl_is_called_as_it_wants_to_be() {
+    let Some(library) = library() else { return };
+    let folder = with_nccl(library, Some("-DWHOLE"));
+    run("several", folder.path(), &[TWO]);
+    run("sum fails", folder.path(), &[TWO, ("FAKE_NCCL_SUMS", "3")]);
+
+    let (rows, out) = (data("iris.csv"), folder.path().join("model.safetensors"));
+    let (rows, out) = (rows.to_str().unwrap(), out.to_str().unwrap());
+    let args = ["train", rows, "--device", "cuda:0,1", "--model", "GLVQ", "--out", out];
+    let output = lvq(&args, folder.path(), &[TWO]);
+    assert!(output.status.success(), "{}", String::from_utf8_lossy(&output.stderr));
+    assert_eq!(Fitted::load(Path::new(out)).unwrap().record.device, "cuda:0,1");
+}
+
+#[test]
+fn what_stands_in_the_way_of_nccl_is_said() {
+    let Some(library) = library() else { return };
+    let missing = with_nccl(library, None);
+    let wanted = |parts| ("LVQ_TEST_CUDA_WANTED", parts);
+    let install = wanted("libnccl.so.2|libnccl2|nvidia-nccl-cu13|LD_LIBRARY_PATH|cuda:0");
+    run("no sums", missing.path(), &[TWO, install]);
+    // One device adds nothing up.
+    run("all are one", missing.path(), &[]);
+    let old = with_nccl(library, Some("-DWITHOUT"));
+    run("no sums", old.path(), &[TWO, wanted("too old|ncclGetErrorString")]);
+    let apart = with_nccl(library, Some("-DWHOLE"));
+    let settings =
+        [TWO, ("FAKE_NCCL_INIT", "fails"), wanted("ncclCommInitAll|unhandled system error (2)")];
+    run("no sums", apart.path(), &settings);
 }
 
 /// Through the calls of the driver the kernels do what they do without them.

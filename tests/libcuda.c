@@ -32,6 +32,7 @@ enum {
     UNSUPPORTED_PTX_VERSION = 222,
     INVALID_CONTEXT = 201,
     NOT_FOUND = 500,
+    NOT_READY = 600,
     LAUNCH_FAILED = 719,
     CAPTURE_UNSUPPORTED = 900,
 };
@@ -372,6 +373,12 @@ CALL(cuStreamDestroy_v2, (Stream* stream), {
     while (*list != stream) list = &(*list)->next;
     *list = stream->next;
     free(stream);
+})
+
+CALL(cuStreamQuery, (Stream* stream), {
+    // A piece of work is done meanwhile.
+    if (stream->first) run_to(stream, stream->first);
+    result = lost ? lost : stream->first ? NOT_READY : SUCCESS;
 })
 
 CALL(cuStreamSynchronize, (Stream* stream), {

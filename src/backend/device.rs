@@ -77,8 +77,8 @@ pub struct Discovery {
     pub problems: Vec<Problem>,
 }
 
-/// Which device is asked for.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Hash)]
+/// Which device is asked for, or which devices.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Hash)]
 pub enum DeviceRequest {
     /// The fastest kind of device that can do the work.
     #[default]
@@ -87,6 +87,10 @@ pub enum DeviceRequest {
     Cpu,
     /// The CUDA device of this index.
     Cuda(usize),
+    /// The CUDA devices of these indices, two or more, as one.
+    CudaSeveral(Vec<usize>),
+    /// All CUDA devices as one.
+    CudaAll,
     /// The Vulkan device of this index.
     Vulkan(usize),
 }
@@ -97,6 +101,11 @@ impl Display for DeviceRequest {
             DeviceRequest::Auto => f.write_str("auto"),
             DeviceRequest::Cpu => f.write_str("cpu"),
             DeviceRequest::Cuda(index) => write!(f, "cuda:{index}"),
+            DeviceRequest::CudaSeveral(indices) => {
+                let indices: Vec<String> = indices.iter().map(usize::to_string).collect();
+                write!(f, "cuda:{}", indices.join(","))
+            }
+            DeviceRequest::CudaAll => f.write_str("cuda:all"),
             DeviceRequest::Vulkan(index) => write!(f, "vulkan:{index}"),
         }
     }
@@ -105,34 +114,50 @@ impl Display for DeviceRequest {
 impl FromStr for DeviceRequest {
     type Err = Error;
 
-    /// Reads `auto`, `cpu`, `cuda`, `cuda:1`, `vulkan`, `vulkan:0`; without an index the first is
-    /// meant.
+    /// Reads `auto`, `cpu`, `cuda`, `cuda:1`, `cuda:0,1`, `cuda:all`, `vulkan`, `vulkan:0`; without an index the first is meant.
     ///
     /// # Errors
     /// [`Error::Parameter`] for any other text.
     fn from_str(text: &str) -> Result<Self> {
-        let wrong = || {
+        let refuse = |why: String| {
             Error::parameter(
                 "device",
                 format!(
-                    "'{text}' is none of auto, cpu, cuda, cuda:N, vulkan, vulkan:N (N = 0, 1, ...)"
+                    "'{text}' {why}; there are auto, cpu, cuda, cuda:N, cuda:N,M,..., cuda:all, vulkan, vulkan:N (N = 0, 1, ...)"
                 ),
             )
         };
-        let (name, index) = match text.split_once(':') {
+        let (name, list) = match text.split_once(':') {
             None => (text, None),
-            // Digits only: `usize` would also read "+1".
-            Some((name, digits)) if digits.bytes().all(|b| b.is_ascii_digit()) => {
-                (name, Some(digits.parse::<usize>().map_err(|_| wrong())?))
-            }
-            Some(_) => return Err(wrong()),
+            Some((name, list)) => (name, Some(list)),
         };
-        match (name, index) {
+        // Digits only: `usize` would also read "+1".
+        let index = |digits: &str| -> Result<usize> {
+            let read = Some(digits).filter(|d| d.bytes().all(|b| b.is_ascii_digit()));
+            let read = read.and_then(|d| d.parse().ok());
+            read.ok_or_else(|| refuse(format!("is no device: '{digits}' is no index")))
+        };
+        match (name, list) {
             ("auto", None) => Ok(DeviceRequest::Auto),
             ("cpu", None) => Ok(DeviceRequest::Cpu),
-            ("cuda", index) => Ok(DeviceRequest::Cuda(index.unwrap_or(0))),
-            ("vulkan", index) => Ok(DeviceRequest::Vulkan(index.unwrap_or(0))),
-            _ => Err(wrong()),
+            ("cuda", None) => Ok(DeviceRequest::Cuda(0)),
+            ("vulkan", None) => Ok(DeviceRequest::Vulkan(0)),
+            ("cuda", Some("all")) => Ok(DeviceRequest::CudaAll),
+            ("cuda", Some(list)) => {
+                let indices = list.split(',').map(index).collect::<Result<Vec<usize>>>()?;
+                let twice = (0..indices.len()).find(|k| indices[..*k].contains(&indices[*k]));
+                match (twice, &indices[..]) {
+                    (Some(k), _) => Err(refuse(format!("names device {} twice", indices[k]))),
+                    (None, [one]) => Ok(DeviceRequest::Cuda(*one)),
+                    (None, _) => Ok(DeviceRequest::CudaSeveral(indices)),
+                }
+            }
+            ("vulkan", Some(list)) if list == "all" || list.contains(',') => Err(refuse(
+                "asks for several devices, which add up their sums through NCCL: that is for CUDA"
+                    .into(),
+            )),
+            ("vulkan", Some(list)) => Ok(DeviceRequest::Vulkan(index(list)?)),
+            _ => Err(refuse("is no device".into())),
         }
     }
 }
@@ -187,12 +212,15 @@ impl Discovery {
     ) -> Result<Choice> {
         let name = request.to_string();
         let refuse = |reason: String| Error::Device { device: name.clone(), reason };
+        if matches!(request, DeviceRequest::CudaSeveral(_) | DeviceRequest::CudaAll) {
+            return Err(refuse("several devices are asked for where one is chosen".into()));
+        }
         if request != DeviceRequest::Auto {
             let device = self
                 .devices
                 .iter()
                 .find(|d| d.name == name)
-                .ok_or_else(|| refuse(self.absence(request)))?;
+                .ok_or_else(|| refuse(self.absence(&request)))?;
             usable(device).map_err(refuse)?;
             return Ok(Choice { device: device.clone(), reason: "asked for by name".into() });
         }
@@ -219,7 +247,7 @@ impl Discovery {
     }
 
     /// Why there is no such device: what there is, and what stood in the way of finding more.
-    fn absence(&self, request: DeviceRequest) -> String {
+    fn absence(&self, request: &DeviceRequest) -> String {
         let present: Vec<String> =
             self.devices.iter().map(|d| format!("{} ({})", d.name, d.description)).collect();
         let mut text = format!("there is no such device; present: {}", present.join(", "));
@@ -311,7 +339,8 @@ mod tests {
 
     #[test]
     fn requests_read_back() {
-        for text in ["auto", "cpu", "cuda:0", "cuda:12", "vulkan:3"] {
+        let several = ["cuda:0,1", "cuda:3,0,12", "cuda:all"];
+        for text in ["auto", "cpu", "cuda:0", "cuda:12", "vulkan:3"].into_iter().chain(several) {
             assert_eq!(text.parse::<DeviceRequest>().unwrap().to_string(), text);
         }
         assert_eq!("cuda".parse::<DeviceRequest>().unwrap(), DeviceRequest::Cuda(0));
@@ -320,22 +349,39 @@ mod tests {
 
     #[test]
     fn other_texts_are_refused_with_the_forms() {
-        for text in [
-            "",
-            "gpu",
-            "CPU",
-            "cpu:0",
-            "auto:1",
-            "cuda:",
-            "cuda:-1",
-            "cuda:+1",
-            "vulkan:a",
-            "cuda:0,1",
-            "cuda:99999999999999999999999",
-        ] {
+        let cases = [
+            ("", "'' is no device"),
+            ("gpu", "'gpu' is no device"),
+            ("CPU", "'CPU' is no device"),
+            ("cpu:0", "'cpu:0' is no device"),
+            ("auto:1", "'auto:1' is no device"),
+            ("cuda:", "'' is no index"),
+            ("cuda:-1", "'-1' is no index"),
+            ("cuda:+1", "'+1' is no index"),
+            ("cuda: 1", "' 1' is no index"),
+            ("cuda:99999999999999999999999", "'99999999999999999999999' is no index"),
+            ("cuda:0,", "'' is no index"),
+            ("cuda:,0", "'' is no index"),
+            ("cuda:0,,1", "'' is no index"),
+            ("cuda:0,x", "'x' is no index"),
+            ("cuda:0, 1", "' 1' is no index"),
+            ("cuda:0:1", "'0:1' is no index"),
+            ("cuda:0,all", "'all' is no index"),
+            ("cuda:All", "'All' is no index"),
+            ("cuda:0,0", "names device 0 twice"),
+            ("cuda:0,2,1,2", "names device 2 twice"),
+            ("cuda:1,01", "names device 1 twice"),
+            ("vulkan:a", "'a' is no index"),
+            ("vulkan:0,1", "through NCCL: that is for CUDA"),
+            ("vulkan:all", "through NCCL: that is for CUDA"),
+            ("cpu:all", "'cpu:all' is no device"),
+        ];
+        for (text, why) in cases {
             let error = text.parse::<DeviceRequest>().unwrap_err();
             assert!(matches!(error, Error::Parameter { .. }), "{text}: {error}");
-            assert!(error.to_string().contains("vulkan:N"), "{text}: {error}");
+            for part in [why, "cuda:N,M", "cuda:all", "vulkan:N"] {
+                assert!(error.to_string().contains(part), "{text}: {error}");
+            }
         }
     }
 
@@ -375,6 +421,11 @@ mod tests {
         // The other backend's problem is not what stands in the way of this one.
         let error = found.choose(DeviceRequest::Cuda(1), |_| Ok(())).unwrap_err();
         assert!(!error.to_string().contains("too old"), "{error}");
+
+        for several in [DeviceRequest::CudaAll, DeviceRequest::CudaSeveral(vec![0, 1])] {
+            let error = found.choose(several, |_| Ok(())).unwrap_err();
+            assert!(error.to_string().contains("where one is chosen"), "{error}");
+        }
 
         let error = found.choose(DeviceRequest::Cpu, |_| Err("no f16".into())).unwrap_err();
         assert!(error.to_string().contains("no f16"), "{error}");

@@ -85,6 +85,7 @@ pub struct Samples<'a> {
 }
 
 /// A training problem.
+#[derive(Clone)]
 pub struct Problem<'a> {
     /// What to train.
     pub composition: &'a Composition,
@@ -339,6 +340,8 @@ pub fn open_for(
     match request {
         DeviceRequest::Vulkan(index) => vulkan::open(index),
         DeviceRequest::Cuda(index) => cuda::open(index),
+        DeviceRequest::CudaSeveral(indices) => cuda::open_group(&indices),
+        DeviceRequest::CudaAll => cuda::open_every(),
         // The CPU needs no search, and no driver that a search would load.
         DeviceRequest::Cpu | DeviceRequest::Auto => Ok(Box::new(cpu::Cpu::with_threads(threads)?)),
     }

@@ -63,7 +63,7 @@ pub struct Data {
 /// Where it runs.
 #[derive(Args, Clone)]
 pub struct Where {
-    /// auto, cpu, cuda:N or vulkan:N [default: auto]
+    /// auto, cpu, cuda:N, vulkan:N, or several GPUs as one: cuda:0,1 or cuda:all [default: auto]
     #[arg(long, value_name = "DEVICE")]
     pub device: Option<String>,
     /// Threads on the CPU [default: one a core]; the result does not depend on it

@@ -32,6 +32,12 @@ fn naive(args: &Bench) -> Result<Box<dyn Backend>> {
         DeviceRequest::Cuda(index) => {
             crate::backend::cuda::open_with(index, crate::backend::Kernels::Naive)
         }
+        #[cfg(feature = "cuda")]
+        DeviceRequest::CudaSeveral(indices) => {
+            crate::backend::cuda::open_several(&indices, crate::backend::Kernels::Naive)
+        }
+        #[cfg(feature = "cuda")]
+        DeviceRequest::CudaAll => crate::backend::cuda::open_all(crate::backend::Kernels::Naive),
         other => Err(Error::parameter("--kernels", format!("{other} has one form of its kernels"))),
     }
 }

@@ -71,6 +71,7 @@ const NEEDED: &[&str] = &[
     "cuStreamCreate",
     "cuStreamDestroy_v2",
     "cuStreamEndCapture",
+    "cuStreamQuery",
     "cuStreamSynchronize",
     "cuStreamWaitEvent",
 ];
@@ -270,6 +271,18 @@ unsafe impl Send for Stage {}
 // SAFETY: as above.
 unsafe impl Sync for Stage {}
 
+impl Memory {
+    /// Where it lies on the device.
+    pub(super) fn address(&self) -> u64 {
+        self.pointer
+    }
+
+    /// Its words.
+    pub(super) fn words(&self) -> usize {
+        self.words
+    }
+}
+
 impl Drop for Memory {
     fn drop(&mut self) {
         let context = &self.context;
@@ -293,6 +306,34 @@ impl Drop for Memory {
 pub(in super::super) struct Recorded {
     graph: Option<CudaGraph>,
     memory: Vec<Arc<Memory>>,
+}
+
+// SAFETY: a graph may be used by any thread, by one at a time: it is launched with `turn` held and dropped by its only owner.
+unsafe impl Send for Recorded {}
+
+/// What sums over several devices (`nccl.rs`) need of each.
+impl CudaDriver {
+    /// Its name.
+    pub(super) fn device(&self) -> &str {
+        &self.name
+    }
+
+    /// The stream that launches are put on, with its context bound to the thread; to be used while `turn` is held.
+    pub(super) fn stream_of_launches(&self) -> Result<sys::CUstream, String> {
+        self.bind()?;
+        Ok(self.stream.cu_stream())
+    }
+
+    /// Whether something on that stream has not ended.
+    pub(super) fn is_running(&self) -> Result<bool> {
+        let _turn = self.turn();
+        self.bind().map_err(|why| self.error(why))?;
+        // SAFETY: a live stream of the context that is bound.
+        match unsafe { sys::cuStreamQuery(self.stream.cu_stream()) } {
+            CUresult::CUDA_ERROR_NOT_READY => Ok(true),
+            other => other.result().map(|()| false).map_err(|e| self.error(explain(e))),
+        }
+    }
 }
 
 impl CudaDriver {
@@ -373,7 +414,7 @@ impl CudaDriver {
         Error::Device { device: self.name.clone(), reason }
     }
 
-    fn turn(&self) -> MutexGuard<'_, ()> {
+    pub(super) fn turn(&self) -> MutexGuard<'_, ()> {
         self.turn.lock().unwrap_or_else(|e| e.into_inner())
     }
 

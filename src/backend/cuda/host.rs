@@ -1,7 +1,7 @@
 //! The CUDA kernels compiled for the host (`kernels/include/host.h`): a device for tests, which runs
 //! the sources of the PTX block by block where there is no GPU. It is never chosen for a user.
 
-use super::super::gpu::{Driver, Gpu, Kernels, Launch, Limits};
+use super::super::gpu::{ByHost, Driver, Gpu, Group, Kernels, Launch, Limits};
 use super::super::{Backend, DeviceInfo, DeviceKind};
 use crate::{Error, Result};
 use std::collections::BTreeMap;
@@ -80,8 +80,27 @@ pub fn open_with(options: &Options) -> Result<Box<dyn Backend>> {
     Ok(Box::new(Gpu::new(CudaHost::open(options)?)))
 }
 
+/// Opens several as one, named `cuda-host:0`, `cuda-host:1`, ..., with sums added up by the host in their order.
+///
+/// # Errors
+/// [`Error::Device`] when the crate was built without a C++ compiler, or no device is named.
+pub fn open_several(options: &[Options]) -> Result<Box<dyn Backend>> {
+    let named = |(i, options): (usize, &Options)| {
+        let host = CudaHost::open(options)?;
+        Ok(Arc::new(CudaHost { name: format!("{NAME}:{i}"), ..host }))
+    };
+    let drivers = options.iter().enumerate().map(named).collect::<Result<Vec<_>>>()?;
+    if drivers.is_empty() {
+        return Err(failed(NAME, "no device is named".into()));
+    }
+    let numbers: Vec<String> = (0..drivers.len()).map(|i| i.to_string()).collect();
+    let sums = Arc::new(ByHost(drivers.clone()));
+    Ok(Box::new(Group::new(format!("{NAME}:{}", numbers.join(",")), drivers, sums)))
+}
+
 /// The kernels as host code.
 struct CudaHost {
+    name: String,
     kernels: Kernels,
     order: Order,
     /// Bytes that it has, and in use.
@@ -95,13 +114,16 @@ impl CudaHost {
     fn open(options: &Options) -> Result<Self> {
         match missing() {
             None => Ok(CudaHost {
+                name: NAME.into(),
                 kernels: options.kernels,
                 order: options.order,
                 memory_bytes: options.memory_bytes.unwrap_or(u64::MAX),
                 used: Arc::default(),
                 left: options.lost_after.map(|n| AtomicI64::new(n.cast_signed())),
             }),
-            Some(why) => Err(failed(format!("the kernels were not built for the host: {why}"))),
+            Some(why) => {
+                Err(failed(NAME, format!("the kernels were not built for the host: {why}")))
+            }
         }
     }
 }
@@ -158,8 +180,8 @@ impl Fenced {
     }
 }
 
-fn failed(reason: String) -> Error {
-    Error::Device { device: NAME.into(), reason }
+fn failed(device: &str, reason: String) -> Error {
+    Error::Device { device: device.into(), reason }
 }
 
 impl CudaHost {
@@ -198,7 +220,7 @@ impl Driver for CudaHost {
 
     fn info(&self) -> DeviceInfo {
         DeviceInfo {
-            name: NAME.into(),
+            name: self.name.clone(),
             kind: DeviceKind::Software,
             description: "the CUDA kernels as host code".into(),
             memory_bytes: None,
@@ -207,7 +229,7 @@ impl Driver for CudaHost {
     }
 
     fn name(&self) -> &str {
-        NAME
+        &self.name
     }
 
     fn limits(&self) -> Limits {
@@ -233,7 +255,9 @@ impl Driver for CudaHost {
     }
 
     fn buffer(&self, words: usize) -> Result<Self::Buffer> {
-        Fenced::new(words, &self.used, self.memory_bytes).map(Arc::new).map_err(failed)
+        Fenced::new(words, &self.used, self.memory_bytes)
+            .map(Arc::new)
+            .map_err(|why| failed(&self.name, why))
     }
 
     fn shared(&self, words: usize) -> Result<Self::Buffer> {
@@ -263,10 +287,11 @@ impl Driver for CudaHost {
         if let Some(left) = &self.left
             && left.fetch_sub(1, Ordering::Relaxed) <= 0
         {
-            return Err(failed("the device was lost".into()));
+            return Err(failed(&self.name, "the device was lost".into()));
         }
         recorded.iter().try_for_each(|launch| {
-            self.launch(launch).map_err(|why| failed(format!("{}: {why}", launch.kernel)))
+            self.launch(launch)
+                .map_err(|why| failed(&self.name, format!("{}: {why}", launch.kernel)))
         })
     }
 
@@ -277,6 +302,7 @@ impl Driver for CudaHost {
 
 #[cfg(test)]
 mod tests {
+    use super::super::super::gpu::Communicator;
     use super::*;
 
     fn host() -> Option<CudaHost> {
@@ -316,6 +342,35 @@ mod tests {
         host.run_once(&copy(130)).unwrap();
         let error = host.run_once(&copy(131)).unwrap_err();
         assert!(error.to_string().contains("blend.copy: it wrote beyond buffer 0"), "{error}");
+    }
+
+    /// Sums that are not added up leave the devices with parameters of their own, which is found out.
+    #[test]
+    fn devices_that_drift_apart_are_found_out() {
+        struct Nothing;
+        impl Communicator<Arc<Fenced>> for Nothing {
+            fn add_up(&self, _: &[Vec<Arc<Fenced>>]) -> Result<()> {
+                Ok(())
+            }
+        }
+        let Some(first) = host() else { return };
+        let named = |host: CudaHost, name: &str| Arc::new(CudaHost { name: name.into(), ..host });
+        let (Some(second), Some(third)) = (host(), host()) else { return };
+        let drivers = vec![named(first, "first"), named(second, "second"), named(third, "third")];
+        let rows = ndarray::Array2::from_shape_fn((20, 2), |(i, j)| ((i * 7 + j * 3) % 11) as f32);
+        let labels = crate::Labels::new(&(0..20).map(|i| i % 2).collect::<Vec<i64>>()).unwrap();
+        let data = crate::Dataset::new(crate::Features::from(rows), Some(labels)).unwrap();
+        let train = |sums: Arc<dyn Communicator<Arc<Fenced>>>| {
+            let group = Group::new("all".into(), drivers.clone(), sums);
+            let training = crate::Training { max_iter: 2, ..Default::default() };
+            training.fit(&crate::Model::new("GLVQ").unwrap(), &data, &group)
+        };
+        train(Arc::new(ByHost(drivers.clone()))).unwrap();
+        let error = train(Arc::new(Nothing)).unwrap_err().to_string();
+        assert!(
+            error.starts_with("device second: its prototypes are no longer those of first"),
+            "{error}"
+        );
     }
 
     #[test]

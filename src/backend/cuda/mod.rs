@@ -5,12 +5,16 @@
 mod driver;
 #[cfg(feature = "cuda")]
 pub mod host;
+#[cfg(feature = "cuda")]
+mod nccl;
 
 #[cfg(feature = "cuda")]
 pub(super) use driver::{discover, runs_models};
 
 #[cfg(feature = "cuda")]
 use super::gpu::{FIRST_LENGTH, Launch};
+#[cfg(feature = "cuda")]
+use std::sync::Arc;
 
 /// Opens the device of this index with one form of the kernels.
 ///
@@ -20,6 +24,78 @@ use super::gpu::{FIRST_LENGTH, Launch};
 #[cfg(feature = "cuda")]
 pub fn open_with(index: usize, kernels: super::Kernels) -> crate::Result<Box<dyn super::Backend>> {
     Ok(Box::new(super::gpu::Gpu::new(driver::CudaDriver::open(index, kernels)?)))
+}
+
+/// Opens several devices as one, with one form of the kernels: the rows of the training data are cut into as many shards, and sums over
+/// rows are added up through NCCL.
+///
+/// # Errors
+/// Those of [`open_with`] for each; an index given twice; NCCL is not installed or cannot connect the devices.
+#[cfg(feature = "cuda")]
+pub fn open_several(
+    indices: &[usize],
+    kernels: super::Kernels,
+) -> crate::Result<Box<dyn super::Backend>> {
+    let list: Vec<String> = indices.iter().map(usize::to_string).collect();
+    let name = format!("cuda:{}", list.join(","));
+    if let Some(twice) = indices.iter().enumerate().find(|(k, i)| indices[..*k].contains(i)) {
+        let reason = format!("device {} is named twice", twice.1);
+        return Err(crate::Error::Device { device: name, reason });
+    }
+    match indices {
+        [] => Err(crate::Error::Device { device: name, reason: "no device is named".into() }),
+        [one] => open_with(*one, kernels),
+        several => {
+            let opened =
+                several.iter().map(|i| driver::CudaDriver::open(*i, kernels).map(Arc::new));
+            let drivers = opened.collect::<crate::Result<Vec<_>>>()?;
+            let sums = nccl::AllReduce::new(&name, several, drivers.clone())?;
+            Ok(Box::new(super::gpu::Group::new(name, drivers, Arc::new(sums))))
+        }
+    }
+}
+
+/// Opens all devices of the driver as one.
+///
+/// # Errors
+/// Those of [`open_several`]; there is none.
+#[cfg(feature = "cuda")]
+pub fn open_all(kernels: super::Kernels) -> crate::Result<Box<dyn super::Backend>> {
+    let (devices, problems) = discover();
+    if devices.is_empty() {
+        return Err(crate::Error::Device {
+            device: "cuda:all".into(),
+            reason: problems.join("; "),
+        });
+    }
+    // Numbered as the driver numbers them; one that cannot be described is refused with the reason when it is opened.
+    let indices: Vec<usize> = (0..devices.len() + problems.len()).collect();
+    open_several(&indices, kernels)
+}
+
+/// Opens several devices as one.
+#[cfg(feature = "cuda")]
+pub(super) fn open_group(indices: &[usize]) -> crate::Result<Box<dyn super::Backend>> {
+    open_several(indices, super::Kernels::default())
+}
+
+/// Opens all devices as one.
+#[cfg(feature = "cuda")]
+pub(super) fn open_every() -> crate::Result<Box<dyn super::Backend>> {
+    open_all(super::Kernels::default())
+}
+
+/// Nothing can be opened without the feature.
+#[cfg(not(feature = "cuda"))]
+pub(super) fn open_group(_: &[usize]) -> crate::Result<Box<dyn super::Backend>> {
+    open_every()
+}
+
+/// Nothing can be opened without the feature.
+#[cfg(not(feature = "cuda"))]
+pub(super) fn open_every() -> crate::Result<Box<dyn super::Backend>> {
+    let reason = "this program was built without the feature `cuda`".into();
+    Err(crate::Error::Device { device: "cuda:all".into(), reason })
 }
 
 /// Opens the device of this index.

@@ -14,6 +14,8 @@
 //! finish     gradients from the sums                                                                   once
 //! ```
 
+#[cfg(feature = "cuda")]
+mod group;
 mod lbfgs;
 mod optimizer;
 mod pass;
@@ -26,7 +28,11 @@ use super::{Backend, DeviceInfo, Peaks, Predictor, Problem, Question, Session};
 use crate::error::{Error, Result};
 use crate::parts::composition::{Composition, MetricName, Objective, Precision};
 use crate::parts::objective::transfer::Transfer;
+use std::ops::Range;
 use std::sync::Arc;
+
+#[cfg(feature = "cuda")]
+pub(super) use group::{ByHost, Communicator, Group};
 
 /// Bytes that the pairs of one chunk of rows may take.
 const CHUNK_BYTES: usize = 256 << 20;
@@ -86,7 +92,7 @@ pub(super) trait Driver: Send + Sync + 'static {
     /// Memory of the device, a number of 32-bit words.
     type Buffer: Clone + Send + Sync;
     /// Launches that can be run again and again.
-    type Recorded;
+    type Recorded: Send;
     /// Launches that run.
     type Pending;
 
@@ -177,6 +183,13 @@ fn stays(limits: &Limits, words: usize) -> bool {
     bytes <= limits.buffer_bytes && bytes as f64 <= RESIDENT * limits.memory_bytes as f64
 }
 
+/// `n` rows in `count` contiguous parts, one a device, of which the first have one more where it does not come out even.
+fn shards(n: usize, count: usize) -> Vec<Range<usize>> {
+    let (each, more) = (n / count, n % count);
+    let start = |i: usize| i * each + i.min(more);
+    (0..count).map(|i| start(i)..start(i + 1)).collect()
+}
+
 impl<D: Driver> Gpu<D> {
     pub fn new(driver: D) -> Self {
         Gpu { driver: Arc::new(driver) }
@@ -212,11 +225,12 @@ impl<D: Driver> Backend for Gpu<D> {
 
     fn session<'a>(&self, problem: Problem<'a>) -> Result<Box<dyn Session + 'a>> {
         refuse(self.driver.name(), problem.composition, problem.precision)?;
-        Ok(Box::new(session::GpuSession::new(self.driver.clone(), problem)?))
+        let shard = session::Shard::whole(&problem);
+        Ok(Box::new(session::GpuSession::new(self.driver.clone(), problem, &shard)?))
     }
 
     fn predictor(&self, question: Question<'_>) -> Result<Box<dyn Predictor>> {
         refuse(self.driver.name(), question.composition, question.precision)?;
-        Ok(Box::new(predictor::GpuPredictor::new(self.driver.clone(), &question)?))
+        Ok(Box::new(predictor::GpuPredictor::new(std::slice::from_ref(&self.driver), &question)?))
     }
 }

@@ -409,12 +409,7 @@ impl<D: Driver> Pass<D> {
         })
     }
 
-    /// All rows on the device: centred, and rounded as operands are.
-    pub fn upload(&self, features: &Features) -> Result<D::Buffer> {
-        self.upload_rows(features, 0, features.rows())
-    }
-
-    /// The rows `start .. end`.
+    /// The rows `start .. end` on the device: centred, and rounded as operands are.
     pub fn upload_rows(&self, features: &Features, start: usize, end: usize) -> Result<D::Buffer> {
         let buffer = self.driver.buffer(((end - start) * self.d).max(1))?;
         self.write_rows(features, start..end, &buffer)?;
@@ -869,22 +864,51 @@ impl<D: Driver> Pass<D> {
         batch: &Batch<'_, D::Buffer>,
         gradients: Option<(&[Held<D::Buffer>], &Learn)>,
     ) -> Vec<Launch<D::Buffer>> {
-        let mut all = self.prepare(tensors);
-        let parts: Vec<Part> =
-            (self.chunks(batch.n)).map(|(base, n)| Part { base, x_base: base, n }).collect();
-        let contrast = self.contrast();
-        if contrast.is_some() {
-            let nothing = Learn::default();
-            let learn = gradients.map_or(&nothing, |(_, learn)| learn);
-            for part in &parts {
-                all.extend(self.detect_chunk(tensors, batch, *part, learn));
+        let mut all = match self.contrast() {
+            Some(contrast) => {
+                let mut all = self.look(tensors, batch, gradients);
+                all.push(contrast);
+                all
             }
+            None => self.prepare(tensors),
+        };
+        all.extend(self.rest(tensors, batch, gradients));
+        all
+    }
+
+    fn parts(&self, n: usize) -> Vec<Part> {
+        self.chunks(n).map(|(base, n)| Part { base, x_base: base, n }).collect()
+    }
+
+    /// For the contrastive cost: prepares, and looks at all rows.
+    pub fn look(
+        &self,
+        tensors: &[Held<D::Buffer>],
+        batch: &Batch<'_, D::Buffer>,
+        gradients: Option<(&[Held<D::Buffer>], &Learn)>,
+    ) -> Vec<Launch<D::Buffer>> {
+        let nothing = Learn::default();
+        let learn = gradients.map_or(&nothing, |(_, learn)| learn);
+        let mut all = self.prepare(tensors);
+        for part in self.parts(batch.n) {
+            all.extend(self.detect_chunk(tensors, batch, part, learn));
         }
+        all
+    }
+
+    /// A pass after what it prepares, and after the look where there is one.
+    pub fn rest(
+        &self,
+        tensors: &[Held<D::Buffer>],
+        batch: &Batch<'_, D::Buffer>,
+        gradients: Option<(&[Held<D::Buffer>], &Learn)>,
+    ) -> Vec<Launch<D::Buffer>> {
+        let parts = self.parts(batch.n);
         // A single chunk's keys are still there.
-        let keys = contrast.is_some() && parts.len() == 1;
-        all.extend(contrast);
-        for part in &parts {
-            all.extend(self.chunk(tensors, batch, *part, gradients, keys));
+        let keys = self.contrastive().is_some() && parts.len() == 1;
+        let mut all = Vec::new();
+        for part in parts {
+            all.extend(self.chunk(tensors, batch, part, gradients, keys));
         }
         if let Some((gradients, learn)) = gradients {
             all.extend(self.end(tensors, gradients, learn));

@@ -11,11 +11,35 @@ use crate::parts::composition::{MetricName, Objective};
 use crate::parts::tensor::Tensors;
 use std::collections::HashMap;
 use std::collections::hash_map::Entry;
+use std::ops::Range;
 use std::sync::Arc;
+
+/// The rows of a problem that one device has.
+#[derive(Clone, Debug)]
+pub(super) struct Shard {
+    /// Of the training data.
+    pub training: Range<usize>,
+    /// Of the validation data.
+    pub validation: Range<usize>,
+}
+
+impl Shard {
+    /// All rows.
+    pub fn whole(problem: &Problem<'_>) -> Self {
+        let rows = |samples: &Samples<'_>| samples.features.rows();
+        Shard {
+            training: 0..rows(&problem.training),
+            validation: 0..problem.validation.as_ref().map_or(0, rows),
+        }
+    }
+}
 
 /// Rows on the device.
 struct Data<'a, D: Driver> {
+    /// All features of the set, and the classes of the rows that are here.
     samples: Samples<'a>,
+    /// Number among all rows of the first one here.
+    first: usize,
     /// None where they do not stay on the device.
     x: Option<D::Buffer>,
     codes: D::Buffer,
@@ -43,7 +67,7 @@ pub(super) struct GpuSession<'a, D: Driver> {
     /// The optimizer's launches, and the constraints' after them.
     update: Option<D::Recorded>,
     /// The optimizer that searches along a line.
-    search: Option<DeviceLbfgs<D>>,
+    pub(super) search: Option<DeviceLbfgs<D>>,
     /// Rows of a batch: features, numbers, classes, factors.
     batch: Option<[D::Buffer; 4]>,
     /// Where streamed rows pass: two buffers in turn, of which the host writes one while launches read the other, and one of the
@@ -53,6 +77,19 @@ pub(super) struct GpuSession<'a, D: Driver> {
     kept: D::Buffer,
     steps: usize,
     programs: HashMap<Program, D::Recorded>,
+}
+
+/// Which part of a pass. Of the cost that needs a look at all rows before the first loss, devices that share the rows run the two parts
+/// one by one.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+#[cfg_attr(not(feature = "cuda"), expect(dead_code, reason = "such devices are CUDA's"))]
+pub(super) enum Sweep {
+    /// All of it.
+    Whole,
+    /// The look.
+    Look,
+    /// What follows from the look, which is known.
+    Rest,
 }
 
 /// Steps whose losses are kept at most before the host reads them.
@@ -67,6 +104,7 @@ enum Program {
         rows: usize,
         n: usize,
         gradient: bool,
+        sweep: Sweep,
     },
     /// Of a pass over rows that are streamed: its beginning, one chunk (of `sweep` 0: the look before; 1 the pass), and its end.
     Begin {
@@ -83,6 +121,10 @@ enum Program {
     End {
         slot: usize,
     },
+    /// Whether the gradient is finite.
+    Flags,
+    /// What follows the gradient in a step.
+    Follow,
     /// A whole step of n rows, all or a batch, with a copy of the parameters first or without.
     Step {
         whole: bool,
@@ -102,7 +144,8 @@ fn single(tensors: &Tensors<f64>) -> Tensors<f32> {
 }
 
 impl<'a, D: Driver> GpuSession<'a, D> {
-    pub fn new(driver: Arc<D>, problem: Problem<'a>) -> Result<Self> {
+    /// The problem, or the share of it that a shard is.
+    pub fn new(driver: Arc<D>, problem: Problem<'a>, shard: &Shard) -> Result<Self> {
         let question = Question {
             composition: problem.composition,
             classes: problem.classes,
@@ -112,12 +155,7 @@ impl<'a, D: Driver> GpuSession<'a, D> {
             tensors: problem.tensors,
             precision: problem.precision,
         };
-        let most = [Some(problem.training), problem.validation]
-            .iter()
-            .flatten()
-            .map(|s| s.features.rows())
-            .max()
-            .unwrap_or(0);
+        let most = shard.training.len().max(shard.validation.len());
         let pass = Pass::new(driver.clone(), &question, most, true)?;
         let only = |names: &[String]| Tensors {
             list: problem
@@ -133,7 +171,7 @@ impl<'a, D: Driver> GpuSession<'a, D> {
             Slots::new(driver.clone(), problem.tensors, problem.learn, constraints, &pass.dynamic)?;
         let gradient = hold(&*driver, &only(problem.learn).zeros_like())?;
         let medoid = matches!(problem.composition.objective, Objective::Medoid { .. });
-        let words = problem.training.features.rows() * pass.d;
+        let words = shard.training.len() * pass.d;
         if medoid && !super::stays(&driver.limits(), words) {
             return Err(Error::Device {
                 device: driver.name().into(),
@@ -162,9 +200,9 @@ impl<'a, D: Driver> GpuSession<'a, D> {
             }
         }
         let weights = problem.row_weights.as_deref();
-        let training = Data::load(&*driver, &pass, problem.training, weights)?;
+        let training = Data::load(&*driver, &pass, problem.training, &shard.training, weights)?;
         let validation = match problem.validation {
-            Some(samples) => Some(Data::load(&*driver, &pass, samples, None)?),
+            Some(samples) => Some(Data::load(&*driver, &pass, samples, &shard.validation, None)?),
             None => None,
         };
         let kept = driver.shared(gradient.len() + problem.tensors.list.len() + STEPS)?;
@@ -173,7 +211,7 @@ impl<'a, D: Driver> GpuSession<'a, D> {
             pass,
             training,
             validation,
-            row_weights: problem.row_weights,
+            row_weights: problem.row_weights.map(|w| w[shard.training.clone()].to_vec()),
             learn: Learn(problem.learn.to_vec()),
             train: problem.train.to_vec(),
             slots,
@@ -207,54 +245,86 @@ impl<'a, D: Driver> GpuSession<'a, D> {
         }
     }
 
+    /// How many rows.
+    fn count(&self, rows: &Rows<'_>) -> usize {
+        rows.indices.map_or_else(|| self.data(rows.set).n, <[u32]>::len)
+    }
+
     /// Runs a pass over rows at the tensors of `slot`.
     fn pass(&mut self, slot: Slot, rows: Rows<'_>, scale: f64, gradient: bool) -> Result<f64> {
-        let data = self.data(rows.set);
-        let n = rows.indices.map_or(data.n, <[u32]>::len);
+        let n = self.count(&rows);
         if n == 0 {
             return Ok(0.0);
         }
-        let inverse = 1.0 / n as f64;
+        let targets = self.ready(&rows, n)?;
+        self.tell(scale, targets, n)?;
+        self.run_pass(slot, rows, Sweep::Whole, gradient)?;
+        self.read_loss()
+    }
+
+    /// Makes the rows of a pass ready, where `of` rows weigh 1 together; returns the sum of the factors of the target's rows.
+    pub(super) fn ready(&mut self, rows: &Rows<'_>, of: usize) -> Result<f64> {
+        self.reserve_batch(rows)?;
+        if rows.indices.is_none() && rows.weights.is_none() {
+            return Ok(self.data(rows.set).targets);
+        }
+        let inverse = 1.0 / of as f64;
+        self.load_batch(rows, &|k| self.weight(rows, k) * inverse)
+    }
+
+    /// The numbers of a pass over `of` rows, those that are elsewhere included.
+    pub(super) fn tell(&self, scale: f64, targets: f64, of: usize) -> Result<()> {
+        let inverse = 1.0 / of as f64;
+        let numbers = [scale as f32, targets as f32, inverse as f32];
+        self.driver.write_numbers(&self.pass.dynamic, dynamic::SCALE, &numbers)
+    }
+
+    /// The loss that a pass left.
+    pub(super) fn read_loss(&self) -> Result<f64> {
+        let mut loss = [0.0f32];
+        self.driver.read_numbers(&self.pass.totals, 0, &mut loss)?;
+        Ok(f64::from(loss[0]))
+    }
+
+    /// Runs a pass, or a part of it, over rows that are [ready](Self::ready), and at least one.
+    pub(super) fn run_pass(
+        &mut self,
+        slot: Slot,
+        rows: Rows<'_>,
+        sweep: Sweep,
+        gradient: bool,
+    ) -> Result<()> {
+        let n = self.count(&rows);
         let whole = rows.indices.is_none() && rows.weights.is_none();
-        let targets = match whole {
-            true => data.targets,
-            false => self.load_batch(&rows, &|k| self.weight(&rows, k) * inverse)?,
-        };
-        self.driver.write_numbers(
-            &self.pass.dynamic,
-            dynamic::SCALE,
-            &[scale as f32, targets as f32, inverse as f32],
-        )?;
         if self.data(rows.set).x.is_none() && rows.indices.is_none() {
-            self.stream(slot, rows, gradient)?;
-            let mut loss = [0.0f32];
-            self.driver.read_numbers(&self.pass.totals, 0, &mut loss)?;
-            return Ok(f64::from(loss[0]));
+            return self.stream(slot, rows, sweep, gradient);
         }
         let kind = match (whole, rows.indices.is_some()) {
             (false, true) => 2,
             (false, false) => 3 + rows.set as usize,
             (true, _) => rows.set as usize,
         };
-        let program = Program::Pass { slot: slot as usize, rows: kind, n, gradient };
+        let program = Program::Pass { slot: slot as usize, rows: kind, n, gradient, sweep };
         let mut programs = std::mem::take(&mut self.programs);
         let done = run(&*self.driver, &mut programs, program, || {
             let batch = self.batch_of(&rows, self.data(rows.set), n);
             let gradients = gradient.then_some((&self.gradient[..], &self.learn));
-            self.pass.whole(self.slots.of(slot), &batch, gradients)
+            let tensors = self.slots.of(slot);
+            match sweep {
+                Sweep::Whole => self.pass.whole(tensors, &batch, gradients),
+                Sweep::Look => self.pass.look(tensors, &batch, gradients),
+                Sweep::Rest => self.pass.rest(tensors, &batch, gradients),
+            }
         });
         self.programs = programs;
-        done?;
-        let mut loss = [0.0f32];
-        self.driver.read_numbers(&self.pass.totals, 0, &mut loss)?;
-        Ok(f64::from(loss[0]))
+        done
     }
 
     /// A pass over all rows of a set that does not stay on the device: while one chunk is worked on the next is brought.
-    fn stream(&mut self, slot: Slot, rows: Rows<'_>, gradient: bool) -> Result<()> {
+    fn stream(&mut self, slot: Slot, rows: Rows<'_>, part: Sweep, gradient: bool) -> Result<()> {
         self.reserve_stream()?;
         let mut programs = std::mem::take(&mut self.programs);
-        let done = self.stream_with(&mut programs, slot, rows, gradient);
+        let done = self.stream_with(&mut programs, slot, rows, part, gradient);
         self.programs = programs;
         done
     }
@@ -264,23 +334,29 @@ impl<'a, D: Driver> GpuSession<'a, D> {
         programs: &mut HashMap<Program, D::Recorded>,
         slot: Slot,
         rows: Rows<'_>,
+        part: Sweep,
         gradient: bool,
     ) -> Result<()> {
         let (driver, data) = (&*self.driver, self.data(rows.set));
         let tensors = self.slots.of(slot);
         let [even, odd, own] = self.stream.as_ref().expect("reserved before");
         let at = slot as usize;
-        run(driver, programs, Program::Begin { slot: at }, || self.pass.prepare(tensors))?;
+        if part != Sweep::Rest {
+            run(driver, programs, Program::Begin { slot: at }, || self.pass.prepare(tensors))?;
+        }
         let chunks: Vec<(usize, usize)> = self.pass.chunks(data.n).collect();
         let side = |k: usize| if k.is_multiple_of(2) { even } else { odd };
         let bring = |k: usize| {
             let (base, n) = chunks[k];
-            self.pass.write_rows(data.samples.features, base..base + n, side(k))
+            let first = data.first + base;
+            self.pass.write_rows(data.samples.features, first..first + n, side(k))
         };
         let contrast = self.pass.contrast();
         // 3: with weights of its own.
         let set = rows.set as usize + if rows.weights.is_some() { 2 } else { 0 };
-        for sweep in usize::from(contrast.is_none())..2 {
+        let begin = if contrast.is_none() || part == Sweep::Rest { 1 } else { 0 };
+        let end = if part == Sweep::Look { 1 } else { 2 };
+        for sweep in begin..end {
             bring(0)?;
             for (k, &(base, n)) in chunks.iter().enumerate() {
                 let program = Program::Chunk { slot: at, set, chunk: k, sweep, gradient };
@@ -304,11 +380,11 @@ impl<'a, D: Driver> GpuSession<'a, D> {
                 driver.wait(pending)?;
                 brought?;
             }
-            if sweep == 0 {
+            if sweep == 0 && part == Sweep::Whole {
                 run(driver, programs, Program::Between, || contrast.iter().cloned().collect())?;
             }
         }
-        if gradient {
+        if gradient && part != Sweep::Look {
             let launches = || self.pass.end(tensors, &self.gradient, &self.learn);
             run(driver, programs, Program::End { slot: at }, launches)?;
         }
@@ -322,7 +398,8 @@ impl<'a, D: Driver> GpuSession<'a, D> {
             return Ok(Part { base, x_base: base, n });
         }
         let [.., own] = self.stream.as_ref().expect("reserved before");
-        self.pass.write_rows(data.samples.features, base..base + n, own)?;
+        let first = data.first + base;
+        self.pass.write_rows(data.samples.features, first..first + n, own)?;
         Ok(Part { base, x_base: 0, n })
     }
 
@@ -397,7 +474,7 @@ impl<'a, D: Driver> GpuSession<'a, D> {
             match &data.x {
                 Some(_) => self.driver.write(numbers, 0, indices)?,
                 None => {
-                    let rows = indices.iter().map(|i| *i as usize);
+                    let rows = indices.iter().map(|i| data.first + *i as usize);
                     self.pass.write_rows(data.samples.features, rows, x)?;
                 }
             }
@@ -512,6 +589,14 @@ impl<'a, D: Driver> GpuSession<'a, D> {
         all.extend(self.gather(rows));
         let batch = self.batch_of(rows, &self.training, n);
         all.extend(self.pass.whole(current, &batch, Some((&self.gradient, &self.learn))));
+        all.extend(self.follow_launches());
+        all
+    }
+
+    /// What follows the gradient in a step.
+    fn follow_launches(&self) -> Vec<Launch<D::Buffer>> {
+        let current = self.slots.of(Slot::Current);
+        let mut all = Vec::new();
         all.extend(self.optimizer.iter().flat_map(|o| o.launches(current, &self.gradient)));
         all.extend(self.slots.constraints(Slot::Current));
         all.extend(finite(current, &self.pass.totals, FLAGS + self.gradient.len()));
@@ -523,6 +608,106 @@ impl<'a, D: Driver> GpuSession<'a, D> {
             groups: [1, 1, 1],
         });
         all
+    }
+
+    /// Whether a step can be one program, or its parts programs without a word from the host between them.
+    pub(super) fn steps_at_once(&self, rows: &Rows<'_>) -> bool {
+        let streamed = rows.indices.is_none() && self.training.x.is_none();
+        let able = rows.weights.is_none() && !streamed && !self.slots.settles();
+        self.optimizer.is_some() && able && self.steps < STEPS
+    }
+
+    /// The optimizer's numbers of an update by a gradient of `n` rows.
+    pub(super) fn tell_optimizer(
+        &mut self,
+        rate: f64,
+        multiplier: &dyn Fn(&str) -> f64,
+        n: usize,
+    ) -> Result<()> {
+        match &mut self.optimizer {
+            Some(optimizer) => optimizer.step(rate, multiplier, n),
+            None => Ok(()),
+        }
+    }
+
+    /// The same, and the step's number, of a step whose loss is kept.
+    pub(super) fn tell_step(
+        &mut self,
+        rate: f64,
+        multiplier: &dyn Fn(&str) -> f64,
+        n: usize,
+    ) -> Result<()> {
+        let step = [self.steps as f32];
+        self.driver.write_numbers(&self.pass.dynamic, dynamic::STEP, &step)?;
+        self.tell_optimizer(rate, multiplier, n)
+    }
+
+    /// Updates the parameters, which are then as the constraints want them.
+    pub(super) fn run_update(&self) -> Result<()> {
+        let Some(update) = &self.update else { return Ok(()) };
+        self.driver.run(update)?;
+        self.slots.settle(Slot::Current)
+    }
+
+    /// Losses of rows among `of`, those that are elsewhere included.
+    pub(super) fn row_losses_of(&mut self, rows: Rows<'_>, of: usize) -> Result<Vec<f64>> {
+        self.reserve_batch(&rows)?;
+        let n = self.count(&rows);
+        let one = Rows { weights: Some(&vec![1.0; n]), ..rows };
+        self.load_batch(&one, &|_| 1.0)?;
+        self.set_numbers(&[
+            (dynamic::TARGETS, 1.0),
+            (dynamic::INVERSE_ROWS, 1.0 / of as f64),
+            (dynamic::CONTRAST, 0.0),
+        ])?;
+        let mut losses = Vec::with_capacity(n);
+        for (base, count) in self.pass.chunks(n) {
+            let part = self.part(&one, base, count)?;
+            let launches = {
+                let batch = self.batch_of(&one, self.data(rows.set), n);
+                let tensors = self.slots.of(Slot::Current);
+                self.pass.one_chunk(tensors, &batch, part, What::Loss)
+            };
+            self.driver.run_once(&launches)?;
+            let mut chunk = vec![0.0f32; count];
+            self.driver.read_numbers(&self.pass.outcome, 0, &mut chunk)?;
+            losses.extend(chunk.iter().map(|l| f64::from(*l)));
+        }
+        Ok(losses)
+    }
+
+    fn begin_rule(&mut self) -> Result<()> {
+        self.set_numbers(&[(dynamic::SCALE, 1.0)])?;
+        if self.training.x.is_none() { self.reserve_stream() } else { Ok(()) }
+    }
+
+    fn prototypes(&self) -> &D::Buffer {
+        let name = self.pass.about().composition.prototypes;
+        let current = self.slots.of(Slot::Current);
+        &current.iter().find(|t| t.name == name).expect("prototypes").buffer
+    }
+
+    /// The sums that an update rule goes by: of all training rows that are here.
+    pub(super) fn rule_sums(&mut self) -> Result<()> {
+        self.begin_rule()?;
+        let current = self.slots.of(Slot::Current);
+        let n = self.training.n;
+        let batch = self.batch_of(&Rows::TRAINING, &self.training, n);
+        for (base, count) in self.pass.chunks(n) {
+            let part = self.part(&Rows::TRAINING, base, count)?;
+            self.driver.run_once(&self.pass.rule_chunk(current, &batch, part))?;
+        }
+        Ok(())
+    }
+
+    /// Moves the prototypes by these sums.
+    pub(super) fn rule_move(&self, rate: f64) -> Result<()> {
+        self.set_numbers(&[(dynamic::RATE, rate)])?;
+        let counts = self.driver.buffer(self.pass.p)?;
+        let mut values = vec![0.0f32; self.pass.p];
+        self.driver.read_numbers(self.pass.columns(), self.pass.p, &mut values)?;
+        self.driver.write_numbers(&counts, 0, &values)?;
+        self.driver.run_once(&[self.pass.hebbian_move(self.prototypes(), &counts)])
     }
 
     fn reserve_batch(&mut self, rows: &Rows<'_>) -> Result<()> {
@@ -550,6 +735,66 @@ impl<'a, D: Driver> GpuSession<'a, D> {
             });
         }
         Ok(())
+    }
+}
+
+/// What several devices that share a problem do with each other's sums between the parts of a pass or step.
+#[cfg_attr(not(feature = "cuda"), expect(dead_code, reason = "such devices are CUDA's"))]
+impl<D: Driver> GpuSession<'_, D> {
+    /// Of a step whose gradient is there, what is left.
+    pub(super) fn follow(&mut self) -> Result<()> {
+        let mut programs = std::mem::take(&mut self.programs);
+        let done = run(&*self.driver, &mut programs, Program::Follow, || {
+            let mut all = finite(&self.gradient, &self.pass.totals, FLAGS);
+            all.extend(self.follow_launches());
+            all
+        });
+        self.programs = programs;
+        done?;
+        self.steps += 1;
+        Ok(())
+    }
+
+    /// Looks again whether the gradient is finite.
+    pub(super) fn flag(&mut self) -> Result<()> {
+        run(&*self.driver, &mut self.programs, Program::Flags, || {
+            finite(&self.gradient, &self.pass.totals, FLAGS)
+        })
+    }
+
+    /// What follows for the losses from a look at all rows. `first`: the first of all rows is here, whose loss holds what the cost has
+    /// beside the rows' losses.
+    pub(super) fn contrast(&mut self, first: bool) -> Result<()> {
+        let launches = || self.pass.contrast().into_iter().collect();
+        run(&*self.driver, &mut self.programs, Program::Between, launches)?;
+        if first { Ok(()) } else { self.set_numbers(&[(dynamic::CONTRAST, 0.0)]) }
+    }
+
+    /// Whether the cost needs a look at all rows before the first loss.
+    pub(super) fn looks_first(&self) -> bool {
+        self.pass.contrast().is_some()
+    }
+
+    /// What a pass leaves that is a sum over rows: totals, and with `gradient` the gradients.
+    pub(super) fn sums(&self, gradient: bool) -> Vec<D::Buffer> {
+        let gradients = self.gradient.iter().filter(|_| gradient).map(|g| &g.buffer);
+        [&self.pass.totals].into_iter().chain(gradients).cloned().collect()
+    }
+
+    /// What [`Self::rule_sums`] leaves.
+    pub(super) fn sums_of_rule(&self) -> Vec<D::Buffer> {
+        [&self.pass.totals, self.pass.pulls(), self.pass.columns()].map(Clone::clone).to_vec()
+    }
+
+    /// The sums over no rows.
+    pub(super) fn clear(&self, sums: &[D::Buffer]) -> Result<()> {
+        let clear = |b: &D::Buffer| self.driver.write(b, 0, &vec![0; self.driver.words(b)]);
+        sums.iter().try_for_each(clear)
+    }
+
+    /// The device.
+    pub(super) fn device(&self) -> &str {
+        self.driver.name()
     }
 }
 
@@ -589,19 +834,23 @@ impl<'a, D: Driver> Data<'a, D> {
         driver: &D,
         pass: &Pass<D>,
         samples: Samples<'a>,
+        rows: &Range<usize>,
         weights: Option<&[f64]>,
     ) -> Result<Self> {
-        let n = samples.features.rows();
-        let inverse = 1.0 / n as f64;
-        let factors: Vec<f64> = (0..n).map(|k| weights.map_or(1.0, |w| w[k]) * inverse).collect();
+        let (first, n) = (rows.start, rows.len());
+        let inverse = 1.0 / samples.features.rows() as f64;
+        let factors: Vec<f64> =
+            rows.clone().map(|k| weights.map_or(1.0, |w| w[k]) * inverse).collect();
+        let samples = Samples { codes: &samples.codes[rows.clone()], ..samples };
         let target = pass.about().target;
         let targets =
             factors.iter().zip(samples.codes).filter(|(_, c)| **c == target).map(|(f, _)| f).sum();
         let single: Vec<f32> = factors.iter().map(|f| *f as f32).collect();
         Ok(Data {
             samples,
+            first,
             x: match super::stays(&driver.limits(), n * pass.d) {
-                true => Some(pass.upload(samples.features)?),
+                true => Some(pass.upload_rows(samples.features, first, first + n)?),
                 false => None,
             },
             codes: driver.with_words(samples.codes)?,
@@ -614,34 +863,12 @@ impl<'a, D: Driver> Data<'a, D> {
 
 impl<D: Driver> Session for GpuSession<'_, D> {
     fn loss(&mut self, slot: Slot, rows: Rows<'_>) -> Result<f64> {
-        self.reserve_batch(&rows)?;
         self.pass(slot, rows, 1.0, false)
     }
 
     fn row_losses(&mut self, rows: Rows<'_>) -> Result<Vec<f64>> {
-        self.reserve_batch(&rows)?;
-        let n = rows.indices.map_or(self.data(rows.set).n, <[u32]>::len);
-        let one = Rows { weights: Some(&vec![1.0; n]), ..rows };
-        self.load_batch(&one, &|_| 1.0)?;
-        self.set_numbers(&[
-            (dynamic::TARGETS, 1.0),
-            (dynamic::INVERSE_ROWS, 1.0 / n as f64),
-            (dynamic::CONTRAST, 0.0),
-        ])?;
-        let mut losses = Vec::with_capacity(n);
-        for (base, count) in self.pass.chunks(n) {
-            let part = self.part(&one, base, count)?;
-            let launches = {
-                let batch = self.batch_of(&one, self.data(rows.set), n);
-                let tensors = self.slots.of(Slot::Current);
-                self.pass.one_chunk(tensors, &batch, part, What::Loss)
-            };
-            self.driver.run_once(&launches)?;
-            let mut chunk = vec![0.0f32; count];
-            self.driver.read_numbers(&self.pass.outcome, 0, &mut chunk)?;
-            losses.extend(chunk.iter().map(|l| f64::from(*l)));
-        }
-        Ok(losses)
+        let n = self.count(&rows);
+        self.row_losses_of(rows, n)
     }
 
     fn row_gradient_norms(&mut self, rows: Rows<'_>) -> Result<Vec<f64>> {
@@ -675,53 +902,35 @@ impl<D: Driver> Session for GpuSession<'_, D> {
     }
 
     fn gradient(&mut self, rows: Rows<'_>, scale: f64) -> Result<f64> {
-        self.reserve_batch(&rows)?;
         self.pass(Slot::Current, rows, scale, true)
     }
 
     fn rule(&mut self, _rows: Rows<'_>, rate: f64) -> Result<f64> {
-        let n = self.training.n;
-        self.set_numbers(&[(dynamic::SCALE, 1.0), (dynamic::RATE, rate)])?;
-        if self.training.x.is_none() {
-            self.reserve_stream()?;
+        if !matches!(self.pass.about().composition.objective, Objective::Medoid { .. }) {
+            self.rule_sums()?;
+            self.rule_move(rate)?;
+            return self.read_loss();
         }
-        let current = self.slots.of(Slot::Current);
-        let batch = self.batch_of(&Rows::TRAINING, &self.training, n);
-        let name = self.pass.about().composition.prototypes;
-        let prototypes = &current.iter().find(|t| t.name == name).expect("prototypes").buffer;
-        let mut chosen = None;
-        let medoid = matches!(self.pass.about().composition.objective, Objective::Medoid { .. });
         let squared = self.pass.about().composition.metric == MetricName::SquaredEuclidean;
-        if medoid && !squared {
-            chosen = Some(self.medoids_by_score(&batch)?);
+        if squared {
+            self.rule_sums()?;
         } else {
-            for (base, count) in self.pass.chunks(n) {
-                let part = self.part(&Rows::TRAINING, base, count)?;
-                self.driver.run_once(&self.pass.rule_chunk(current, &batch, part))?;
-            }
-            if medoid {
-                chosen = Some(self.medoids_by_mean(&batch)?);
-            } else {
-                let counts = self.driver.buffer(self.pass.p)?;
-                let mut values = vec![0.0f32; self.pass.p];
-                self.driver.read_numbers(self.pass.columns(), self.pass.p, &mut values)?;
-                self.driver.write_numbers(&counts, 0, &values)?;
-                self.driver.run_once(&[self.pass.hebbian_move(prototypes, &counts)])?;
+            self.begin_rule()?;
+        }
+        let batch = self.batch_of(&Rows::TRAINING, &self.training, self.training.n);
+        let chosen = match squared {
+            true => self.medoids_by_mean(&batch)?,
+            false => self.medoids_by_score(&batch)?,
+        };
+        let d = self.pass.d;
+        for (j, row) in chosen.into_iter().enumerate() {
+            if let Some(row) = row {
+                let mut w = vec![0.0f32; d];
+                self.training.samples.features.row_into(row, &mut w);
+                self.driver.write_numbers(self.prototypes(), j * d, &w)?;
             }
         }
-        let mut loss = [0.0f32];
-        self.driver.read_numbers(&self.pass.totals, 0, &mut loss)?;
-        if let Some(chosen) = chosen {
-            let d = self.pass.d;
-            for (j, row) in chosen.into_iter().enumerate() {
-                if let Some(row) = row {
-                    let mut w = vec![0.0f32; d];
-                    self.training.samples.features.row_into(row, &mut w);
-                    self.driver.write_numbers(prototypes, j * d, &w)?;
-                }
-            }
-        }
-        Ok(f64::from(loss[0]))
+        self.read_loss()
     }
 
     fn read_gradient(&self) -> Result<Tensors<f64>> {
@@ -791,10 +1000,9 @@ impl<D: Driver> Session for GpuSession<'_, D> {
         loss: f64,
     ) -> Result<()> {
         let n = rows.indices.map_or(self.data(rows.set).n, <[u32]>::len);
-        if let (Some(optimizer), Some(update)) = (&mut self.optimizer, &self.update) {
-            optimizer.step(rate, multiplier, n)?;
-            self.driver.run(update)?;
-            return self.slots.settle(Slot::Current);
+        if self.optimizer.is_some() {
+            self.tell_optimizer(rate, multiplier, n)?;
+            return self.run_update();
         }
         let Some(mut search) = self.search.take() else { return Ok(()) };
         let done = search.update(loss, rate, &mut || self.pass(Slot::Current, rows, 1.0, true));
@@ -810,26 +1018,19 @@ impl<D: Driver> Session for GpuSession<'_, D> {
         multiplier: &dyn Fn(&str) -> f64,
         before: bool,
     ) -> Result<bool> {
-        let whole = rows.indices.is_none();
-        let streamed = whole && self.training.x.is_none();
-        let able = rows.weights.is_none() && !streamed && !self.slots.settles();
-        if self.optimizer.is_none() || !able || self.steps == STEPS {
+        if !self.steps_at_once(&rows) {
             return Ok(false);
         }
         self.reserve_batch(&rows)?;
-        let n = rows.indices.map_or(self.training.n, <[u32]>::len);
+        let whole = rows.indices.is_none();
+        let n = self.count(&rows);
         let inverse = 1.0 / n as f64;
         let targets = match whole {
             true => self.training.targets,
             false => self.name_batch(&rows, &|k| self.weight(&rows, k) * inverse)?,
         };
-        let numbers = [1.0, targets as f32, inverse as f32];
-        self.driver.write_numbers(&self.pass.dynamic, dynamic::SCALE, &numbers)?;
-        let step = [self.steps as f32];
-        self.driver.write_numbers(&self.pass.dynamic, dynamic::STEP, &step)?;
-        if let Some(optimizer) = &mut self.optimizer {
-            optimizer.step(rate, multiplier, n)?;
-        }
+        self.tell(1.0, targets, n)?;
+        self.tell_step(rate, multiplier, n)?;
         let mut programs = std::mem::take(&mut self.programs);
         let done = run(&*self.driver, &mut programs, Program::Step { whole, n, before }, || {
             self.step_launches(&rows, n, before)

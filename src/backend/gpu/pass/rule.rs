@@ -107,6 +107,11 @@ impl<D: Driver> Pass<D> {
         self.maps > 1
     }
 
+    /// What the rows pull the prototypes with.
+    pub fn pulls(&self) -> &D::Buffer {
+        &self.pulls
+    }
+
     /// Sums of slopes and of counts of each prototype.
     pub fn columns(&self) -> &D::Buffer {
         &self.columns
