@@ -34,7 +34,6 @@ struct Nccl {
     later_error: unsafe extern "C" fn(Comm, *mut c_int) -> c_int,
     group_start: unsafe extern "C" fn() -> c_int,
     group_end: unsafe extern "C" fn() -> c_int,
-    #[expect(clippy::type_complexity, reason = "as in nccl.h")]
     all_reduce: unsafe extern "C" fn(
         *const c_void,
         *mut c_void,
