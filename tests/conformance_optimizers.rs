@@ -18,7 +18,7 @@ fn present() -> Vec<(String, Box<dyn Backend>)> {
     let required = std::env::var("LVQ_REQUIRE_DEVICES").unwrap_or_default();
     let mut found = Vec::new();
     for request in [DeviceRequest::Vulkan(0)] {
-        match open(request, None) {
+        match open(request.clone(), None) {
             Ok(backend) => found.push((request.to_string(), backend)),
             Err(why) => {
                 assert!(!required.split(',').any(|r| r.trim() == "vulkan"), "{why}");

@@ -1,8 +1,8 @@
 //! Sums over several GPUs through NCCL, whose library is opened at run time.
 //!
-//! Only what is around it is tested without several GPUs (`backend/gpu/group.rs`, with sums by the host); so there is as little of it as
-//! can be: one communicator a device, all in this process, and one grouped all-reduce after which the host waits. NCCL gives every device
-//! the same bits, which `group.rs` relies on and checks.
+//! Only the arithmetic around it (`backend/gpu/group.rs`) and the order of the calls (against a library made for tests, `tests/libnccl.c`)
+//! are tested in CI: NCCL itself needs several GPUs. So there is as little of it as can be: one communicator a device, all in this process,
+//! and one grouped all-reduce after which the host waits. NCCL gives every device the same bits, which `group.rs` relies on and checks.
 //!
 //! The functions are declared here, as `nccl.h` of NCCL 2 has them: `cudarc` looks for `libnccl.so` only, which the packages with the
 //! library alone (libnccl2, nvidia-nccl-cu13) do not bring.
@@ -34,7 +34,6 @@ struct Nccl {
     later_error: unsafe extern "C" fn(Comm, *mut c_int) -> c_int,
     group_start: unsafe extern "C" fn() -> c_int,
     group_end: unsafe extern "C" fn() -> c_int,
-    #[expect(clippy::type_complexity, reason = "as in nccl.h")]
     all_reduce: unsafe extern "C" fn(
         *const c_void,
         *mut c_void,

@@ -82,7 +82,6 @@ pub(super) struct GpuSession<'a, D: Driver> {
 /// Which part of a pass. Of the cost that needs a look at all rows before the first loss, devices that share the rows run the two parts
 /// one by one.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
-#[cfg_attr(not(feature = "cuda"), expect(dead_code, reason = "such devices are CUDA's"))]
 pub(super) enum Sweep {
     /// All of it.
     Whole,
