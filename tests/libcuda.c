@@ -52,6 +52,8 @@ typedef struct {
 typedef struct {
     Entry entry;
     unsigned threads;
+    // Bytes of dynamic shared memory that a launch may ask for.
+    unsigned shared;
 } Function;
 
 typedef enum { KERNEL, COPY, SET, RECORD, WAIT } Kind;
@@ -507,8 +509,20 @@ CALL(cuModuleGetFunction, (Function** function, Module* module, const char* name
         result = NOT_FOUND;
     } else {
         *function = malloc(sizeof(Function));
-        **function = (Function){code, (unsigned)atoi(threads + 9)};
+        **function = (Function){code, (unsigned)atoi(threads + 9), 48 << 10};
     }
+})
+
+// What a kernel declares of shared memory itself is not known here: none.
+CALL(cuFuncGetAttribute, (int* value, int which, Function* function), {
+    (void)function;
+    if (which == 1) *value = 0;
+    else result = INVALID_VALUE;
+})
+
+CALL(cuFuncSetAttribute, (Function * function, int which, int value), {
+    if (which == 8 && value >= 0 && value <= 227 << 10) function->shared = (unsigned)value;
+    else result = INVALID_VALUE;
 })
 
 CALL(cuLaunchKernel,
@@ -517,7 +531,7 @@ CALL(cuLaunchKernel,
      {
          (void)extra;
          const int sizes = x && y && z && y <= 65535 && z <= 65535 && bx == function->threads &&
-                           by == 1 && bz == 1 && shared <= 48 << 10;
+                           by == 1 && bz == 1 && shared <= function->shared;
          if (!sizes) {
              result = INVALID_VALUE;
          } else {

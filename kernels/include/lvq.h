@@ -24,7 +24,8 @@ using namespace lvq;
 #elif defined(LVQ_HOST)
 
 #define LVQ_DYNAMIC_SHARED(type, name) type* const name = lvq_host::dynamic_shared<type>()
-#define LVQ_UNROLL _Pragma("GCC unroll 8")
+// Written out, loops take the compiler long and gain nothing here.
+#define LVQ_UNROLL
 #define LVQ_ARGUMENT
 #define LVQ_NAMESPACE namespace
 

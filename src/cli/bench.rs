@@ -145,7 +145,9 @@ pub fn run(args: Bench) -> Result<Done> {
     let (peak_flops, peak_bandwidth, arithmetic) = match (backend.peaks()?, training.precision) {
         (Some(peaks), precision) => {
             let (flops, what) = match (peaks.tensor, precision) {
-                (Some([_, bf16, _]), Precision::Bf16) if tensor_cores => (bf16, "bf16 on tensor cores"),
+                (Some([_, bf16, _]), Precision::Bf16) if tensor_cores => {
+                    (bf16, "bf16 on tensor cores")
+                }
                 (Some([_, _, f16]), Precision::F16) if tensor_cores => (f16, "f16 on tensor cores"),
                 (Some([tf32, _, _]), _) if tensor_cores => (tf32, "f32 as three products of tf32"),
                 _ => (peaks.f32, "f32"),

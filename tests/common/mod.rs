@@ -211,7 +211,8 @@ pub fn required(device: &str) -> bool {
 
 /// Whether `device` takes part: `LVQ_TEST_DEVICES`, where it is set, is a list of those that do.
 fn takes_part(device: &str) -> bool {
-    std::env::var("LVQ_TEST_DEVICES").map_or(true, |list| list.split(',').any(|name| name == device))
+    std::env::var("LVQ_TEST_DEVICES")
+        .map_or(true, |list| list.split(',').any(|name| name == device))
 }
 
 /// The devices beside the CPU that run models: name and backend. One that is missing is said, and fails if it is required.

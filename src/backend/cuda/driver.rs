@@ -48,6 +48,8 @@ const NEEDED: &[&str] = &[
     "cuEventDestroy_v2",
     "cuEventRecord",
     "cuEventSynchronize",
+    "cuFuncGetAttribute",
+    "cuFuncSetAttribute",
     "cuGetErrorName",
     "cuGetErrorString",
     "cuGraphDestroy",
@@ -539,7 +541,10 @@ impl CudaDriver {
             .map_err(explain)?;
         let dynamic = self.limits.shared_most as i32 - declared;
         function
-            .set_attribute(FunctionAttribute::CU_FUNC_ATTRIBUTE_MAX_DYNAMIC_SHARED_SIZE_BYTES, dynamic)
+            .set_attribute(
+                FunctionAttribute::CU_FUNC_ATTRIBUTE_MAX_DYNAMIC_SHARED_SIZE_BYTES,
+                dynamic,
+            )
             .map_err(explain)?;
         let kernel = Kernel { function, threads };
         loaded.insert(name, kernel.clone());

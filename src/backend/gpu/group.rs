@@ -16,8 +16,10 @@
 //! ```
 
 use super::session::{GpuSession, Shard, Sweep};
-use super::{Driver, predictor, refuse, shards};
-use crate::backend::{Backend, DeviceInfo, Predictor, Problem, Question, Rows, Session, Set, Slot};
+use super::{Driver, peaks, predictor, refuse, shards};
+use crate::backend::{
+    Backend, DeviceInfo, Peaks, Plan, Predictor, Problem, Question, Rows, Session, Set, Slot,
+};
 use crate::error::{Error, Result};
 use crate::parts::composition::Objective;
 use crate::parts::tensor::Tensors;
@@ -112,6 +114,17 @@ impl<D: Driver> Backend for Group<D> {
             memory_bytes: all.iter().map(|d| d.memory_bytes).sum(),
             info: all[0].info.clone(),
         }
+    }
+
+    /// Those of the first times the number of devices: they are of one kind.
+    fn peaks(&self) -> Result<Option<Peaks>> {
+        let one = peaks::peaks(&*self.drivers[0])?;
+        let count = self.drivers.len() as f64;
+        Ok(Some(Peaks {
+            f32: count * one.f32,
+            tensor: one.tensor.map(|rates| rates.map(|rate| count * rate)),
+            bandwidth: count * one.bandwidth,
+        }))
     }
 
     fn session<'a>(&self, problem: Problem<'a>) -> Result<Box<dyn Session + 'a>> {
@@ -385,6 +398,12 @@ impl<D: Driver> Session for GroupSession<'_, D> {
     fn kept_losses(&mut self) -> Result<(Vec<f64>, Option<String>)> {
         let mut kept = self.each(|_, session| session.kept_losses())?;
         Ok(kept.swap_remove(0))
+    }
+
+    fn plan(&self) -> Option<Plan> {
+        let mut plan = self.sessions[0].plan()?;
+        plan.choice.push_str(&format!("; the same on each of {} devices", self.sessions.len()));
+        Some(plan)
     }
 
     fn optimizer_state(&self) -> Result<Tensors<f64>> {

@@ -236,7 +236,7 @@ fn slabs(n: usize, cells: usize) -> Slabs {
 
 /// Those of a product in tiles.
 fn tiled_slabs(limits: &Limits, n: usize, [rows, columns]: [usize; 2]) -> Slabs {
-    let tiles = rows.div_ceil(TILE) * columns.div_ceil(TILE);
+    let tiles = (rows.div_ceil(TILE) * columns.div_ceil(TILE)).max(1);
     let wanted = match limits.multiprocessors {
         0 => (256 / tiles).clamp(1, 64),
         count => (4 * count as usize / tiles).clamp(1, 512),
@@ -329,7 +329,11 @@ impl<D: Driver> Pass<D> {
             let fits = fits_fused(&driver.limits(), p * l, l);
             let fused = if fits { 2 * p * l * fused } else { 0 };
             let sets = winners.as_ref().map_or(0, |w| w.sets(&limits, chunk, p));
-            (2 * most(p, l.max(d))).max(most(p, l) * 2).max(most(d, maps * l)).max(fused).max(sets * p * l)
+            (2 * most(p, l.max(d)))
+                .max(most(p, l) * 2)
+                .max(most(d, maps * l))
+                .max(fused)
+                .max(sets * p * l)
         };
         let centre_parts: Vec<f32> = {
             let high = question.centre.iter().map(|c| *c as f32);
@@ -395,7 +399,10 @@ impl<D: Driver> Pass<D> {
             extra: words(gradient, p)?,
             reasoning: words(gradient && reasoning, (p + 2) * classes)?,
             tangent_room: words(gradient && tangent, p * 2 * (l * l + l))?,
-            partials: words(true, PARTS * OUTCOMES.max(if reasoning { p * classes } else { p }).max(2 * classes))?,
+            partials: words(
+                true,
+                PARTS * OUTCOMES.max(if reasoning { p * classes } else { p }).max(2 * classes),
+            )?,
             prepared: words(true, winners.as_ref().map_or(1, Winners::prepared_words))?,
             list: words(true, winners.as_ref().map_or(1, |w| w.list_words(chunk)))?,
             winners,
@@ -749,6 +756,12 @@ impl<D: Driver> Pass<D> {
         what: Rows,
     ) -> Vec<Launch<D::Buffer>> {
         let mut all = self.prepare(tensors);
+        if let (Some(winners), Rows::Loss) = (&self.winners, what) {
+            // It has no room for keys.
+            let part = Part { base, x_base, n };
+            all.extend(self.winners(winners, tensors, batch, part, (false, &Learn::default())));
+            return all;
+        }
         all.extend(self.forward(tensors, batch.x, x_base, n));
         all.extend(self.rows(tensors, batch, (base, n), what, &Learn::default()));
         all

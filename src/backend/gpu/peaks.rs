@@ -22,7 +22,13 @@ pub(super) fn peaks<D: Driver>(driver: &D) -> Result<Peaks> {
     let rate = |kernel, operations: f64| -> Result<f64> {
         let launch = |rounds: u32| {
             let (constants, buffers) = (Vec::new(), vec![to.clone()]);
-            driver.record(&[Launch { kernel, constants, buffers, words: vec![rounds], groups: [GROUPS, 1, 1] }])
+            driver.record(&[Launch {
+                kernel,
+                constants,
+                buffers,
+                words: vec![rounds],
+                groups: [GROUPS, 1, 1],
+            }])
         };
         // As many rounds as take long beside a launch.
         let mut rounds = 16;

@@ -1,8 +1,8 @@
 //! Backward products, the fused step, and gradients from the sums, as launches.
 
 use super::{
-    Batch, PARTS, SUMMED_ROWS, FUSED_GROUPS, FUSED_ROWS, Held, Learn, Part, Pass, find, fits_fused, option,
-    transfer_code,
+    Batch, FUSED_GROUPS, FUSED_ROWS, Held, Learn, PARTS, Part, Pass, SUMMED_ROWS, find, fits_fused,
+    option, transfer_code,
 };
 use crate::backend::gpu::{Driver, Launch};
 use crate::parts::composition::{Cooperation, Kernel, MetricName, Objective, Ties};

@@ -127,7 +127,8 @@ impl Winners {
             let cells = if relevance { (p + 1) * terms } else { p * terms };
             let groups = (SUMS / cells).clamp(1, shape.threads / columns);
             let (sums, groups) = if sums { (cells, groups) } else { (0, 1) };
-            let staged = shape.stages * shape.prototypes * if entry > 0 { TERMS / 2 } else { TERMS };
+            let staged =
+                shape.stages * shape.prototypes * if entry > 0 { TERMS / 2 } else { TERMS };
             let words =
                 4 * rows * shape.warps + rows * stride + staged + 2 * prototypes + sums * groups;
             // With its sums beside it a block of four warps is not enough for a multiprocessor.
@@ -163,7 +164,11 @@ impl Winners {
             return general;
         }
         let known = self.shape.known.iter();
-        known.filter(|k| (k.0, k.1, k.2) == (self.entry, l, pushes)).map(|k| k.3).next().unwrap_or(general)
+        known
+            .filter(|k| (k.0, k.1, k.2) == (self.entry, l, pushes))
+            .map(|k| k.3)
+            .next()
+            .unwrap_or(general)
     }
 
     /// Words of what is prepared from the prototypes.
@@ -204,8 +209,10 @@ impl Winners {
 fn objective(c: &Composition) -> Option<u32> {
     let winner_pair = Cooperation::WinnerPair { ties: Ties::First };
     let plain = c.kernel == Kernel::None && !c.spread && c.cooperation == winner_pair;
-    let metric =
-        matches!(c.metric, MetricName::SquaredEuclidean | MetricName::Relevance | MetricName::Omega);
+    let metric = matches!(
+        c.metric,
+        MetricName::SquaredEuclidean | MetricName::Relevance | MetricName::Omega
+    );
     match c.objective {
         _ if !(plain && metric) => None,
         Objective::Glvq { .. } => Some(0),
@@ -224,7 +231,8 @@ impl Winners {
             _ => "f16",
         };
         let pull = match self.sums {
-            0 => "the pull goes by the list of the rows' winners (its sums do not fit beside them)".into(),
+            0 => "the pull goes by the list of the rows' winners (its sums do not fit beside them)"
+                .into(),
             _ => format!("sums of {} group(s) of threads in shared memory", self.groups),
         };
         let (rows, bytes) = (self.rows, 4 * self.shared_words);
@@ -243,7 +251,8 @@ impl<D: Driver> Pass<D> {
         let limits = self.driver.limits();
         if self.fused_kernel().is_some() {
             let bytes = limits.shared_bytes;
-            let why = format!("fused: sums of p x l = {} x {} fit in {bytes} bytes", self.p, self.l);
+            let why =
+                format!("fused: sums of p x l = {} x {} fit in {bytes} bytes", self.p, self.l);
             return (why, false);
         }
         let c = &self.question.composition;
