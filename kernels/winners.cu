@@ -48,7 +48,7 @@
 // Blocks that a multiprocessor is to hold.
 #if defined(ENTRY_few_f32_32)
 #define LVQ_BLOCKS 6
-#elif defined(ENTRY_few_f32_64)
+#elif defined(ENTRY_few_f32) || defined(ENTRY_few_bf16) || defined(ENTRY_few_f16) || defined(ENTRY_few_f32_64)
 #define LVQ_BLOCKS 4
 #elif defined(ENTRY_some_f32_32) || defined(ENTRY_some_f32_64) || defined(ENTRY_some_f32_64_push) || defined(ENTRY_some_bf16_64) || defined(ENTRY_some_bf16_64_push)
 #define LVQ_BLOCKS 3
