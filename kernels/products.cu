@@ -153,6 +153,15 @@ FN void main() {
                 store(next, as, bs);
                 __syncthreads();
                 bring(next, r0, c0, q0 + DEPTH);
+                // The tensor cores cut off what they add up: only a few terms are left to them.
+                float part[2][4][4];
+                LVQ_UNROLL for (uint m = 0u; m < 2u; m++) {
+                    LVQ_UNROLL for (uint k = 0u; k < 4u; k++) {
+                        LVQ_UNROLL for (uint e = 0u; e < 4u; e++) {
+                            part[m][k][e] = 0.0f;
+                        }
+                    }
+                }
                 LVQ_UNROLL for (uint s = 0u; s < DEPTH; s += 16u) {
                     const uint q = s + 4u * t;
                     RowOperand<Operand::F32> a[2];
@@ -164,7 +173,14 @@ FN void main() {
                     LVQ_UNROLL for (uint k = 0u; k < 4u; k++) {
                         w[k].set(by_row(bs, wc + 8u * k + g, q));
                     }
-                    multiply(sums, a, w);
+                    multiply(part, a, w);
+                }
+                LVQ_UNROLL for (uint m = 0u; m < 2u; m++) {
+                    LVQ_UNROLL for (uint k = 0u; k < 4u; k++) {
+                        LVQ_UNROLL for (uint e = 0u; e < 4u; e++) {
+                            sums[m][k][e] += part[m][k][e];
+                        }
+                    }
                 }
                 __syncthreads();
             }

@@ -308,9 +308,12 @@ impl<D: Driver> Pass<D> {
         let widest = (p * pairs).max(maps * l).max(room_rows).max(outcomes).max(d);
         let by_buffer = limits.buffer_bytes / (4 * widest as u64);
         let by_groups = u64::from(limits.groups) * 64;
-        let bytes = CHUNK_BYTES.min((limits.memory_bytes / 8) as usize);
-        // Winners go through any number of rows in one launch.
-        let most_rows = if winners.is_some() { 1 << 24 } else { 1 << 18 };
+        // Winners go through any number of rows in one launch, and want little room for each.
+        let (most_bytes, most_rows) = match winners {
+            Some(_) => (4 * CHUNK_BYTES, 1 << 24),
+            None => (CHUNK_BYTES, 1 << 18),
+        };
+        let bytes = most_bytes.min((limits.memory_bytes / 8) as usize);
         let chunk = (bytes / (4 * words_a_row))
             .min(by_buffer.min(by_groups) as usize)
             .min(n.max(1))

@@ -363,3 +363,64 @@ impl<D: Driver> Pass<D> {
         all
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::Model;
+    use crate::model::Sizes;
+
+    /// As an H200 has them.
+    fn limits() -> Limits {
+        Limits {
+            buffer_bytes: 1 << 34,
+            memory_bytes: 1 << 37,
+            groups: 65_535,
+            shared_bytes: 48 << 10,
+            subgroups: true,
+            multiprocessors: 132,
+            shared_most: 227 << 10,
+        }
+    }
+
+    fn plan(model: &str, precision: Precision, sizes: [usize; 2]) -> Option<Winners> {
+        let [p, l] = sizes;
+        let model = Model::new(model).unwrap();
+        let c = model.compose(Sizes { n: 100, d: l, p, classes: 2 }).unwrap();
+        Winners::plan(&limits(), &c, precision, sizes)
+    }
+
+    #[test]
+    fn the_shape_follows_from_the_sizes() {
+        let kernel = |model, precision, p, l: usize, pushes| {
+            let plan = plan(model, precision, [p, l]).unwrap();
+            assert!(4 * plan.shared_words <= 227 << 10, "{plan:?}");
+            (plan.kernel(l, l.is_multiple_of(4), pushes), plan.lists())
+        };
+        let f32 = Precision::F32;
+        for (model, precision, p, l, pushes, expected) in [
+            ("GLVQ", f32, 8, 32, false, ("winners.few_f32_32", false)),
+            ("GLVQ", f32, 8, 31, false, ("winners.few_f32", false)),
+            ("GLVQ", f32, 50, 64, false, ("winners.some_f32_64", false)),
+            ("GMLVQ", f32, 50, 64, true, ("winners.some_f32_64_push", false)),
+            ("GRLVQ", f32, 50, 64, false, ("winners.some_f32", false)),
+            ("GLVQ", Precision::Bf16, 50, 64, false, ("winners.some_bf16_64", false)),
+            ("GRLVQ", Precision::Bf16, 50, 64, false, ("winners.some_f32", false)),
+            ("GLVQ", f32, 1024, 512, false, ("winners.many_f32", true)),
+            ("GLVQ", Precision::F16, 1024, 512, false, ("winners.many_f16", true)),
+            ("GLVQ", f32, 96, 200, false, ("winners.some_f32", true)),
+        ] {
+            assert_eq!(kernel(model, precision, p, l, pushes), expected, "{model} {p} x {l}");
+        }
+    }
+
+    #[test]
+    fn what_does_not_fit_has_no_plan() {
+        assert!(plan("GLVQ", Precision::F32, [8, 4096]).is_none());
+        assert!(plan("RSLVQ", Precision::F32, [8, 32]).is_none());
+        let none = Limits { multiprocessors: 0, ..limits() };
+        let model = Model::new("GLVQ").unwrap();
+        let c = model.compose(Sizes { n: 100, d: 32, p: 8, classes: 2 }).unwrap();
+        assert!(Winners::plan(&none, &c, Precision::F32, [8, 32]).is_none());
+    }
+}
