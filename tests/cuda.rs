@@ -7,7 +7,7 @@
 mod common;
 
 use common::{data, random, relative, required};
-use lvq::backend::cuda::{host, open_several, open_with};
+use lvq::backend::cuda::{host, open_several, open_with, open_within};
 use lvq::backend::{Backend, DeviceRequest, Kernels, open};
 use lvq::train::Checkpoint;
 use lvq::{Cpu, Dataset, Error, Extras, Features, Fitted, Labels, Model, Training};
@@ -68,13 +68,11 @@ fn streaming() -> Vec<(&'static str, Model, Training)> {
     all
 }
 
-#[test]
-fn data_larger_than_the_device_is_streamed() {
-    let Some(device) = device(&small()) else { return };
-    let all = large();
+/// Trains as the CPU does on rows that go through the device in chunks.
+fn streams(device: &dyn Backend, all: &Dataset) {
     for (what, model, t) in streaming() {
-        let a = t.fit(&model, &all, &Cpu::default()).unwrap();
-        let b = t.fit(&model, &all, &*device).unwrap();
+        let a = t.fit(&model, all, &Cpu::default()).unwrap();
+        let b = t.fit(&model, all, device).unwrap();
         let error = relative(&b.record.loss_history, &a.record.loss_history, 1e-3);
         assert!(error < 1e-4, "{what}: history off by {error:e}");
         for t in &a.tensors.list {
@@ -82,9 +80,31 @@ fn data_larger_than_the_device_is_streamed() {
             assert!(error < 1e-3, "{what}: {} off by {error:e}", t.name);
         }
     }
+}
+
+#[test]
+fn data_larger_than_the_device_is_streamed() {
+    let Some(device) = device(&small()) else { return };
+    let all = large();
+    streams(&*device, &all);
     let rule = Training { max_iter: 2, ..Training::default() };
     let text = rule.fit(&model("MedianLVQ"), &all, &*device).unwrap_err().to_string();
     assert!(text.contains("cuda-host") && text.contains("256000 bytes"), "{text}");
+}
+
+/// The same on a GPU, where there is one.
+#[test]
+fn a_gpu_streams_what_it_has_no_room_for() {
+    let device = match open_within(0, Kernels::Tuned, small().memory_bytes) {
+        Ok(device) => device,
+        Err(why) => {
+            assert!(!required("cuda"), "cuda is required: {why}");
+            println!("cuda:0 is not tested: {why}");
+            return;
+        }
+    };
+    let all = large();
+    streams(&*device, &all);
 }
 
 #[test]

@@ -339,15 +339,18 @@ impl CudaDriver {
 }
 
 impl CudaDriver {
-    /// Opens the device of this index.
+    /// Opens the device of this index. `memory_bytes`: it plans with no more memory than that.
     ///
     /// # Errors
     /// [`Error::Device`] when the driver or the device is missing, older than compute capability
     /// 7.5, or too old for the PTX.
-    pub fn open(index: usize, kernels: Kernels) -> Result<Self> {
+    pub fn open(index: usize, kernels: Kernels, memory_bytes: Option<u64>) -> Result<Self> {
         let name = format!("cuda:{index}");
-        guarded(|| Self::open_present(index, kernels))
-            .map_err(|reason| Error::Device { device: name, reason })
+        let mut driver = guarded(|| Self::open_present(index, kernels))
+            .map_err(|reason| Error::Device { device: name, reason })?;
+        let limits = &mut driver.limits;
+        limits.memory_bytes = limits.memory_bytes.min(memory_bytes.unwrap_or(u64::MAX));
+        Ok(driver)
     }
 
     fn open_present(index: usize, kernels: Kernels) -> Result<Self, String> {

@@ -23,7 +23,21 @@ use std::sync::Arc;
 /// the kernels' PTX.
 #[cfg(feature = "cuda")]
 pub fn open_with(index: usize, kernels: super::Kernels) -> crate::Result<Box<dyn super::Backend>> {
-    Ok(Box::new(super::gpu::Gpu::new(driver::CudaDriver::open(index, kernels)?)))
+    open_within(index, kernels, None)
+}
+
+/// The same, planning with no more than so many bytes of the device's memory: rows that take more than half of them are streamed.
+///
+/// # Errors
+/// Those of [`open_with`].
+#[cfg(feature = "cuda")]
+pub fn open_within(
+    index: usize,
+    kernels: super::Kernels,
+    memory_bytes: Option<u64>,
+) -> crate::Result<Box<dyn super::Backend>> {
+    let driver = driver::CudaDriver::open(index, kernels, memory_bytes)?;
+    Ok(Box::new(super::gpu::Gpu::new(driver)))
 }
 
 /// Opens several devices as one, with one form of the kernels: the rows of the training data are cut into as many shards, and sums over
@@ -47,7 +61,7 @@ pub fn open_several(
         [one] => open_with(*one, kernels),
         several => {
             let opened =
-                several.iter().map(|i| driver::CudaDriver::open(*i, kernels).map(Arc::new));
+                several.iter().map(|i| driver::CudaDriver::open(*i, kernels, None).map(Arc::new));
             let drivers = opened.collect::<crate::Result<Vec<_>>>()?;
             let sums = nccl::AllReduce::new(&name, several, drivers.clone())?;
             Ok(Box::new(super::gpu::Group::new(name, drivers, Arc::new(sums))))
