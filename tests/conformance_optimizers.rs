@@ -4,38 +4,14 @@
 
 mod common;
 
-use common::{problem, random};
-use lvq::backend::{Backend, DeviceRequest, Problem, Rows, Samples, Session, Slot, open};
+use common::{devices, problem, random, validation_is_silent};
+use lvq::backend::{Backend, Problem, Rows, Samples, Session, Slot};
 use lvq::model::spec::Sizes;
 use lvq::parts::composition::{Composition, Precision};
 use lvq::parts::optimizer::OptimizerSpec;
 use lvq::parts::tensor::{Tensor, Tensors};
 use lvq::{Cpu, Dataset, Model, Training};
 use serde_json::{Value, json};
-
-/// The devices to be held to the CPU: name and backend.
-fn present() -> Vec<(String, Box<dyn Backend>)> {
-    let required = std::env::var("LVQ_REQUIRE_DEVICES").unwrap_or_default();
-    let mut found = Vec::new();
-    for request in [DeviceRequest::Vulkan(0)] {
-        match open(request.clone(), None) {
-            Ok(backend) => found.push((request.to_string(), backend)),
-            Err(why) => {
-                assert!(!required.split(',').any(|r| r.trim() == "vulkan"), "{why}");
-                println!("{request} is not tested: {why}");
-            }
-        }
-    }
-    found
-}
-
-/// No complaint of the validation layer, where `LVQ_VULKAN_VALIDATION=1` asks for it.
-fn silent() {
-    #[cfg(feature = "vulkan")]
-    if let Some(messages) = lvq::backend::vulkan::validation_messages() {
-        assert!(messages.is_empty(), "{}", messages.join("\n"));
-    }
-}
 
 fn spec(name: &str, options: &Value) -> OptimizerSpec {
     OptimizerSpec::parse(name, options.as_object().expect("a map")).unwrap()
@@ -249,7 +225,7 @@ const TOLERANCE: f64 = 2e-5;
 fn updates_of_every_optimizer() {
     let stage = shapes();
     let mut wrong = Vec::new();
-    for (device, backend) in present() {
+    for (device, backend) in devices() {
         for spec in specs().iter().filter(|s| s.name() != "lbfgs") {
             let run = |backend: &dyn Backend, precision| {
                 stage.with(backend, precision, spec, |s| {
@@ -281,7 +257,7 @@ fn updates_of_every_optimizer() {
         }
     }
     assert!(wrong.is_empty(), "{} wrong\n{}", wrong.len(), wrong.join("\n"));
-    silent();
+    validation_is_silent();
 }
 
 #[test]
@@ -289,7 +265,7 @@ fn a_run_goes_on_on_another_device() {
     let stage = shapes();
     let cpu = Cpu::default();
     let mut wrong = Vec::new();
-    for (device, backend) in present() {
+    for (device, backend) in devices() {
         for spec in specs().iter().filter(|s| s.name() != "lbfgs") {
             let whole = stage.with(&cpu, Precision::F32, spec, |s| updates(s, &stage, 0..12));
             for (from, to) in
@@ -317,7 +293,7 @@ fn a_run_goes_on_on_another_device() {
 #[test]
 fn a_resumed_run_is_the_uninterrupted_one_bit_by_bit() {
     let stage = shapes();
-    for (device, backend) in present() {
+    for (device, backend) in devices() {
         for spec in specs().iter().filter(|s| s.name() != "lbfgs") {
             let run = |s: &mut dyn Session| {
                 updates(s, &stage, 0..5);
@@ -338,7 +314,7 @@ fn a_resumed_run_is_the_uninterrupted_one_bit_by_bit() {
 #[test]
 fn a_foreign_or_damaged_state_is_refused_as_on_the_cpu() {
     let stage = shapes();
-    for (_, backend) in present() {
+    for (_, backend) in devices() {
         for (name, slot) in [
             ("adam", "adam/m/vector"),
             ("sm3", "sm3/mu0/vector"),
@@ -388,7 +364,7 @@ fn names(tensors: &Tensors<f64>) -> Vec<(&str, &[usize])> {
 #[test]
 fn tiny_gradients_have_a_norm() {
     let stage = shapes();
-    for (device, backend) in present() {
+    for (device, backend) in devices() {
         for name in ["lars", "lamb", "fromage", "adafactor"] {
             let spec = spec(name, &json!({}));
             let run = |backend: &dyn Backend| {
@@ -438,7 +414,7 @@ fn searches(session: &mut dyn Session, steps: u64) -> Vec<Tensors<f64>> {
 #[test]
 fn lbfgs_searches_and_goes_on_on_another_device() {
     let cpu = Cpu::default();
-    for (device, backend) in present() {
+    for (device, backend) in devices() {
         for (d, memory) in [(5, 10), (5, 2), (450, 3)] {
             let stage = searched(d);
             let spec = spec("lbfgs", &json!({"memory": memory}));
@@ -478,13 +454,13 @@ fn lbfgs_searches_and_goes_on_on_another_device() {
             }
         }
     }
-    silent();
+    validation_is_silent();
 }
 
 #[test]
 fn lbfgs_refuses_a_foreign_state_and_stays_as_it_was() {
     let stage = searched(5);
-    for (_, backend) in present() {
+    for (_, backend) in devices() {
         let spec = spec("lbfgs", &json!({"memory": 3}));
         stage.with(&*backend, Precision::F32, &spec, |s| {
             searches(s, 4);
@@ -505,7 +481,7 @@ fn lbfgs_refuses_a_foreign_state_and_stays_as_it_was() {
 #[test]
 fn training_with_every_optimizer() {
     let mut wrong = Vec::new();
-    for (device, backend) in present() {
+    for (device, backend) in devices() {
         for name in ["gmlvq", "lgmlvq"] {
             let model = Model::new(name).unwrap();
             let (data, mut given) = problem(&model, 67, 5, 3, 2);
@@ -543,5 +519,5 @@ fn training_with_every_optimizer() {
         }
     }
     assert!(wrong.is_empty(), "{} wrong\n{}", wrong.len(), wrong.join("\n"));
-    silent();
+    validation_is_silent();
 }
