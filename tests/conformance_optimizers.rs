@@ -503,13 +503,17 @@ fn training_with_every_optimizer() {
                 let got = run(&*backend, Precision::F32);
                 let mut report = format!("{device} {name} {}:", described(&spec));
                 let mut off = false;
-                for precision in [Precision::F32, Precision::F64] {
-                    let expected = run(&Cpu::default(), precision);
+                let on_cpu = [Precision::F32, Precision::F64]
+                    .map(|precision| (precision, run(&Cpu::default(), precision)));
+                // What single precision itself loses (a variance near 0 divides) no device is held to.
+                let (lost, _) = distance(&on_cpu[0].1, &on_cpu[1].1, &given.tensors);
+                for (precision, expected) in on_cpu {
                     let (error, which) = distance(&got, &expected, &given.tensors);
                     report += &format!(" {precision:?} {error:.1e} ({which})");
                     // A direction of L-BFGS is the gradient's rounding times the inverse Hessian: near the minimum the CPU's own
                     // two precisions are as far apart.
-                    off |= error > if spec.name() == "lbfgs" { 1e-4 } else { TOLERANCE };
+                    let tolerance = if spec.name() == "lbfgs" { 1e-4 } else { TOLERANCE };
+                    off |= error > tolerance.max(3.0 * lost);
                 }
                 println!("{report}");
                 if off {
