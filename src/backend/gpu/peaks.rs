@@ -9,10 +9,13 @@ use std::time::Instant;
 const GROUPS: u32 = 4096;
 const INVOCATIONS: f64 = 256.0;
 
+/// Seconds beside which a launch is nothing.
+const LONG: f64 = 4e-3;
+
 /// Words that a workgroup of `peaks.copy` copies at a time.
 const COPIED: usize = 2048;
 
-/// Words that are copied: more than any cache holds.
+/// Words that are copied at most: more than any cache holds.
 const WORDS: usize = 1 << 28;
 
 /// Rates of arithmetic and of a copy: the best of a few runs each.
@@ -31,11 +34,11 @@ pub(super) fn peaks<D: Driver>(driver: &D) -> Result<Peaks> {
             }])
         };
         // As many rounds as take long beside a launch.
-        let mut rounds = 16;
+        let mut rounds = 1;
         loop {
             let recorded = launch(rounds)?;
             let seconds = best(driver, &recorded)?;
-            if seconds > 4e-3 || rounds >= 1 << 14 {
+            if seconds > LONG || rounds >= 1 << 14 {
                 return Ok(operations * f64::from(rounds) * f64::from(GROUPS) / seconds);
             }
             rounds *= 4;
@@ -53,24 +56,35 @@ pub(super) fn peaks<D: Driver>(driver: &D) -> Result<Peaks> {
         ]),
     };
     let limits = driver.limits();
-    let most = (limits.memory_bytes / 32).min(limits.buffer_bytes / 4) as usize;
-    let words = WORDS.min(most) / COPIED * COPIED;
-    let copy = driver.record(&[Launch {
-        kernel: "peaks.copy",
-        constants: Vec::new(),
-        buffers: vec![driver.buffer(words)?, driver.buffer(words)?],
-        words: vec![words as u32],
-        groups: [limits.groups.min((words / COPIED) as u32), 1, 1],
-    }])?;
-    let bandwidth = 8.0 * words as f64 / best(driver, &copy)?;
+    let most = WORDS.min((limits.memory_bytes / 32).min(limits.buffer_bytes / 4) as usize);
+    // As many words as take long beside a launch, up to more than any cache holds.
+    let mut words = 1 << 22;
+    let bandwidth = loop {
+        words = words.min(most) / COPIED * COPIED;
+        let copy = driver.record(&[Launch {
+            kernel: "peaks.copy",
+            constants: Vec::new(),
+            buffers: vec![driver.buffer(words)?, driver.buffer(words)?],
+            words: vec![words as u32],
+            groups: [limits.groups.min((words / COPIED) as u32), 1, 1],
+        }])?;
+        let seconds = best(driver, &copy)?;
+        if seconds > LONG || 2 * words > most {
+            break 8.0 * words as f64 / seconds;
+        }
+        words *= 4;
+    };
     Ok(Peaks { f32, tensor, bandwidth })
 }
 
-/// Seconds of the fastest of a few runs, after one that is not counted.
+/// Seconds of the fastest of a few runs, after one that is not counted; of two where they take long.
 fn best<D: Driver>(driver: &D, recorded: &D::Recorded) -> Result<f64> {
     driver.run(recorded)?;
     let mut least = f64::INFINITY;
-    for _ in 0..5 {
+    for run in 0..5 {
+        if run > 1 && least > 4.0 * LONG {
+            break;
+        }
         let start = Instant::now();
         driver.run(recorded)?;
         least = least.min(start.elapsed().as_secs_f64());
