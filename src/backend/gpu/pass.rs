@@ -636,7 +636,7 @@ impl<D: Driver> Pass<D> {
     fn product_words(&self, words: &[u32; 10]) -> [u32; 9] {
         let mut of_products = [0; 9];
         of_products[..8].copy_from_slice(&words[..8]);
-        of_products[8] = u32::from(self.d % 4 == 0 && self.l % 4 == 0);
+        of_products[8] = u32::from(self.d.is_multiple_of(4) && self.l.is_multiple_of(4));
         of_products
     }
 

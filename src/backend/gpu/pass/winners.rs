@@ -151,7 +151,7 @@ impl Winners {
         };
         let shapes: &[(&'static Shape, bool)] = match p {
             ..=8 => &[(&FEW, true), (&FEW, false), (&MANY, false)],
-            ..=96 => &[(&SOME, true), (&SOME, false), (&MANY, false)],
+            9..=96 => &[(&SOME, true), (&SOME, false), (&MANY, false)],
             _ => &[(&MANY, false), (&SOME, false)],
         };
         shapes.iter().find_map(|(shape, sums)| one(shape, *sums))
