@@ -252,7 +252,8 @@ pub trait Session {
         Ok((Vec::new(), None))
     }
 
-    /// How a step over all training rows is done; none where it is no list of launches (the CPU's blocks).
+    /// How a step over all training rows is done; none where it is no list of launches (the CPU's blocks, rows that
+    /// are streamed).
     fn plan(&self) -> Option<Plan> {
         None
     }

@@ -245,6 +245,14 @@ fn tiled_slabs(limits: &Limits, n: usize, [rows, columns]: [usize; 2]) -> Slabs 
     Slabs { rows, count: n.div_ceil(rows) }
 }
 
+/// Of the objectives of a winner pair: transfer function and margin.
+fn ratio_of(objective: &Objective) -> (&Transfer, f64) {
+    match objective {
+        Objective::Glvq { transfer, margin, .. } => (transfer, *margin),
+        _ => (&Transfer::Identity, 0.0),
+    }
+}
+
 /// A transfer function's number and steepness.
 fn transfer_code(transfer: &Transfer) -> (u32, f64) {
     match transfer {
@@ -333,7 +341,7 @@ impl<D: Driver> Pass<D> {
             let fused = if fits { 2 * p * l * fused } else { 0 };
             let sets = winners.as_ref().map_or(0, |w| w.sets(&limits, chunk, p));
             (2 * most(p, l.max(d)))
-                .max(most(p, l) * 2)
+                .max(2 * most(p, l))
                 .max(most(d, maps * l))
                 .max(fused)
                 .max(sets * p * l)

@@ -1058,11 +1058,9 @@ impl<D: Driver> Session for GpuSession<'_, D> {
     }
 
     fn plan(&self) -> Option<Plan> {
-        // Streamed rows pass through the first chunk's buffer: its launches are those of every chunk.
-        let launches = match &self.training.x {
-            Some(_) => self.step_launches(&Rows::TRAINING, self.training.n, false),
-            None => return None,
-        };
+        // Streamed rows go chunk by chunk: there is no one list.
+        self.training.x.as_ref()?;
+        let launches = self.step_launches(&Rows::TRAINING, self.training.n, false);
         let shared = |launch: &Launch<D::Buffer>| {
             launch.constants.iter().filter(|c| c.0 >= FIRST_LENGTH).map(|c| 4 * c.1).sum()
         };

@@ -2,11 +2,10 @@
 
 use super::{
     Batch, FUSED_GROUPS, FUSED_ROWS, Held, Learn, PARTS, Part, Pass, SUMMED_ROWS, find, fits_fused,
-    option, transfer_code,
+    option, ratio_of, transfer_code,
 };
 use crate::backend::gpu::{Driver, Launch};
 use crate::parts::composition::{Cooperation, Kernel, MetricName, Objective, Ties};
-use crate::parts::objective::transfer::Transfer;
 
 /// Numbers that a workgroup of `sum.slabs` forms.
 const ADDED: usize = 16;
@@ -266,11 +265,8 @@ impl<D: Driver> Pass<D> {
         let (y, v, _, first, l, ld) = self.compared(batch.x, x_base);
         let own = c.metric.own_tensor().filter(|name| learn.has(name));
         let pushes = gradient && own.is_some() && self.maps > 0;
-        let (transfer, margin) = match &c.objective {
-            Objective::Glvq { transfer, margin, .. } => (transfer.clone(), *margin),
-            _ => (Transfer::Identity, 0.0),
-        };
-        let (code, beta) = transfer_code(&transfer);
+        let (transfer, margin) = ratio_of(&c.objective);
+        let (code, beta) = transfer_code(transfer);
         let relevance = c.metric == MetricName::Relevance;
         let groups = n.div_ceil(FUSED_ROWS).min(FUSED_GROUPS);
         let buffers = [

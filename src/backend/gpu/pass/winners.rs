@@ -1,11 +1,10 @@
 //! The step of a winner pair on tensor cores (`kernels/winners.cu`): which shape of the kernel, and its launches.
 
-use super::{Batch, Held, Learn, Part, Pass, option, transfer_code};
+use super::{Batch, Held, Learn, Part, Pass, option, ratio_of, transfer_code};
 use crate::backend::gpu::{Driver, Launch, Limits};
 use crate::parts::composition::{
     Composition, Cooperation, Kernel, MetricName, Objective, Precision, Ties,
 };
-use crate::parts::objective::transfer::Transfer;
 
 /// Terms that a product takes at a time.
 const TERMS: usize = 16;
@@ -295,11 +294,8 @@ impl<D: Driver> Pass<D> {
         let (y, _, _, first, l, ld) = self.compared(batch.x, x_base);
         let own = c.metric.own_tensor().filter(|name| learn.has(name));
         let pushes = gradient && own.is_some() && self.maps > 0;
-        let (transfer, margin) = match &c.objective {
-            Objective::Glvq { transfer, margin, .. } => (transfer.clone(), *margin),
-            _ => (Transfer::Identity, 0.0),
-        };
-        let (code, beta) = transfer_code(&transfer);
+        let (transfer, margin) = ratio_of(&c.objective);
+        let (code, beta) = transfer_code(transfer);
         let fours = l % 4 == 0 && ld % 4 == 0;
         let aligned = u32::from(fours);
         let sizes = [n, self.p, l, ld, base, first].map(|v| v as u32);
