@@ -160,7 +160,7 @@ pub fn run(args: Bench) -> Result<Done> {
     let flops_rate = cost.flops() / median;
     let byte_rate = cost.bytes / median;
     let roofline = (cost.flops() / peak_flops).max(cost.bytes / peak_bandwidth);
-    let report = json!({
+    let mut report = json!({
         "model": model.name(),
         "device": backend.info().name,
         "rows": args.rows,
@@ -183,7 +183,6 @@ pub fn run(args: Bench) -> Result<Done> {
         "share_of_roofline": roofline / median,
     });
     if args.json {
-        let mut report = report;
         if let (true, Some(plan)) = (args.explain, &plan) {
             let launch = |(kernel, groups, shared): &(&str, [u32; 3], u32)| json!({"kernel": kernel, "groups": groups, "shared_bytes": shared});
             report["choice"] = json!(plan.choice);
