@@ -140,28 +140,15 @@ FN void main() {
     for (uint r0 = blockIdx.x * TILE; r0 < rows(); r0 += gridDim.x * TILE) {
         for (uint c0 = blockIdx.y * TILE; c0 < columns; c0 += gridDim.y * TILE) {
             float sums[2][4][4];
-            LVQ_UNROLL for (uint m = 0u; m < 2u; m++) {
-                LVQ_UNROLL for (uint k = 0u; k < 4u; k++) {
-                    LVQ_UNROLL for (uint e = 0u; e < 4u; e++) {
-                        sums[m][k][e] = 0.0f;
-                    }
-                }
-            }
+            clear(sums);
             Next next;
             bring(next, r0, c0, first());
             for (uint q0 = first(); q0 < end(); q0 += DEPTH) {
                 store(next, as, bs);
                 __syncthreads();
                 bring(next, r0, c0, q0 + DEPTH);
-                // The tensor cores cut off what they add up: only a few terms are left to them.
                 float part[2][4][4];
-                LVQ_UNROLL for (uint m = 0u; m < 2u; m++) {
-                    LVQ_UNROLL for (uint k = 0u; k < 4u; k++) {
-                        LVQ_UNROLL for (uint e = 0u; e < 4u; e++) {
-                            part[m][k][e] = 0.0f;
-                        }
-                    }
-                }
+                clear(part);
                 LVQ_UNROLL for (uint s = 0u; s < DEPTH; s += 16u) {
                     const uint q = s + 4u * t;
                     RowOperand<Operand::F32> a[2];
@@ -175,13 +162,7 @@ FN void main() {
                     }
                     multiply(part, a, w);
                 }
-                LVQ_UNROLL for (uint m = 0u; m < 2u; m++) {
-                    LVQ_UNROLL for (uint k = 0u; k < 4u; k++) {
-                        LVQ_UNROLL for (uint e = 0u; e < 4u; e++) {
-                            sums[m][k][e] += part[m][k][e];
-                        }
-                    }
-                }
+                gather(sums, part);
                 __syncthreads();
             }
             LVQ_UNROLL for (uint m = 0u; m < 2u; m++) {

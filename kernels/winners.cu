@@ -10,18 +10,18 @@
 // registers. Where the sums of the prototypes fit beside them (SUMS), threads own columns of features in the pull, and add the rows in
 // their order; a group of threads that covers the columns has sums of its own. Where they do not, `pull` goes through the rows' winners
 // (`list`) again.
-// target: compute_80
 // In `many` the words of the prototypes come through shared memory, STAGES steps of sixteen terms ahead of their use, for all warps together.
 //
 // few: up to 8 prototypes; some: whose words stay near the multiprocessor; many: with more rows and prototypes a block. A number at the end is
 // the number of compared terms, known when the kernel is compiled; with it `push` says that pushes are wanted, and relevances never are.
-// entries: prepare prepare_half pull few_f32 few_bf16 few_f16 few_f32_32 few_f32_64 some_f32 some_bf16 some_f16 some_f32_32 some_f32_64 some_f32_64_push some_bf16_64 some_bf16_64_push many_f32 many_bf16 many_f16
+// target: compute_80
+// entries: prepare prepare_half pull few_f32 few_tf32 few_bf16 few_f16 few_f32_32 few_f32_64 some_f32 some_tf32 some_bf16 some_f16 some_f32_32 some_f32_64 some_f32_64_push some_bf16_64 some_bf16_64_push many_f32 many_tf32 many_bf16 many_f16
 
-#if defined(ENTRY_few_f32) || defined(ENTRY_few_bf16) || defined(ENTRY_few_f16) || defined(ENTRY_few_f32_32) || defined(ENTRY_few_f32_64)
+#if defined(ENTRY_few_f32) || defined(ENTRY_few_tf32) || defined(ENTRY_few_bf16) || defined(ENTRY_few_f16) || defined(ENTRY_few_f32_32) || defined(ENTRY_few_f32_64)
 #define SHAPE 2, 1, 4, 1
-#elif defined(ENTRY_some_f32) || defined(ENTRY_some_bf16) || defined(ENTRY_some_f16) || defined(ENTRY_some_f32_32) || defined(ENTRY_some_f32_64) || defined(ENTRY_some_f32_64_push) || defined(ENTRY_some_bf16_64) || defined(ENTRY_some_bf16_64_push)
+#elif defined(ENTRY_some_f32) || defined(ENTRY_some_tf32) || defined(ENTRY_some_bf16) || defined(ENTRY_some_f16) || defined(ENTRY_some_f32_32) || defined(ENTRY_some_f32_64) || defined(ENTRY_some_f32_64_push) || defined(ENTRY_some_bf16_64) || defined(ENTRY_some_bf16_64_push)
 #define SHAPE 2, 4, 4, 1
-#elif defined(ENTRY_many_f32)
+#elif defined(ENTRY_many_f32) || defined(ENTRY_many_tf32)
 #define SHAPE 2, 8, 2, 4
 #elif defined(ENTRY_many_bf16) || defined(ENTRY_many_f16)
 #define SHAPE 4, 8, 2, 4
@@ -31,6 +31,8 @@
 #define OPERANDS Operand::Bf16
 #elif defined(ENTRY_few_f16) || defined(ENTRY_some_f16) || defined(ENTRY_many_f16)
 #define OPERANDS Operand::F16
+#elif defined(ENTRY_few_tf32) || defined(ENTRY_some_tf32) || defined(ENTRY_many_tf32)
+#define OPERANDS Operand::Tf32
 #else
 #define OPERANDS Operand::F32
 #endif
@@ -48,25 +50,15 @@
 // Blocks that a multiprocessor is to hold.
 #if defined(ENTRY_few_f32_32)
 #define LVQ_BLOCKS 6
-#elif defined(ENTRY_few_f32) || defined(ENTRY_few_bf16) || defined(ENTRY_few_f16) || defined(ENTRY_few_f32_64)
+#elif defined(ENTRY_few_f32) || defined(ENTRY_few_tf32) || defined(ENTRY_few_bf16) || defined(ENTRY_few_f16) || defined(ENTRY_few_f32_64)
 #define LVQ_BLOCKS 4
-#elif defined(ENTRY_some_f32_32) || defined(ENTRY_some_f32_64) || defined(ENTRY_some_f32_64_push) || defined(ENTRY_some_bf16_64) || defined(ENTRY_some_bf16_64_push)
+#elif defined(ENTRY_some_tf32) || defined(ENTRY_some_f32_32) || defined(ENTRY_some_f32_64) || defined(ENTRY_some_f32_64_push) || defined(ENTRY_some_bf16_64) || defined(ENTRY_some_bf16_64_push)
 #define LVQ_BLOCKS 3
 #endif
 
 #include "include/glsl.h"
 #include "include/mma.h"
-
-LVQ_NAMESPACE {
-
-// Where the parts of `prepared` begin, in words, for P prototypes (a multiple of what the warps take at a time) of L terms (of 16):
-// prototypes in the order in which lanes take them as operands, prototypes one after another, |w|^2 of each, weights of the terms.
-struct Prepared {
-    unsigned rows, norms, weights;
-    __device__ __forceinline__ Prepared(unsigned P, unsigned L) : rows(P * L), norms(2 * P * L), weights(2 * P * L + P) {}
-};
-
-}  // LVQ_NAMESPACE
+#include "include/prepared.h"
 
 LVQ_KERNEL_BEGIN
 
@@ -411,7 +403,7 @@ struct Shape {
 using S = Shape<SHAPE>;
 static constexpr unsigned LVQ_THREADS = S::THREADS;
 static constexpr Operand O = OPERANDS;
-static constexpr bool HALF = O != Operand::F32;
+static constexpr bool HALF = O == Operand::Bf16 || O == Operand::F16;
 
 // What is known when the kernel is compiled: steps of sixteen terms (0: any number, and l need not be a multiple of sixteen), and which of
 // PUSH and RELEVANCE is wanted.
@@ -556,7 +548,7 @@ template <class T>
 FN void keep(Prototypes<T>& kept) const {
     if constexpr (Prototypes<T>::KEPT) {
         LVQ_UNROLL for (uint q = 0u; q < T::steps; q++) {
-            set(kept.operands[q][0], take(q * 32u + threadIdx.x % 32u));
+            kept.operands[q][0].set(take(q * 32u + threadIdx.x % 32u));
         }
     }
 }
@@ -627,13 +619,7 @@ FN void nearest(const Prototypes<T>& kept, uint* stages, const uint* xs, const f
     }
     for (uint j0 = wn * 8u * S::NT; j0 < end; j0 += 8u * S::NT * S::WN) {
         float d[S::MT][S::NT][4];
-        LVQ_UNROLL for (uint m = 0u; m < S::MT; m++) {
-            LVQ_UNROLL for (uint k = 0u; k < S::NT; k++) {
-                LVQ_UNROLL for (uint e = 0u; e < 4u; e++) {
-                    d[m][k][e] = 0.0f;
-                }
-            }
-        }
+        clear(d);
         if constexpr (Prototypes<T>::KEPT) {
             LVQ_UNROLL for (uint q = 0u; q < T::steps; q++) {
                 step<T>(d, kept.operands[q], xs, row0 + g, 4u * q + t);
@@ -648,7 +634,7 @@ FN void nearest(const Prototypes<T>& kept, uint* stages, const uint* xs, const f
                 slot = (slot + 1u) % STAGES;
                 ColumnOperand<O> w[S::NT];
                 LVQ_UNROLL for (uint k = 0u; k < S::NT; k++) {
-                    set(w[k], from[(wn * S::NT + k) * 32u]);
+                    w[k].set(from[(wn * S::NT + k) * 32u]);
                 }
                 step<T>(d, w, xs, row0 + g, 4u * q + t);
             }
@@ -662,7 +648,7 @@ FN void nearest(const Prototypes<T>& kept, uint* stages, const uint* xs, const f
             LVQ_UNROLL for (uint q = 0u; q < steps; q++) {
                 ColumnOperand<O> w[S::NT];
                 LVQ_UNROLL for (uint k = 0u; k < S::NT; k++) {
-                    set(w[k], next[k]);
+                    w[k].set(next[k]);
                 }
                 const uint after = min(q + 1u, steps - 1u);
                 LVQ_UNROLL for (uint k = 0u; k < S::NT; k++) {
@@ -711,30 +697,20 @@ FN void nearest(const Prototypes<T>& kept, uint* stages, const uint* xs, const f
     }
 }
 
-// What a lane takes of eight prototypes for sixteen terms: four words, or two of half precision.
-static float4 taken(ColumnOperand<Operand::F32>);
-template <Operand H>
-static uint2 taken(ColumnOperand<H>);
-using Taken = decltype(taken(ColumnOperand<O>()));
+using Taken = TakenBy<O>::type;
 FN Taken take(uint place) const { return reinterpret_cast<const Taken*>(prepared)[place]; }
-static FN void set(ColumnOperand<Operand::F32>& w, const float4& words) { w.set(words); }
-template <Operand H>
-static FN void set(ColumnOperand<H>& w, const uint2& words) {
-    w.words[0] = words.x;
-    w.words[1] = words.y;
-}
-template <class T>
-FN void rows(RowOperand<Operand::F32>& x, const uint* xs, uint r, uint c) const {
-    x.set(terms<T>(xs, r, c), terms<T>(xs, r + 8u, c));
-}
-template <class T, Operand H>
-FN void rows(RowOperand<H>& x, const uint* xs, uint r, uint c) const {
-    const uint2 low = *reinterpret_cast<const uint2*>(xs + r * stride<T>() + 2u * c);
-    const uint2 high = *reinterpret_cast<const uint2*>(xs + (r + 8u) * stride<T>() + 2u * c);
-    x.words[0] = low.x;
-    x.words[1] = high.x;
-    x.words[2] = low.y;
-    x.words[3] = high.y;
+template <class T, class Row>
+FN void rows(Row& x, const uint* xs, uint r, uint c) const {
+    if constexpr (HALF) {
+        const uint2 low = *reinterpret_cast<const uint2*>(xs + r * stride<T>() + 2u * c);
+        const uint2 high = *reinterpret_cast<const uint2*>(xs + (r + 8u) * stride<T>() + 2u * c);
+        x.words[0] = low.x;
+        x.words[1] = high.x;
+        x.words[2] = low.y;
+        x.words[3] = high.y;
+    } else {
+        x.set(terms<T>(xs, r, c), terms<T>(xs, r + 8u, c));
+    }
 }
 
 // Any prototype of the class (of another): where no distance is less than infinity, there is none, or the distances are no numbers, and that

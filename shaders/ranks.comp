@@ -55,36 +55,15 @@ PUSH_BEGIN
     uint within;
 PUSH_END
 
-// An invocation counts for eight prototypes at a time: a key is read once for all of them.
+#include "count_ranks.glsl"
+
 FN void main() {
     uint i = gl_GlobalInvocationID.x;
     if (i >= n) {
         return;
     }
     for (uint j0 = gl_WorkGroupID.y * 8u; j0 < p; j0 += gl_NumWorkGroups.y * 8u) {
-        float own[8];
-        uint class_[8];
-        uint rank[8];
-        UNROLL for (uint e = 0u; e < 8u; e++) {
-            uint j = min(j0 + e, p - 1u);
-            own[e] = keys[j * stride + i];
-            // Without scopes all are of one.
-            class_[e] = within == 0u ? 0u : labels[j];
-            rank[e] = 0u;
-        }
-        for (uint k = 0u; k < p; k++) {
-            float other = keys[k * stride + i];
-            uint other_class = within == 0u ? 0u : labels[k];
-            UNROLL for (uint e = 0u; e < 8u; e++) {
-                bool before = other < own[e] || (other == own[e] && k < j0 + e);
-                rank[e] += before && class_[e] == other_class ? 1u : 0u;
-            }
-        }
-        UNROLL for (uint e = 0u; e < 8u; e++) {
-            if (j0 + e < p) {
-                ranks[(j0 + e) * stride + i] = rank[e];
-            }
-        }
+        count_ranks(i, j0);
     }
 }
 

@@ -1,6 +1,6 @@
 // Sums in a fixed order. `columns`: of n numbers a column, sum_i a_i; `products`: sum_i a_i b_i; `cross`: sum_i a_i b_i of every column
 // of a with every column of b. One workgroup a sum; from the second chunk of a pass on they are added to what is there (`add`).
-// `slabs`: out[e] = sum over the slabs of a[slab * count + e].
+// `slabs`: out[first + e] = sum over the slabs of a[slab * stride + first_a + e].
 // The first three have a second form for devices whose subgroups do arithmetic.
 // entries: columns products cross slabs columns_subgroup products_subgroup cross_subgroup
 
@@ -19,13 +19,13 @@ BUFFER(1, readonly, float, b);
 BUFFER(2, READ_WRITE, float, result);
 
 PUSH_BEGIN
-    // Numbers in a column (slabs, for `slabs`), words from one column to the next, sums, columns of b.
+    // Numbers in a column (slabs, for `slabs`), words from one column (slab) to the next, sums, columns of b.
     uint n;
     uint stride;
     uint count;
     uint width;
     uint add;
-    // First column of a, of b, and first sum.
+    // First column of a (first word of a slab), of b, and first sum.
     uint first_a;
     uint first_b;
     uint first;
@@ -45,7 +45,7 @@ FN void main() {
         float sum = 0.0f;
         if (e < count) {
             for (uint s = lane() / SIDE; s < n; s += WIDTH / SIDE) {
-                sum += a[s * count + e];
+                sum += a[s * stride + first_a + e];
             }
         }
         shared_[lane()] = sum;

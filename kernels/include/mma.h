@@ -9,8 +9,8 @@
 
 LVQ_NAMESPACE {
 
-// What operands are: f32 (each as a sum of two tf32, of which the three larger products are formed), bf16, f16.
-enum class Operand { F32, Bf16, F16 };
+// What operands are: f32 (each as a sum of two tf32, of which the three larger products are formed), tf32, bf16, f16.
+enum class Operand { F32, Tf32, Bf16, F16 };
 
 #if defined(__CUDACC__)
 
@@ -172,6 +172,42 @@ struct RowOperand {
 template <Operand OPERAND>
 struct ColumnOperand {
     unsigned words[2];
+    __device__ __forceinline__ void set(const float4& w) {
+        words[0] = pack<OPERAND>(w.x, w.y);
+        words[1] = pack<OPERAND>(w.z, w.w);
+    }
+    // As they were prepared.
+    __device__ __forceinline__ void set(const uint2& w) {
+        words[0] = w.x;
+        words[1] = w.y;
+    }
+};
+
+// The tensor cores ignore the bits that tf32 does not have: what is given is exact in it.
+template <>
+struct RowOperand<Operand::Tf32> {
+    unsigned words[8];
+    __device__ __forceinline__ void set(const float4& low, const float4& high) {
+        words[0] = __float_as_uint(low.x);
+        words[1] = __float_as_uint(high.x);
+        words[2] = __float_as_uint(low.y);
+        words[3] = __float_as_uint(high.y);
+        words[4] = __float_as_uint(low.z);
+        words[5] = __float_as_uint(high.z);
+        words[6] = __float_as_uint(low.w);
+        words[7] = __float_as_uint(high.w);
+    }
+};
+
+template <>
+struct ColumnOperand<Operand::Tf32> {
+    unsigned words[4];
+    __device__ __forceinline__ void set(const float4& w) {
+        words[0] = __float_as_uint(w.x);
+        words[1] = __float_as_uint(w.y);
+        words[2] = __float_as_uint(w.z);
+        words[3] = __float_as_uint(w.w);
+    }
 };
 
 // x = large + small + an error below 2^-21 |x|; both are exact in tf32 (the tensor cores ignore the last bits).
@@ -221,6 +257,19 @@ static __device__ __forceinline__ void multiply(float (&d)[M][K][4], const RowOp
     }
 }
 
+template <unsigned M, unsigned K>
+static __device__ __forceinline__ void multiply(float (&d)[M][K][4], const RowOperand<Operand::Tf32> (&a)[M],
+                                                const ColumnOperand<Operand::Tf32> (&b)[K]) {
+    LVQ_UNROLL for (unsigned s = 0; s < 2; ++s) {
+        LVQ_UNROLL for (unsigned m = 0; m < M; ++m) {
+            const unsigned* const x = a[m].words + 4 * s;
+            LVQ_UNROLL for (unsigned k = 0; k < K; ++k) {
+                mma_tf32(d[m][k], x[0], x[1], x[2], x[3], b[k].words[2 * s], b[k].words[2 * s + 1]);
+            }
+        }
+    }
+}
+
 // The small products first: small large, large small, large large.
 template <unsigned M, unsigned K>
 static __device__ __forceinline__ void multiply(float (&d)[M][K][4], const RowOperand<Operand::F32> (&a)[M],
@@ -237,5 +286,44 @@ static __device__ __forceinline__ void multiply(float (&d)[M][K][4], const RowOp
         }
     }
 }
+
+// d += part, and part = 0. The tensor cores cut off what they add up: only a few terms are left to them.
+template <unsigned M, unsigned K>
+static __device__ __forceinline__ void gather(float (&d)[M][K][4], float (&part)[M][K][4]) {
+    LVQ_UNROLL for (unsigned m = 0; m < M; ++m) {
+        LVQ_UNROLL for (unsigned k = 0; k < K; ++k) {
+            LVQ_UNROLL for (unsigned e = 0; e < 4; ++e) {
+                d[m][k][e] += part[m][k][e];
+                part[m][k][e] = 0.0f;
+            }
+        }
+    }
+}
+
+// d = 0.
+template <unsigned M, unsigned K>
+static __device__ __forceinline__ void clear(float (&d)[M][K][4]) {
+    LVQ_UNROLL for (unsigned m = 0; m < M; ++m) {
+        LVQ_UNROLL for (unsigned k = 0; k < K; ++k) {
+            LVQ_UNROLL for (unsigned e = 0; e < 4; ++e) {
+                d[m][k][e] = 0.0f;
+            }
+        }
+    }
+}
+
+// What a lane takes of eight prepared prototypes for sixteen terms: four words, or two of half precision.
+template <Operand OPERAND>
+struct TakenBy {
+    using type = uint2;
+};
+template <>
+struct TakenBy<Operand::F32> {
+    using type = float4;
+};
+template <>
+struct TakenBy<Operand::Tf32> {
+    using type = float4;
+};
 
 }  // LVQ_NAMESPACE

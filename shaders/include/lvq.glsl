@@ -38,7 +38,7 @@
 #define LARGEST 3.402823466e38f
 #define NONE 0xffffffffu
 
-// Operands of products: 0 as they are, 1 rounded to bfloat16, 2 to IEEE half precision; to nearest, ties to even.
+// Operands of products: 0 as they are, 1 rounded to bfloat16, 2 to IEEE half precision, 3 to TF32; to nearest, ties to even.
 FN float rounded(float v, uint operand) {
     if (operand == 0u) {
         return v;
@@ -52,6 +52,10 @@ FN float rounded(float v, uint operand) {
     if (operand == 1u) {
         bits += 0x7fffu + ((bits >> 16) & 1u);
         return uintBitsToFloat(bits & 0xffff0000u);
+    }
+    if (operand == 3u) {
+        bits += 0xfffu + ((bits >> 13) & 1u);
+        return uintBitsToFloat(bits & 0xffffe000u);
     }
     if (magnitude < 0x38800000u) {
         // Subnormal in half precision: multiples of 2^-24.

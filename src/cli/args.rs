@@ -86,7 +86,7 @@ pub struct Which {
     /// Start tensors by name, and prototype_labels
     #[arg(long, value_name = "FILE.safetensors")]
     pub init: Option<PathBuf>,
-    /// f32, f64, bf16 or f16
+    /// f32, f64, tf32, bf16 or f16
     #[arg(long)]
     pub precision: Option<String>,
     /// Seed of all random streams
@@ -331,7 +331,7 @@ pub struct Bench {
     /// Kernels of a GPU: tuned, or naive, the form that they are tested against
     #[arg(long, default_value = "tuned", value_parser = ["tuned", "naive"])]
     pub kernels: String,
-    /// f32, f64, bf16 or f16
+    /// f32, f64, tf32, bf16 or f16
     #[arg(long, default_value = "f32")]
     pub precision: String,
     /// Steps timed, after a warm-up

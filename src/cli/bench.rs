@@ -149,7 +149,13 @@ pub fn run(args: Bench) -> Result<Done> {
                     (bf16, "bf16 on tensor cores")
                 }
                 (Some([_, _, f16]), Precision::F16) if tensor_cores => (f16, "f16 on tensor cores"),
-                (Some([tf32, _, _]), _) if tensor_cores => (tf32, "f32 as three products of tf32"),
+                // Three products for one of f32.
+                (Some([of_f32, _, _]), Precision::Tf32) if tensor_cores => {
+                    (3.0 * of_f32, "tf32 on tensor cores")
+                }
+                (Some([of_f32, _, _]), _) if tensor_cores => {
+                    (of_f32, "f32 as three products of tf32")
+                }
                 _ => (peaks.f32, "f32"),
             };
             (flops, peaks.bandwidth, what)

@@ -325,11 +325,13 @@ pub enum Precision {
     Bf16,
     /// The same with IEEE half precision and a scaled loss.
     F16,
+    /// The same with TF32: the range of single precision with the 10 bits after the point of half precision.
+    Tf32,
 }
 
 impl Precision {
     /// The names, in the order of the variants.
-    pub const NAMES: [&str; 4] = ["f32", "f64", "bf16", "f16"];
+    pub const NAMES: [&str; 5] = ["f32", "f64", "bf16", "f16", "tf32"];
 
     /// The name.
     pub fn name(self) -> &'static str {
@@ -342,6 +344,7 @@ impl Precision {
             Precision::F32 | Precision::F64 => Operand::Full,
             Precision::Bf16 => Operand::Bf16,
             Precision::F16 => Operand::F16,
+            Precision::Tf32 => Operand::Tf32,
         }
     }
 }
@@ -355,6 +358,7 @@ impl std::str::FromStr for Precision {
             "f64" | "float64" => Ok(Precision::F64),
             "bf16" | "bfloat16" => Ok(Precision::Bf16),
             "f16" | "float16" => Ok(Precision::F16),
+            "tf32" => Ok(Precision::Tf32),
             _ => Err(Error::unknown("precision", s, &Self::NAMES)),
         }
     }

@@ -6,6 +6,7 @@ use crate::error::{Error, Result};
 use crate::model::Model;
 use crate::model::catalogue::ObjectiveChoice;
 use crate::parts::composition::Precision;
+use crate::parts::metric::Operand;
 
 /// Options that mean nothing to a model with an update rule must stay at their defaults.
 pub(super) fn refuse_gradient_options(model: &Model, options: &Training) -> Result<()> {
@@ -32,7 +33,7 @@ pub(super) fn refuse_gradient_options(model: &Model, options: &Training) -> Resu
             ));
         }
     }
-    if options.precision == Precision::F16 || options.precision == Precision::Bf16 {
+    if options.precision.operand() != Operand::Full {
         return Err(Error::parameter(
             "precision",
             format!("{} trains in f32 or f64: it has no gradient to scale", model.name()),

@@ -4,6 +4,7 @@ mod backward;
 mod room;
 mod rows;
 mod rule;
+mod step;
 mod winners;
 
 use super::slots::finite;
@@ -11,11 +12,14 @@ use super::{CHUNK_BYTES, Driver, Kernels, Launch, Limits};
 use crate::backend::Question;
 use crate::data::Features;
 use crate::error::Result;
-use crate::parts::composition::{Cooperation, Kernel, MetricName, Objective, Precision};
+use crate::parts::composition::{
+    Composition, Cooperation, Kernel, MetricName, Objective, Precision,
+};
 use crate::parts::objective::svq_occ::Cost;
 use crate::parts::objective::transfer::Transfer;
 use crate::parts::tensor::Tensors;
 use std::sync::Arc;
+use step::Step;
 use winners::Winners;
 
 /// Places in the buffer of the step's numbers; as in `shaders/include/options.glsl`.
@@ -39,6 +43,12 @@ mod option {
     pub const EXACT_LOG: u32 = 16;
     /// Of a fused step: what the prototypes push each row's projection with is wanted.
     pub const PUSH: u32 = 64;
+    // The others of `kernels/step.cu`.
+    pub const LOSSES: u32 = 128;
+    pub const LOOK: u32 = 256;
+    pub const RANKED: u32 = 512;
+    pub const THRESHOLDS: u32 = 1024;
+    pub const PRODUCTS: u32 = 2048;
 }
 
 /// Columns of the outcome of a row: loss, slope of the range, and what a part has besides.
@@ -188,12 +198,74 @@ pub(super) struct Pass<D: Driver> {
     tangent_room: D::Buffer,
     /// Sums of parts of the rows, on their way to sums of all.
     partials: D::Buffer,
-    /// Of the step of a winner pair on tensor cores: prototypes as operands, and the rows' winners.
+    /// Of a step on tensor cores: prototypes as operands, and the rows' winners.
     prepared: D::Buffer,
     list: D::Buffer,
-    winners: Option<Winners>,
+    one_kernel: Option<OneKernel>,
     pub totals: D::Buffer,
     pub dynamic: D::Buffer,
+}
+
+/// The kernel on tensor cores that is the whole step.
+enum OneKernel {
+    Winners(Winners),
+    Step(Step),
+}
+
+impl OneKernel {
+    /// That of these parts and sizes, if there is one.
+    fn plan(
+        limits: &Limits,
+        composition: &Composition,
+        precision: Precision,
+        sizes: [usize; 2],
+        classes: usize,
+    ) -> Option<Self> {
+        Winners::plan(limits, composition, precision, sizes).map(Self::Winners).or_else(|| {
+            Step::plan(limits, composition, precision, sizes, classes).map(Self::Step)
+        })
+    }
+
+    /// Prototypes and terms as they are prepared; whether as halves; whether weighted.
+    fn operands(&self) -> ([usize; 2], bool, bool) {
+        match self {
+            Self::Winners(w) => ([w.prototypes, w.terms], w.half(), w.relevance),
+            Self::Step(s) => ([s.prototypes, s.terms], s.half, s.relevance),
+        }
+    }
+
+    /// Words of what is prepared from the prototypes.
+    fn prepared_words(&self) -> usize {
+        let ([prototypes, terms], ..) = self.operands();
+        2 * prototypes * terms + prototypes + terms
+    }
+
+    /// Words of the list of the rows' winners.
+    fn list_words(&self, n: usize) -> usize {
+        match self {
+            Self::Winners(winners) => winners.list_words(n),
+            Self::Step(_) => 1,
+        }
+    }
+
+    /// Words of the sums that a chunk of n rows leaves.
+    fn sums_words(&self, limits: &Limits, n: usize, [p, l]: [usize; 2]) -> usize {
+        match self {
+            Self::Winners(winners) => winners.sets(limits, n, p) * p * l,
+            Self::Step(step) => step.sums_words(limits, n),
+        }
+    }
+}
+
+/// Rows of the room that an objective wants for its numbers of a row, beside the loss.
+fn room_rows(c: &Composition, p: usize, classes: usize) -> usize {
+    match (&c.objective, c.cooperation) {
+        (Objective::Hinge { .. }, _) => 2 * classes + p,
+        (Objective::CrossEntropy, _) => 2 * classes,
+        (Objective::OneClass { .. }, Cooperation::Winner) => 1,
+        (Objective::OneClass { .. }, _) | (_, Cooperation::PosteriorRanks { .. }) => 2 * p,
+        _ => 1,
+    }
 }
 
 /// What of a question a pass keeps.
@@ -304,6 +376,7 @@ impl<D: Driver> Pass<D> {
         match self.question.precision {
             Precision::Bf16 => 1,
             Precision::F16 => 2,
+            Precision::Tf32 => 3,
             _ => 0,
         }
     }
@@ -401,7 +474,7 @@ impl<D: Driver> Pass<D> {
             let words = [p, self.question.classes as u32];
             all.push(self.each("reasoning.prepare", &buffers, &words, self.question.classes));
         }
-        all.extend(self.winners.as_ref().map(|winners| self.prepare_winners(winners)));
+        all.extend(self.one_kernel.as_ref().map(|kernel| self.prepare_operands(kernel)));
         all
     }
 
@@ -548,11 +621,19 @@ impl<D: Driver> Pass<D> {
         what: Rows,
     ) -> Vec<Launch<D::Buffer>> {
         let mut all = self.prepare(tensors);
-        if let (Some(winners), Rows::Loss) = (&self.winners, what) {
-            // It has no room for keys.
-            let part = Part { base, x_base, n };
-            all.extend(self.winners(winners, tensors, batch, part, (false, &Learn::default())));
-            return all;
+        // They have no room for keys.
+        let part = Part { base, x_base, n };
+        match (&self.one_kernel, what) {
+            (Some(OneKernel::Winners(winners)), Rows::Loss) => {
+                let nothing = (false, &Learn::default());
+                all.extend(self.winners(winners, tensors, batch, part, nothing));
+                return all;
+            }
+            (Some(OneKernel::Step(step)), Rows::Loss) => {
+                all.extend(self.step(step, tensors, batch, part, (what, true), None));
+                return all;
+            }
+            _ => {}
         }
         all.extend(self.forward(tensors, batch.x, x_base, n));
         all.extend(self.rows(tensors, batch, (base, n), what, &Learn::default()));
@@ -596,6 +677,9 @@ impl<D: Driver> Pass<D> {
         part: Part,
         learn: &Learn,
     ) -> Vec<Launch<D::Buffer>> {
+        if let Some(OneKernel::Step(step)) = &self.one_kernel {
+            return self.step(step, tensors, batch, part, (Rows::Detect, false), None);
+        }
         let mut all = self.forward(tensors, batch.x, part.x_base, part.n);
         all.extend(self.rows(tensors, batch, (part.base, part.n), Rows::Detect, learn));
         let buffers = (&self.outcome, &self.outcome, &self.totals);
@@ -624,8 +708,12 @@ impl<D: Driver> Pass<D> {
         let losses = (&self.outcome, &self.outcome, &self.totals);
         let losses = self.sums("sum.columns", losses, (n, 1, 0), base > 0, [0; 3]);
         let mut all = Vec::new();
-        let fused = match (&self.winners, self.fused_kernel()) {
-            (Some(winners), _) => {
+        let what = if gradients.is_some() { Rows::Gradient } else { Rows::Loss };
+        let fused = match (&self.one_kernel, self.fused_kernel()) {
+            (Some(OneKernel::Step(step)), _) => {
+                return self.step(step, tensors, batch, part, (what, false), gradients);
+            }
+            (Some(OneKernel::Winners(winners)), _) => {
                 Some(self.winners(winners, tensors, batch, part, (gradients.is_some(), learn)))
             }
             (None, Some(kernel)) => {
@@ -641,7 +729,6 @@ impl<D: Driver> Pass<D> {
         if !keys {
             all.extend(self.forward(tensors, batch.x, part.x_base, n));
         }
-        let what = if gradients.is_some() { Rows::Gradient } else { Rows::Loss };
         all.extend(self.rows(tensors, batch, (base, n), what, learn));
         all.extend(losses);
         if let Some((gradients, learn)) = gradients {

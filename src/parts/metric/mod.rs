@@ -42,7 +42,7 @@ pub struct Pair<T> {
     pub g: T,
 }
 
-/// Rounding of the operands of distance products, for mixed precision: identity, f16 or bf16.
+/// Rounding of the operands of distance products, for mixed precision: identity, f16, bf16 or tf32.
 ///
 /// The products themselves are exact in f32, so rounding the operands is all that the storage format does.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
@@ -54,6 +54,8 @@ pub enum Operand {
     F16,
     /// Round to bfloat16.
     Bf16,
+    /// Round to TF32: 10 bits after the point, the exponent of single precision.
+    Tf32,
 }
 
 impl Operand {
@@ -62,23 +64,36 @@ impl Operand {
         match self {
             Operand::Full => {}
             Operand::F16 => round_to_f16(values),
-            Operand::Bf16 if size_of::<T>() == 4 => {
-                round_bits_to_bf16(bytemuck::cast_slice_mut(values));
+            Operand::Bf16 | Operand::Tf32 if size_of::<T>() == 4 => {
+                round_bits(bytemuck::cast_slice_mut(values), self.dropped());
             }
             Operand::Bf16 => {
                 for v in values {
                     *v = T::of(half::bf16::from_f64(v.f64()).to_f64());
                 }
             }
+            Operand::Tf32 => {
+                for v in values {
+                    let mut one = [(v.f64() as f32).to_bits()];
+                    round_bits(&mut one, self.dropped());
+                    *v = T::of(f64::from(f32::from_bits(one[0])));
+                }
+            }
         }
+    }
+
+    /// Bits of a single-precision number that a format of its range does without.
+    fn dropped(self) -> u32 {
+        if self == Operand::Tf32 { 13 } else { 16 }
     }
 }
 
-/// Rounds single-precision numbers, as bits, to the nearest bfloat16, ties to even; NaN stays NaN.
-fn round_bits_to_bf16(values: &mut [u32]) {
+/// Rounds single-precision numbers, as bits, to the nearest without the `dropped` last bits, ties to even; NaN stays NaN.
+fn round_bits(values: &mut [u32], dropped: u32) {
+    let (half, kept) = ((1 << (dropped - 1)) - 1, u32::MAX << dropped);
     for v in values {
-        // A bfloat16 is the upper half of a single: add just below half a unit of its last place (half, if that is odd).
-        let rounded = v.wrapping_add(0x7fff + ((*v >> 16) & 1)) & 0xffff_0000;
+        // Just below half a unit of the last place that is kept is added (half, if that is odd).
+        let rounded = v.wrapping_add(half + ((*v >> dropped) & 1)) & kept;
         let nan = *v & 0x7fff_ffff > 0x7f80_0000;
         *v = if nan { *v | 0x0040_0000 } else { rounded };
     }
@@ -209,9 +224,20 @@ mod tests {
         assert_eq!(rounded(Operand::Bf16), plain);
         let plain: Vec<f32> = values.iter().map(|v| half::f16::from_f32(*v).to_f32()).collect();
         assert_eq!(rounded(Operand::F16), plain);
+        // As many bits as half precision, in whose range the two are the same.
+        let is_normal = |v: f32| v == 0.0 || (6.2e-5..65_504.0).contains(&v.abs());
+        for ((v, half), tf32) in values.iter().zip(plain).zip(rounded(Operand::Tf32)) {
+            assert!(!is_normal(*v) || tf32 == half, "{v}: {tf32} {half}");
+            assert!(is_normal(*v) || (tf32 / v - 1.0).abs() <= 1.0 / 2048.0 || v.is_infinite(), "{v}: {tf32}");
+        }
         assert_eq!(rounded(Operand::Full), values);
-        let mut nan = [f32::NAN];
-        Operand::Bf16.round(&mut nan);
-        assert!(nan[0].is_nan());
+        for operand in [Operand::Bf16, Operand::Tf32] {
+            let mut nan = [f32::NAN];
+            operand.round(&mut nan);
+            assert!(nan[0].is_nan());
+            let mut doubles = values.iter().map(|v| f64::from(*v)).collect::<Vec<_>>();
+            operand.round(&mut doubles);
+            assert_eq!(doubles.iter().map(|v| *v as f32).collect::<Vec<_>>(), rounded(operand));
+        }
     }
 }

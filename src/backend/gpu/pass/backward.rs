@@ -61,7 +61,21 @@ impl<D: Driver> Pass<D> {
         add: bool,
         first: usize,
     ) -> Launch<D::Buffer> {
-        let words = [parts, 0, count, 0, usize::from(add), 0, 0, first, 0].map(|v| v as u32);
+        self.added_of(from, (0, count), to, (parts, count), add, first)
+    }
+
+    /// The same where the numbers of each part begin at word `at` of its `stride` words.
+    pub(super) fn added_of(
+        &self,
+        from: &D::Buffer,
+        (at, stride): (usize, usize),
+        to: &D::Buffer,
+        (parts, count): (usize, usize),
+        add: bool,
+        first: usize,
+    ) -> Launch<D::Buffer> {
+        let words =
+            [parts, stride, count, 0, usize::from(add), at, 0, first, 0].map(|v| v as u32);
         self.launch("sum.slabs", &[from, from, to], &words, [count.div_ceil(ADDED), 1])
     }
 

@@ -1,6 +1,5 @@
 //! What a pass holds on the device: its buffers, by the sizes of the problem, and rows brought there.
 
-use super::winners::Winners;
 use super::*;
 
 impl<D: Driver> Pass<D> {
@@ -24,31 +23,26 @@ impl<D: Driver> Pass<D> {
         let keeps_more = roomy || metric == MetricName::Chebyshev;
         let one_class = composition.objective.is_one_class();
         let rule = composition.objective.is_rule();
-        let room_rows = match (&composition.objective, composition.cooperation) {
-            (Objective::Hinge { .. }, _) => 2 * classes + p,
-            (Objective::CrossEntropy, _) => 2 * classes,
-            (Objective::OneClass { .. }, Cooperation::Winner) => 1,
-            (Objective::OneClass { .. }, _) | (_, Cooperation::PosteriorRanks { .. }) => 2 * p,
-            _ => 1,
-        };
+        let room_rows = room_rows(composition, p, classes);
         // Without gradients the pass answers questions, about the nearest of each class among them.
         let room_rows = if gradient { room_rows } else { room_rows.max(2 * classes) };
-        let ranked = composition.anneal.is_some()
-            || matches!(composition.kernel, Kernel::RankScaledGaussian { .. });
+        let ranked = rows::ranked(composition);
         let limits = driver.limits();
-        let winners = (gradient && driver.kernels() == Kernels::Tuned)
-            .then(|| Winners::plan(&limits, composition, question.precision, [p, l]))
+        let one_kernel = (gradient && driver.kernels() == Kernels::Tuned)
+            .then(|| OneKernel::plan(&limits, composition, question.precision, [p, l], classes))
             .flatten();
-        // The step of winners leaves a loss a row, and no keys.
-        let outcomes = if winners.is_some() { 1 } else { OUTCOMES.max(classes) };
-        let pairs = usize::from(winners.is_none());
+        // It leaves a loss a row, and no keys.
+        let alone = one_kernel.is_some();
+        let outcomes = if alone { 1 } else { OUTCOMES.max(classes) };
+        let room_rows = if alone { 1 } else { room_rows };
+        let pairs = usize::from(!alone);
         let words_a_row = p
             * pairs
             * (1 + usize::from(gradient)
                 + usize::from(gradient && (one_class || rule))
                 + usize::from(keeps_raw)
                 + usize::from(keeps_more))
-            + winners.as_ref().map_or(0, |w| w.list_words(1))
+            + one_kernel.as_ref().map_or(0, |k| k.list_words(1))
             + outcomes
             + room_rows
             + maps * l * (1 + usize::from(gradient))
@@ -57,8 +51,8 @@ impl<D: Driver> Pass<D> {
         let widest = (p * pairs).max(maps * l).max(room_rows).max(outcomes).max(d);
         let by_buffer = limits.buffer_bytes / (4 * widest as u64);
         let by_groups = u64::from(limits.groups) * 64;
-        // Winners go through any number of rows in one launch, and want little room for each.
-        let (most_bytes, most_rows) = match winners {
+        // It goes through any number of rows in one launch, and wants little room for each.
+        let (most_bytes, most_rows) = match one_kernel {
             Some(_) => (4 * CHUNK_BYTES, 1 << 24),
             None => (CHUNK_BYTES, 1 << 18),
         };
@@ -80,12 +74,12 @@ impl<D: Driver> Pass<D> {
             let fused = FUSED_GROUPS.min(chunk.div_ceil(FUSED_ROWS));
             let fits = fits_fused(&driver.limits(), p * l, l);
             let fused = if fits { 2 * p * l * fused } else { 0 };
-            let sets = winners.as_ref().map_or(0, |w| w.sets(&limits, chunk, p));
+            let sums = one_kernel.as_ref().map_or(0, |k| k.sums_words(&limits, chunk, [p, l]));
             (2 * most(p, l.max(d)))
                 .max(2 * most(p, l))
                 .max(most(d, maps * l))
                 .max(fused)
-                .max(sets * p * l)
+                .max(sums)
         };
         let centre_parts: Vec<f32> = {
             let high = question.centre.iter().map(|c| *c as f32);
@@ -155,9 +149,9 @@ impl<D: Driver> Pass<D> {
                 true,
                 PARTS * OUTCOMES.max(if reasoning { p * classes } else { p }).max(2 * classes),
             )?,
-            prepared: words(true, winners.as_ref().map_or(1, Winners::prepared_words))?,
-            list: words(true, winners.as_ref().map_or(1, |w| w.list_words(chunk)))?,
-            winners,
+            prepared: words(true, one_kernel.as_ref().map_or(1, OneKernel::prepared_words))?,
+            list: words(true, one_kernel.as_ref().map_or(1, |k| k.list_words(chunk)))?,
+            one_kernel,
             totals: driver.shared(TOTALS)?,
             dynamic: {
                 let numbers = driver.shared(dynamic::COUNT)?;

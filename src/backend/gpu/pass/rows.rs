@@ -2,9 +2,49 @@
 
 use super::{Batch, Held, Learn, Pass, Rows, find, option, transfer_code};
 use crate::backend::gpu::{Driver, Launch};
-use crate::parts::composition::{Cooperation, Kernel, MetricName, Objective, Ties};
+use crate::parts::composition::{Composition, Cooperation, Kernel, MetricName, Objective, Ties};
 use crate::parts::objective::svq_occ::{Cost, Response};
 use crate::parts::objective::transfer::Transfer;
+
+/// Whether ranks are wanted for losses.
+pub(super) fn ranked(c: &Composition) -> bool {
+    c.anneal.is_some() || matches!(c.kernel, Kernel::RankScaledGaussian { .. })
+}
+
+/// Whether they are ranks within the class.
+pub(super) fn ranked_within_class(c: &Composition) -> bool {
+    match c.cooperation {
+        Cooperation::RanksOwn { .. } | Cooperation::RanksEach => true,
+        // One class has ranks among all.
+        Cooperation::PosteriorRanks { within_class, .. } => {
+            within_class && !c.objective.is_one_class()
+        }
+        _ => false,
+    }
+}
+
+/// The kernel of a row's cooperation and objective.
+pub(super) fn kernel(c: &Composition) -> &'static str {
+    match (&c.objective, c.cooperation) {
+            (Objective::Glvq { .. }, Cooperation::RanksOwn { .. }) => "glvq.ranks_own",
+            (Objective::Glvq { .. }, _) => "glvq.winner_pair",
+            (Objective::Lvq1, _) => "lvq1.winner_pair",
+            (Objective::Lvq21, _) => "lvq21.winner_pair",
+            (Objective::CrossEntropy, Cooperation::RanksEach) => "cross_entropy.ranks_each",
+            (Objective::CrossEntropy, _) => "cross_entropy.class_minimum",
+            (Objective::Nllr, _) => "nllr.posterior",
+            (Objective::Rslvq { .. }, Cooperation::PosteriorRanks { .. }) => {
+                "rslvq.posterior_ranks"
+            }
+            (Objective::Rslvq { .. }, _) => "rslvq.posterior",
+            (Objective::Hinge { .. }, _) => "hinge.reasoning",
+            (Objective::OneClass { .. }, Cooperation::Winner) => "one_class.winner",
+            (Objective::OneClass { .. }, _) => "one_class.weighted",
+            (Objective::SvqOcc { .. }, _) => "svq_occ.ranks_all",
+            (Objective::Hebbian { .. }, _) => "hebbian.rows",
+            (Objective::Medoid { .. }, _) => "medoid.rows",
+        }
+}
 
 impl<D: Driver> Pass<D> {
     /// Cooperation and objective for the chunk's rows, with the ranks before where they are wanted.
@@ -21,17 +61,10 @@ impl<D: Driver> Pass<D> {
         let ranked = match what {
             Rows::Winner | Rows::ClassMinimum | Rows::Detect => false,
             Rows::TargetScores => matches!(c.cooperation, Cooperation::PosteriorRanks { .. }),
-            _ => c.anneal.is_some() || matches!(c.kernel, Kernel::RankScaledGaussian { .. }),
+            _ => ranked(c),
         };
         if ranked {
-            let within = match c.cooperation {
-                Cooperation::RanksOwn { .. } | Cooperation::RanksEach => true,
-                // One class has ranks among all.
-                Cooperation::PosteriorRanks { within_class, .. } => {
-                    within_class && !c.objective.is_one_class()
-                }
-                _ => false,
-            };
+            let within = ranked_within_class(c);
             let words = [n, self.p, self.chunk, usize::from(within)].map(|v| v as u32);
             let buffers = [&self.keys, &self.labels, &self.ranks];
             let groups = [n.div_ceil(64), self.p.div_ceil(8)];
@@ -95,25 +128,7 @@ impl<D: Driver> Pass<D> {
             _ if c.cooperation == Cooperation::Reasoning => rule = 3,
             _ => {}
         }
-        let mut kernel = match (&c.objective, c.cooperation) {
-            (Objective::Glvq { .. }, Cooperation::RanksOwn { .. }) => "glvq.ranks_own",
-            (Objective::Glvq { .. }, _) => "glvq.winner_pair",
-            (Objective::Lvq1, _) => "lvq1.winner_pair",
-            (Objective::Lvq21, _) => "lvq21.winner_pair",
-            (Objective::CrossEntropy, Cooperation::RanksEach) => "cross_entropy.ranks_each",
-            (Objective::CrossEntropy, _) => "cross_entropy.class_minimum",
-            (Objective::Nllr, _) => "nllr.posterior",
-            (Objective::Rslvq { .. }, Cooperation::PosteriorRanks { .. }) => {
-                "rslvq.posterior_ranks"
-            }
-            (Objective::Rslvq { .. }, _) => "rslvq.posterior",
-            (Objective::Hinge { .. }, _) => "hinge.reasoning",
-            (Objective::OneClass { .. }, Cooperation::Winner) => "one_class.winner",
-            (Objective::OneClass { .. }, _) => "one_class.weighted",
-            (Objective::SvqOcc { .. }, _) => "svq_occ.ranks_all",
-            (Objective::Hebbian { .. }, _) => "hebbian.rows",
-            (Objective::Medoid { .. }, _) => "medoid.rows",
-        };
+        let mut kernel = kernel(c);
         match &c.objective {
             Objective::Glvq { transfer: t, margin: m, lr_ratio: r } => {
                 (transfer, margin, lr_ratio) = (t, *m, *r);

@@ -1,6 +1,6 @@
 //! The step of a winner pair on tensor cores (`kernels/winners.cu`): which shape of the kernel, and its launches.
 
-use super::{Batch, Held, Learn, Part, Pass, option, ratio_of, transfer_code};
+use super::{Batch, Held, Learn, OneKernel, Part, Pass, option, ratio_of, transfer_code};
 use crate::backend::gpu::{Driver, Launch, Limits};
 use crate::parts::composition::{
     Composition, Cooperation, Kernel, MetricName, Objective, Precision, Ties,
@@ -18,8 +18,8 @@ const SUMS: usize = 8192;
 /// One shape of the kernel, as its text says.
 #[derive(Debug)]
 struct Shape {
-    /// Its entries, for f32, bf16 and f16.
-    kernels: [&'static str; 3],
+    /// Its entries, for f32, bf16, f16 and tf32.
+    kernels: [&'static str; 4],
     /// Entries that know the compared terms: number (0, 1, 2) in `kernels`, terms, whether pushes are wanted.
     known: &'static [(usize, usize, bool, &'static str)],
     /// Rows of a block, by whether operands are halves.
@@ -33,7 +33,7 @@ struct Shape {
 }
 
 const FEW: Shape = Shape {
-    kernels: ["winners.few_f32", "winners.few_bf16", "winners.few_f16"],
+    kernels: ["winners.few_f32", "winners.few_bf16", "winners.few_f16", "winners.few_tf32"],
     known: &[(0, 32, false, "winners.few_f32_32"), (0, 64, false, "winners.few_f32_64")],
     rows: [128, 128],
     threads: 128,
@@ -42,7 +42,7 @@ const FEW: Shape = Shape {
     stages: 0,
 };
 const SOME: Shape = Shape {
-    kernels: ["winners.some_f32", "winners.some_bf16", "winners.some_f16"],
+    kernels: ["winners.some_f32", "winners.some_bf16", "winners.some_f16", "winners.some_tf32"],
     known: &[
         (0, 32, false, "winners.some_f32_32"),
         (0, 64, false, "winners.some_f32_64"),
@@ -57,7 +57,7 @@ const SOME: Shape = Shape {
     stages: 0,
 };
 const MANY: Shape = Shape {
-    kernels: ["winners.many_f32", "winners.many_bf16", "winners.many_f16"],
+    kernels: ["winners.many_f32", "winners.many_bf16", "winners.many_f16", "winners.many_tf32"],
     known: &[],
     rows: [64, 128],
     threads: 256,
@@ -74,10 +74,10 @@ pub(in super::super) struct Winners {
     entry: usize,
     objective: u32,
     operand: u32,
-    relevance: bool,
+    pub relevance: bool,
     /// Prototypes and terms, rounded up to what the kernel takes.
-    prototypes: usize,
-    terms: usize,
+    pub prototypes: usize,
+    pub terms: usize,
     /// Rows of a block.
     rows: usize,
     /// Sums of a group of threads in shared memory, and groups; no sums where the pull goes by the list of the rows' winners.
@@ -107,16 +107,18 @@ impl Winners {
         let operand = match precision {
             Precision::Bf16 => 1,
             Precision::F16 => 2,
+            Precision::Tf32 => 3,
             _ => 0,
         };
-        // A weighted prototype is no number of half precision.
+        // A weighted prototype is no number of a shorter format.
         let entry = if relevance { 0 } else { operand as usize };
+        let half = matches!(entry, 1 | 2);
         let terms = l.next_multiple_of(TERMS);
         let most = limits.shared_most as usize / 4;
         let one = |shape: &'static Shape, sums: bool| {
             let prototypes = p.next_multiple_of(shape.prototypes);
-            let rows = shape.rows[usize::from(entry > 0)];
-            let stride = match (entry > 0, terms % 32 == 0) {
+            let rows = shape.rows[usize::from(half)];
+            let stride = match (half, terms % 32 == 0) {
                 (true, _) => terms / 2 + 8,
                 (false, true) => terms + 16,
                 (false, false) => terms,
@@ -127,7 +129,7 @@ impl Winners {
             let groups = (SUMS / cells).clamp(1, shape.threads / columns);
             let (sums, groups) = if sums { (cells, groups) } else { (0, 1) };
             let staged =
-                shape.stages * shape.prototypes * if entry > 0 { TERMS / 2 } else { TERMS };
+                shape.stages * shape.prototypes * if half { TERMS / 2 } else { TERMS };
             let words =
                 4 * rows * shape.warps + rows * stride + staged + 2 * prototypes + sums * groups;
             // With its sums beside it a block of four warps is not enough for a multiprocessor.
@@ -170,9 +172,9 @@ impl Winners {
             .unwrap_or(general)
     }
 
-    /// Words of what is prepared from the prototypes.
-    pub fn prepared_words(&self) -> usize {
-        2 * self.prototypes * self.terms + self.prototypes + self.terms
+    /// Whether its operands are halves.
+    pub fn half(&self) -> bool {
+        matches!(self.entry, 1 | 2)
     }
 
     /// Words of the rows' winners.
@@ -227,7 +229,8 @@ impl Winners {
         let operands = match (self.operand, self.relevance) {
             (0, _) | (_, true) => "f32 as three products of tf32",
             (1, _) => "bf16",
-            _ => "f16",
+            (2, _) => "f16",
+            _ => "tf32",
         };
         let pull = match self.sums {
             0 => "the pull goes by the list of the rows' winners (its sums do not fit beside them)"
@@ -244,8 +247,10 @@ impl Winners {
 impl<D: Driver> Pass<D> {
     /// How losses and gradients are formed, and why so; whether on tensor cores.
     pub fn choice(&self) -> (String, bool) {
-        if let Some(winners) = &self.winners {
-            return (winners.described(), true);
+        match &self.one_kernel {
+            Some(OneKernel::Winners(winners)) => return (winners.described(), true),
+            Some(OneKernel::Step(step)) => return (step.described(), true),
+            None => {}
         }
         let limits = self.driver.limits();
         if self.fused_kernel().is_some() {
@@ -266,15 +271,15 @@ impl<D: Driver> Pass<D> {
         (format!("staged, {} rows at a time: {why}", self.chunk), false)
     }
 
-    /// Launches that depend on the prototypes alone.
-    pub(super) fn prepare_winners(&self, winners: &Winners) -> Launch<D::Buffer> {
+    /// Prototypes as a kernel on tensor cores takes them.
+    pub(super) fn prepare_operands(&self, kernel: &OneKernel) -> Launch<D::Buffer> {
         let v = if self.maps > 0 { &self.v } else { &self.w };
-        let half = winners.operand > 0 && !winners.relevance;
+        let ([prototypes, terms], half, relevance) = kernel.operands();
         let kernel = if half { "winners.prepare_half" } else { "winners.prepare" };
-        let sizes = [self.p, self.l, winners.prototypes, winners.terms].map(|v| v as u32);
+        let sizes = [self.p, self.l, prototypes, terms].map(|v| v as u32);
         let buffers = [v, &self.lam, &self.prepared];
-        let mut launch = self.launch(kernel, &buffers, &sizes, [winners.prototypes, 1]);
-        launch.constants = vec![(1, winners.operand), (4, u32::from(winners.relevance))];
+        let mut launch = self.launch(kernel, &buffers, &sizes, [prototypes, 1]);
+        launch.constants = vec![(1, self.operand()), (4, u32::from(relevance))];
         launch
     }
 
