@@ -109,13 +109,14 @@ PUSH_BEGIN
 PUSH_END
 
 // Bits of OPTIONS beside those of the shaders: pushes are wanted; so are the rows' losses; of the contrastive cost only the look at the
-// rows; ranks are wanted; there are thresholds; sum_i g key is wanted.
+// rows; ranks are wanted; there are thresholds; sum_i g key is wanted; the objective is of ratios of distances.
 #define PUSH 64u
 #define LOSSES 128u
 #define LOOK 256u
 #define RANKED 512u
 #define THRESHOLDS 1024u
 #define PRODUCTS 2048u
+#define RATIOS 4096u
 
 #define OUTCOMES 6u
 
@@ -221,6 +222,8 @@ using Taken = TakenBy<O>::type;
 
 // Prototypes (or features) that a warp takes at a time, eights of them.
 static constexpr uint NT = 4u;
+// A distance of this share of |x|^2 + |w|^2 has lost five bits.
+#define CANCELLED 0.03125f
 // Terms after which the tensor cores' sums are gathered.
 #define GATHERED 32u
 
@@ -249,6 +252,22 @@ FN void load(float* xs, uint r0) {
     }
     copies_begun();
     copies_done<0>();
+}
+
+// sum_a f_a (x_a - w_ja)^2
+FN float by_differences(const float* x, uint j) const {
+    const Prepared at(P, L);
+    float sum = 0.0f;
+    LVQ_ROLLED for (uint a = 0u; a < L; a += 4u) {
+        const float4 v = row_terms(x, a);
+        const float4 w = row_terms(prepared, at.rows + j * L + a);
+        const float4 f = row_terms(prepared, at.weights + a);
+        sum += f.x * (v.x - w.x) * (v.x - w.x);
+        sum += f.y * (v.y - w.y) * (v.y - w.y);
+        sum += f.z * (v.z - w.z) * (v.z - w.z);
+        sum += f.w * (v.w - w.w) * (v.w - w.w);
+    }
+    return sum;
 }
 
 // Keys of the tile's rows against all prototypes.
@@ -297,9 +316,14 @@ FN void find_keys(const float* xs) {
             LVQ_UNROLL for (uint e = 0u; e < 4u; e++) {
                 const uint j = j0 + 8u * k + 2u * t + e % 2u;
                 if (j < p) {
+                    const uint own = r + 8u * (e / 2u);
                     const float square = (e < 2u ? low : high) + prepared[at.norms + j];
-                    keys[j * stride + r + 8u * (e / 2u)] =
-                        (max(square - 2.0f * d[0][k][e], 0.0f) + affine[j]) * affine[p + j];
+                    float distance = max(square - 2.0f * d[0][k][e], 0.0f);
+                    // Ratios see how much of a small distance has cancelled: such a one is formed again.
+                    if (option(RATIOS) && distance < CANCELLED * square) {
+                        distance = by_differences(xs + own * wide, j);
+                    }
+                    keys[j * stride + own] = (distance + affine[j]) * affine[p + j];
                 }
             }
         }

@@ -455,14 +455,17 @@ fn inference_of_every_model_and_metric() {
     nothing(&wrong);
 }
 
-/// Operands in half precision: the same rounding as on the CPU.
+/// Operands in shorter formats: the same rounding as on the CPU.
 #[test]
-fn half_precision_operands() {
+fn operands_of_fewer_bits() {
     let data = table(50, 4, 3, 3);
     let mut wrong = Vec::new();
     for (name, device) in devices() {
-        for precision in [Precision::Bf16, Precision::F16] {
-            for model in ["GLVQ", "GMLVQ", "GRLVQ", "LGMLVQ", "RSLVQ", "DKGMLVQ", "OCGLVQ", "CBC"] {
+        for precision in [Precision::Bf16, Precision::F16, Precision::Tf32] {
+            for model in [
+                "GLVQ", "GMLVQ", "GRLVQ", "LGMLVQ", "RSLVQ", "DKGLVQ", "DKGMLVQ", "OCGLVQ", "CBC",
+                "CELVQ", "SMNG", "SRNG",
+            ] {
                 let model = Model::new(model).unwrap();
                 let t = Training {
                     max_iter: 5,

@@ -124,6 +124,7 @@ fn every_option_changes_the_result_in_every_mode() {
         ),
         ("bf16", Training { precision: Precision::Bf16, ..base() }),
         ("f16", Training { precision: Precision::F16, ..base() }),
+        ("tf32", Training { precision: Precision::Tf32, ..base() }),
     ];
     for batch_size in [None, Some(32)] {
         let mode = |t: &Training| Training { batch_size, ..t.clone() };
@@ -570,7 +571,7 @@ fn mixed_precision_follows_single_precision() {
     let d = Dataset { features: scaler.transform(&d.features).unwrap(), ..d };
     for name in ["GLVQ", "GMLVQ", "RSLVQ", "LGMLVQ", "GTLVQ", "CBC", "CELVQ", "GRLVQ"] {
         let f32 = fit(name, &Training { precision: Precision::F32, ..base() }, &d);
-        for precision in [Precision::Bf16, Precision::F16] {
+        for precision in [Precision::Bf16, Precision::F16, Precision::Tf32] {
             let half = fit(name, &Training { precision, ..base() }, &d);
             let error = relative(&half.record.loss_history, &f32.record.loss_history, 0.0);
             assert!(error < 1e-2, "{name} {precision}: {error:e}");

@@ -11,6 +11,8 @@
 
 // A loop of a constant number of rounds, written out.
 #define LVQ_UNROLL _Pragma("unroll")
+// One that is left as it is.
+#define LVQ_ROLLED _Pragma("unroll 1")
 
 // An argument that is read where the launch put it, without a copy.
 #define LVQ_ARGUMENT __grid_constant__
@@ -26,6 +28,7 @@ using namespace lvq;
 #define LVQ_DYNAMIC_SHARED(type, name) type* const name = lvq_host::dynamic_shared<type>()
 // Written out, loops take the compiler long and gain nothing here.
 #define LVQ_UNROLL
+#define LVQ_ROLLED
 #define LVQ_ARGUMENT
 #define LVQ_NAMESPACE namespace
 

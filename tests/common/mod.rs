@@ -254,6 +254,12 @@ pub fn devices_in_both_forms() -> Vec<(String, Box<dyn Backend>)> {
         .filter_map(|(name, _)| Some((format!("{name} naive"), naive(name)?.unwrap())))
         .collect();
     found.extend(naive);
+    #[cfg(feature = "cuda")]
+    if found.iter().any(|(name, _)| name == host::NAME) {
+        let options = host::Options { without_tensor_cores: true, ..host::Options::default() };
+        let name = format!("{} without tensor cores", host::NAME);
+        found.push((name, host::open_with(&options).unwrap()));
+    }
     found
 }
 

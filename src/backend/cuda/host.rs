@@ -62,6 +62,8 @@ pub struct Options {
     pub memory_bytes: Option<u64>,
     /// After so many submissions the device counts as lost.
     pub lost_after: Option<u64>,
+    /// As a GPU of compute capability 7.5: its tensor cores have no formats of ours.
+    pub without_tensor_cores: bool,
 }
 
 /// Opens the device.
@@ -108,6 +110,7 @@ struct CudaHost {
     used: Arc<AtomicU64>,
     /// Submissions until it is lost.
     left: Option<AtomicI64>,
+    tensor_cores: bool,
 }
 
 impl CudaHost {
@@ -120,6 +123,7 @@ impl CudaHost {
                 memory_bytes: options.memory_bytes.unwrap_or(u64::MAX),
                 used: Arc::default(),
                 left: options.lost_after.map(|n| AtomicI64::new(n.cast_signed())),
+                tensor_cores: !options.without_tensor_cores,
             }),
             Some(why) => {
                 Err(failed(NAME, format!("the kernels were not built for the host: {why}")))
@@ -241,7 +245,7 @@ impl Driver for CudaHost {
             shared_bytes: 48 << 10,
             subgroups: true,
             // Few, so that a block goes through several tiles.
-            multiprocessors: 1,
+            multiprocessors: u32::from(self.tensor_cores),
             shared_most: 227 << 10,
         }
     }

@@ -49,6 +49,7 @@ mod option {
     pub const RANKED: u32 = 512;
     pub const THRESHOLDS: u32 = 1024;
     pub const PRODUCTS: u32 = 2048;
+    pub const RATIOS: u32 = 4096;
 }
 
 /// Columns of the outcome of a row: loss, slope of the range, and what a part has besides.

@@ -2,7 +2,7 @@
 
 use super::{Batch, Held, Learn, OUTCOMES, Part, Pass, Rows, find, option, room_rows};
 use crate::backend::gpu::{Driver, Launch, Limits};
-use crate::parts::composition::{Composition, Kernel, MetricName, Precision};
+use crate::parts::composition::{Composition, Kernel, MetricName, Objective, Precision};
 
 /// Terms, prototypes and rows that a product takes at a time.
 const TERMS: usize = 16;
@@ -214,6 +214,7 @@ impl<D: Driver> Pass<D> {
             (step.ranked && what != Rows::Detect, option::RANKED),
             (step.thresholds, option::THRESHOLDS),
             (step.bandwidths, option::PRODUCTS),
+            (c.objective.is_one_class() || matches!(c.objective, Objective::Glvq { .. }), option::RATIOS),
         ];
         for (id, value) in &mut launch.constants {
             if *id == 3 {
