@@ -1,6 +1,7 @@
-// The whole step of any cooperation and objective on squared distances of rows or of their one projection (with RELEVANCE weighted ones): keys
+// The whole step of any cooperation and objective on squared distances of rows or of their projections (with RELEVANCE weighted ones): keys
 // of a tile of rows against all prototypes by products on the tensor cores, ranks, objective and slopes, and what the rows pull the
-// prototypes with, again by products. Keys and slopes of a tile are in shared memory only: X is read once, and no matrix of rows and
+// prototypes with, again by products. Where prototypes have maps of their own no two share a row's words, so there are no products: then
+// distances and pulls are formed by differences. Keys and slopes of a tile are in shared memory only: X is read once, and no matrix of rows and
 // prototypes is written. winners.cu does more for those of which only two prototypes of a row count.
 //
 //     D_ij = max(0, |x_i|^2 + |w_j|^2 - 2 x_i w_j)          key_ij = (D_ij + shift_j) scale_j, with G_ij = dL/dkey_ij
@@ -98,14 +99,17 @@ PUSH_BEGIN
     uint L;
     uint aligned;
     uint tile;
-    // Words from one row of features to the next.
+    // Words from one row of features to the next, and from one prototype's pulls to the next's.
     uint wide;
+    uint pulled;
     // Rows of `room`.
     uint rooms;
     // Words of a block's set of sums.
     uint set;
     // 1: ranks within the class.
     uint within;
+    // Who has a map: 0 nobody or all together, 1 each class, 2 each prototype. Then rows have the projections by all maps, ld words.
+    uint mapped;
 PUSH_END
 
 // Bits of OPTIONS beside those of the shaders: pushes are wanted; so are the rows' losses; of the contrastive cost only the look at the
@@ -233,20 +237,24 @@ static FN float4 apart(const float* from, uint at, uint apart) {
     return make_float4(from[at], from[at + apart], from[at + 2u * apart], from[at + 3u * apart]);
 }
 
+// Words of a row that are wanted.
+FN uint words() const { return mapped != 0u ? ld : l; }
+
 FN void load(float* xs, uint r0) {
     const uint count = min(tile, n - r0);
+    const uint own = words();
     const float* const from = y + size_t(y_base + r0) * ld;
     if (aligned != 0u) {
-        const uint quads = l / 4u;
+        const uint quads = own / 4u;
         for (uint e = threadIdx.x; e < tile * quads; e += LVQ_THREADS) {
             const uint r = e / quads;
             const uint a = e % quads * 4u;
             copy16(xs + r * wide + a, from + size_t(min(r, count - 1u)) * ld + a, r < count);
         }
     } else {
-        for (uint e = threadIdx.x; e < tile * l; e += LVQ_THREADS) {
-            const uint r = e / l;
-            const uint a = e % l;
+        for (uint e = threadIdx.x; e < tile * own; e += LVQ_THREADS) {
+            const uint r = e / own;
+            const uint a = e % own;
             copy4(xs + r * wide + a, from + size_t(min(r, count - 1u)) * ld + a, r < count);
         }
     }
@@ -327,6 +335,26 @@ FN void find_keys(const float* xs) {
                 }
             }
         }
+    }
+}
+
+// Where the words of prototype j begin in a row.
+FN uint offset(uint j) const { return mapped == 0u ? 0u : (mapped == 1u ? labels[j] : j) * l; }
+
+// The same where prototypes have maps of their own.
+FN void find_keys_of_maps(const float* xs) const {
+    const Prepared at(P, L);
+    for (uint e = threadIdx.x; e < tile * p; e += LVQ_THREADS) {
+        const uint i = e % tile;
+        const uint j = e / tile;
+        const float* const x = xs + i * wide + offset(j);
+        const float* const w = prepared + at.rows + j * L;
+        float sum = 0.0f;
+        for (uint a = 0u; a < l; a++) {
+            const float t = x[a] - w[a];
+            sum += t * t;
+        }
+        keys[j * stride + i] = (sum + affine[j]) * affine[p + j];
     }
 }
 
@@ -467,7 +495,41 @@ FN void pull(const float* xs, float* pulls) {
                 gather(d, part);
             }
         }
-        add_to(pulls + j0 * wide + c0, d, wide);
+        add_to(pulls + j0 * pulled + c0, d, pulled);
+    }
+}
+
+// sum_i G_ij (x_i - w_j), where prototypes have maps of their own. A thread owns its sums.
+FN void pull_of_maps(const float* xs, float* pulls) const {
+    const Prepared at(P, L);
+    for (uint e = threadIdx.x; e < p * l; e += LVQ_THREADS) {
+        const uint j = e / l;
+        const uint a = e % l;
+        const float w = prepared[at.rows + j * L + a];
+        const float* const x = xs + offset(j) + a;
+        float sum = 0.0f;
+        for (uint i = 0u; i < tile; i++) {
+            sum += slopes[j * stride + i] * (x[i * wide] - w);
+        }
+        pulls[j * pulled + a] += sum;
+    }
+}
+
+// scale_j G_ij (x_i - w_j) of each row and map, over the prototypes that have it.
+FN void push_of_maps(const float* xs, uint count, uint r0) const {
+    const Prepared at(P, L);
+    for (uint e = threadIdx.x; e < count * ld; e += LVQ_THREADS) {
+        const uint r = e / ld;
+        const uint c = e % ld;
+        const uint m = c / l;
+        const float x = xs[r * wide + c];
+        float sum = 0.0f;
+        for (uint j = mapped == 2u ? m : 0u; j < (mapped == 2u ? m + 1u : p); j++) {
+            if (mapped == 2u || labels[j] == m) {
+                sum += affine[p + j] * slopes[j * stride + r] * (x - prepared[at.rows + j * L + c % l]);
+            }
+        }
+        h[size_t(r0 + r) * ld + c] = sum;
     }
 }
 
@@ -532,8 +594,9 @@ FN void leave(const float* pulls, const float* squares, const float* outcomes, c
         const uint j = e / l;
         const uint a = e % l;
         const float f = affine[p + j];
-        const float sum = pulls[j * wide + a];
-        const float w = prepared[at.rows + j * L + a];
+        const float sum = pulls[j * pulled + a];
+        // Differences have been summed already.
+        const float w = mapped != 0u ? 0.0f : prepared[at.rows + j * L + a];
         to[e] = f * (sum - w * columns[j]) * (RELEVANCE != 0u ? prepared[at.weights + a] : 1.0f);
         if (RELEVANCE != 0u) {
             to[cells + e] = f * w * (w * columns[j] - 2.0f * sum) + (j == 0u ? squares[a] : 0.0f);
@@ -571,7 +634,7 @@ FN void main() {
     // With a gradient.
     slopes = shared_words<float>(gradient ? P * stride : 0u);
     theta_slopes = shared_words<float>(gradient && option(THRESHOLDS) ? p * stride : 0u);
-    float* const pulls = shared_words<float>(gradient ? P * wide : 0u);
+    float* const pulls = shared_words<float>(gradient ? P * pulled : 0u);
     float* const squares = shared_words<float>(gradient && RELEVANCE != 0u ? wide : 0u);
     float* const row_sums = shared_words<float>(gradient ? tile : 0u);
     float* const columns = shared_words<float>(gradient ? 3u * p : 0u);
@@ -589,7 +652,11 @@ FN void main() {
         base = first + r0;
         load(xs, r0);
         __syncthreads();
-        find_keys(xs);
+        if (mapped != 0u) {
+            find_keys_of_maps(xs);
+        } else {
+            find_keys(xs);
+        }
         __syncthreads();
         judge(count);
         if (t < count) {
@@ -602,8 +669,15 @@ FN void main() {
         }
         if (gradient) {
             add_columns(columns, reasoning);
-            pull(xs, pulls);
-            if (RELEVANCE != 0u || option(PUSH)) {
+            if (mapped != 0u) {
+                pull_of_maps(xs, pulls);
+                if (option(PUSH)) {
+                    push_of_maps(xs, count, r0);
+                }
+            } else {
+                pull(xs, pulls);
+            }
+            if (mapped == 0u && (RELEVANCE != 0u || option(PUSH))) {
                 add_rows(row_sums);
                 __syncthreads();
             }
@@ -617,7 +691,7 @@ FN void main() {
                     squares[a] += sum;
                 }
             }
-            if (option(PUSH)) {
+            if (mapped == 0u && option(PUSH)) {
                 push(xs, row_sums, count, r0);
             }
         }

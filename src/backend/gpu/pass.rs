@@ -219,12 +219,13 @@ impl OneKernel {
         limits: &Limits,
         composition: &Composition,
         precision: Precision,
-        sizes: [usize; 2],
+        sizes: [usize; 3],
         classes: usize,
     ) -> Option<Self> {
-        Winners::plan(limits, composition, precision, sizes).map(Self::Winners).or_else(|| {
-            Step::plan(limits, composition, precision, sizes, classes).map(Self::Step)
-        })
+        let [p, l, _] = sizes;
+        Winners::plan(limits, composition, precision, [p, l])
+            .map(Self::Winners)
+            .or_else(|| Step::plan(limits, composition, precision, sizes, classes).map(Self::Step))
     }
 
     /// Prototypes and terms as they are prepared; whether as halves; whether weighted.

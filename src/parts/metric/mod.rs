@@ -228,7 +228,10 @@ mod tests {
         let is_normal = |v: f32| v == 0.0 || (6.2e-5..65_504.0).contains(&v.abs());
         for ((v, half), tf32) in values.iter().zip(plain).zip(rounded(Operand::Tf32)) {
             assert!(!is_normal(*v) || tf32 == half, "{v}: {tf32} {half}");
-            assert!(is_normal(*v) || (tf32 / v - 1.0).abs() <= 1.0 / 2048.0 || v.is_infinite(), "{v}: {tf32}");
+            assert!(
+                is_normal(*v) || (tf32 / v - 1.0).abs() <= 1.0 / 2048.0 || v.is_infinite(),
+                "{v}: {tf32}"
+            );
         }
         assert_eq!(rounded(Operand::Full), values);
         for operand in [Operand::Bf16, Operand::Tf32] {

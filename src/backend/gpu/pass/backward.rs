@@ -74,8 +74,7 @@ impl<D: Driver> Pass<D> {
         add: bool,
         first: usize,
     ) -> Launch<D::Buffer> {
-        let words =
-            [parts, stride, count, 0, usize::from(add), at, 0, first, 0].map(|v| v as u32);
+        let words = [parts, stride, count, 0, usize::from(add), at, 0, first, 0].map(|v| v as u32);
         self.launch("sum.slabs", &[from, from, to], &words, [count.div_ceil(ADDED), 1])
     }
 

@@ -29,7 +29,9 @@ impl<D: Driver> Pass<D> {
         let ranked = rows::ranked(composition);
         let limits = driver.limits();
         let one_kernel = (gradient && driver.kernels() == Kernels::Tuned)
-            .then(|| OneKernel::plan(&limits, composition, question.precision, [p, l], classes))
+            .then(|| {
+                OneKernel::plan(&limits, composition, question.precision, [p, l, maps], classes)
+            })
             .flatten();
         // It leaves a loss a row, and no keys.
         let alone = one_kernel.is_some();
@@ -75,11 +77,7 @@ impl<D: Driver> Pass<D> {
             let fits = fits_fused(&driver.limits(), p * l, l);
             let fused = if fits { 2 * p * l * fused } else { 0 };
             let sums = one_kernel.as_ref().map_or(0, |k| k.sums_words(&limits, chunk, [p, l]));
-            (2 * most(p, l.max(d)))
-                .max(2 * most(p, l))
-                .max(most(d, maps * l))
-                .max(fused)
-                .max(sums)
+            (2 * most(p, l.max(d))).max(2 * most(p, l)).max(most(d, maps * l)).max(fused).max(sums)
         };
         let centre_parts: Vec<f32> = {
             let high = question.centre.iter().map(|c| *c as f32);

@@ -26,24 +26,22 @@ pub(super) fn ranked_within_class(c: &Composition) -> bool {
 /// The kernel of a row's cooperation and objective.
 pub(super) fn kernel(c: &Composition) -> &'static str {
     match (&c.objective, c.cooperation) {
-            (Objective::Glvq { .. }, Cooperation::RanksOwn { .. }) => "glvq.ranks_own",
-            (Objective::Glvq { .. }, _) => "glvq.winner_pair",
-            (Objective::Lvq1, _) => "lvq1.winner_pair",
-            (Objective::Lvq21, _) => "lvq21.winner_pair",
-            (Objective::CrossEntropy, Cooperation::RanksEach) => "cross_entropy.ranks_each",
-            (Objective::CrossEntropy, _) => "cross_entropy.class_minimum",
-            (Objective::Nllr, _) => "nllr.posterior",
-            (Objective::Rslvq { .. }, Cooperation::PosteriorRanks { .. }) => {
-                "rslvq.posterior_ranks"
-            }
-            (Objective::Rslvq { .. }, _) => "rslvq.posterior",
-            (Objective::Hinge { .. }, _) => "hinge.reasoning",
-            (Objective::OneClass { .. }, Cooperation::Winner) => "one_class.winner",
-            (Objective::OneClass { .. }, _) => "one_class.weighted",
-            (Objective::SvqOcc { .. }, _) => "svq_occ.ranks_all",
-            (Objective::Hebbian { .. }, _) => "hebbian.rows",
-            (Objective::Medoid { .. }, _) => "medoid.rows",
-        }
+        (Objective::Glvq { .. }, Cooperation::RanksOwn { .. }) => "glvq.ranks_own",
+        (Objective::Glvq { .. }, _) => "glvq.winner_pair",
+        (Objective::Lvq1, _) => "lvq1.winner_pair",
+        (Objective::Lvq21, _) => "lvq21.winner_pair",
+        (Objective::CrossEntropy, Cooperation::RanksEach) => "cross_entropy.ranks_each",
+        (Objective::CrossEntropy, _) => "cross_entropy.class_minimum",
+        (Objective::Nllr, _) => "nllr.posterior",
+        (Objective::Rslvq { .. }, Cooperation::PosteriorRanks { .. }) => "rslvq.posterior_ranks",
+        (Objective::Rslvq { .. }, _) => "rslvq.posterior",
+        (Objective::Hinge { .. }, _) => "hinge.reasoning",
+        (Objective::OneClass { .. }, Cooperation::Winner) => "one_class.winner",
+        (Objective::OneClass { .. }, _) => "one_class.weighted",
+        (Objective::SvqOcc { .. }, _) => "svq_occ.ranks_all",
+        (Objective::Hebbian { .. }, _) => "hebbian.rows",
+        (Objective::Medoid { .. }, _) => "medoid.rows",
+    }
 }
 
 impl<D: Driver> Pass<D> {

@@ -50,6 +50,9 @@ pub(super) struct Step {
     tile: usize,
     stride: usize,
     wide: usize,
+    pulled: usize,
+    /// Who has a map of its own: 0 nobody, 1 each class, 2 each prototype.
+    mapped: usize,
     /// Rows of the room of the objective.
     rooms: usize,
     /// Words of shared memory.
@@ -62,27 +65,29 @@ pub(super) struct Step {
 }
 
 impl Step {
-    /// The plan for `p` prototypes of `l` compared terms; none where the tensor cores, the shared memory or the parts do not allow it.
+    /// The plan for `p` prototypes of `l` compared terms and `maps` maps; none where the tensor cores, the shared memory or the parts do not allow it.
     pub fn plan(
         limits: &Limits,
         c: &Composition,
         precision: Precision,
-        [p, l]: [usize; 2],
+        [p, l, maps]: [usize; 3],
         classes: usize,
     ) -> Option<Step> {
         let name = super::rows::kernel(c);
         let rows = ROWS.iter().position(|known| *known == name)? as u32;
-        let metric = matches!(
-            c.metric,
-            MetricName::SquaredEuclidean | MetricName::Relevance | MetricName::Omega
-        );
-        if limits.multiprocessors == 0 || !metric {
+        let mapped = match c.metric {
+            MetricName::SquaredEuclidean | MetricName::Relevance | MetricName::Omega => 0,
+            MetricName::ClassOmega => 1,
+            MetricName::LocalOmega => 2,
+            _ => return None,
+        };
+        if limits.multiprocessors == 0 {
             return None;
         }
         let relevance = c.metric == MetricName::Relevance;
         let bandwidths = matches!(c.kernel, Kernel::Bandwidth { .. });
         // Weighted prototypes and scaled slopes are no numbers of a shorter format.
-        let scaled = relevance || bandwidths || c.spread;
+        let scaled = relevance || bandwidths || c.spread || mapped > 0;
         let (kernel, half) = match precision {
             Precision::Bf16 if !scaled => ("step.bf16", true),
             Precision::F16 if !scaled => ("step.f16", true),
@@ -90,9 +95,10 @@ impl Step {
             _ => ("step.f32", false),
         };
         let (prototypes, terms) = (p.next_multiple_of(TERMS), l.next_multiple_of(TERMS));
-        // Eight more than a multiple of 32.
-        let wide = (terms + 24) / 32 * 32 + 8;
-        let wide = if wide < terms { wide + 32 } else { wide };
+        // At least so many words, eight more than a multiple of 32.
+        let spread = |words: usize| (words.saturating_sub(8)).next_multiple_of(32) + 8;
+        let pulled = spread(terms);
+        let wide = if mapped > 0 { spread(maps * l) } else { pulled };
         let ranked = super::rows::ranked(c);
         let thresholds = c.objective.is_one_class();
         let reasons = (name == "hinge.reasoning").then_some(classes);
@@ -102,14 +108,13 @@ impl Step {
         let most = limits.shared_most as usize / 4;
         let words = |tile: usize| {
             let stride = tile + 4;
-            let matrices = p
-                * (1 + usize::from(ranked) + usize::from(thresholds))
+            let matrices = p * (1 + usize::from(ranked) + usize::from(thresholds))
                 + prototypes
                 + 2 * OUTCOMES
                 + rooms;
             let labels = (p + classes).next_multiple_of(4);
             let squares = if relevance { wide } else { 0 };
-            let features = (tile + prototypes) * wide + squares;
+            let features = tile * wide + prototypes * pulled + squares;
             features + matrices * stride + labels + tile + 3 * p + reasoning
         };
         let tile = (TILES.into_iter().find(|t| 2 * words(*t) <= most))
@@ -129,12 +134,19 @@ impl Step {
             tile,
             stride: tile + 4,
             wide,
+            pulled,
+            mapped,
             rooms,
             shared_words: words(tile),
             per_multiprocessor: (most / words(tile)).clamp(1, BLOCKS),
             cells,
             set: cells + OUTCOMES + 3 * p + reasoning,
         })
+    }
+
+    /// Whether its products are done on tensor cores.
+    pub fn tensor_cores(&self) -> bool {
+        self.mapped == 0
     }
 
     /// Blocks for n rows: as many as run at once.
@@ -149,13 +161,14 @@ impl Step {
 
     /// In words.
     pub fn described(&self) -> String {
-        let operands = match self.kernel {
-            "step.f32" => "f32 as three products of tf32",
-            kernel => &kernel["step.".len()..],
+        let operands = match (self.mapped, self.kernel) {
+            (0, "step.f32") => "on tensor cores (f32 as three products of tf32)".to_string(),
+            (0, kernel) => format!("on tensor cores ({})", &kernel["step.".len()..]),
+            _ => "by differences (maps of their own)".to_string(),
         };
         let (rows, bytes, blocks) = (self.tile, 4 * self.shared_words, self.per_multiprocessor);
         format!(
-            "fused, on tensor cores ({operands}): {rows} rows a block with their keys and slopes in {bytes} bytes of shared memory, \
+            "fused, {operands}: {rows} rows a block with their keys and slopes in {bytes} bytes of shared memory, \
              {blocks} block(s) of {THREADS} threads a multiprocessor"
         )
     }
@@ -203,7 +216,8 @@ impl<D: Driver> Pass<D> {
         let aligned = usize::from(l.is_multiple_of(4) && ld.is_multiple_of(4));
         let within = usize::from(step.within);
         let sizes = [l, ld, first, step.prototypes, step.terms, aligned, step.tile, step.wide];
-        words.extend(sizes.iter().chain(&[step.rooms, step.set, within]).map(|v| *v as u32));
+        let more = [step.pulled, step.rooms, step.set, within, step.mapped];
+        words.extend(sizes.iter().chain(&more).map(|v| *v as u32));
         let blocks = step.blocks(&limits, n);
         let mut launch = self.launch(step.kernel, &buffers, &words, [blocks, 1]);
         launch.constants = row.constants;
@@ -214,7 +228,10 @@ impl<D: Driver> Pass<D> {
             (step.ranked && what != Rows::Detect, option::RANKED),
             (step.thresholds, option::THRESHOLDS),
             (step.bandwidths, option::PRODUCTS),
-            (c.objective.is_one_class() || matches!(c.objective, Objective::Glvq { .. }), option::RATIOS),
+            (
+                c.objective.is_one_class() || matches!(c.objective, Objective::Glvq { .. }),
+                option::RATIOS,
+            ),
         ];
         for (id, value) in &mut launch.constants {
             if *id == 3 {
@@ -267,5 +284,51 @@ impl<D: Driver> Pass<D> {
             all.extend(self.outer(batch.x, x_base, n, add));
         }
         all
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::super::winners::tests::limits;
+    use super::*;
+    use crate::Model;
+    use crate::model::Sizes;
+
+    fn plan(limits: &Limits, model: &str, precision: Precision, sizes: [usize; 3]) -> Option<Step> {
+        let [p, l, _] = sizes;
+        let model = Model::new(model).unwrap();
+        let c = model.compose(Sizes { n: 100, d: l, p, classes: 10 }).unwrap();
+        Step::plan(limits, &c, precision, sizes, 10)
+    }
+
+    #[test]
+    fn the_tile_is_what_fits() {
+        for (model, precision, sizes, tile, kernel) in [
+            ("RSLVQ", Precision::F32, [50, 64, 0], 64, "step.f32"),
+            ("RSLVQ", Precision::Tf32, [50, 64, 0], 64, "step.tf32"),
+            ("SNG", Precision::Bf16, [50, 64, 0], 64, "step.bf16"),
+            // What is weighted or scaled is in single precision.
+            ("SRNG", Precision::Bf16, [50, 64, 0], 64, "step.f32"),
+            ("DKGLVQ", Precision::F16, [50, 64, 0], 64, "step.f32"),
+            ("SNG", Precision::F32, [200, 64, 0], 32, "step.f32"),
+            ("SNG", Precision::F32, [400, 64, 0], 16, "step.f32"),
+            ("LGMLVQ", Precision::F32, [20, 8, 20], 64, "step.f32"),
+        ] {
+            let step = plan(&limits(), model, precision, sizes).unwrap();
+            assert_eq!((step.tile, step.kernel), (tile, kernel), "{model} {sizes:?} {step:?}");
+            assert!(4 * step.shared_words <= 227 << 10, "{step:?}");
+            assert_eq!(
+                (step.stride % 32, step.wide % 32, step.pulled % 32),
+                (step.tile % 32 + 4, 8, 8)
+            );
+        }
+    }
+
+    #[test]
+    fn what_does_not_fit_has_no_plan() {
+        assert!(plan(&limits(), "RSLVQ", Precision::F32, [50, 4096, 0]).is_none());
+        assert!(plan(&limits(), "GTLVQ", Precision::F32, [8, 32, 8]).is_none());
+        let none = Limits { multiprocessors: 0, ..limits() };
+        assert!(plan(&none, "RSLVQ", Precision::F32, [50, 64, 0]).is_none());
     }
 }

@@ -128,8 +128,7 @@ impl Winners {
             let cells = if relevance { (p + 1) * terms } else { p * terms };
             let groups = (SUMS / cells).clamp(1, shape.threads / columns);
             let (sums, groups) = if sums { (cells, groups) } else { (0, 1) };
-            let staged =
-                shape.stages * shape.prototypes * if half { TERMS / 2 } else { TERMS };
+            let staged = shape.stages * shape.prototypes * if half { TERMS / 2 } else { TERMS };
             let words =
                 4 * rows * shape.warps + rows * stride + staged + 2 * prototypes + sums * groups;
             // With its sums beside it a block of four warps is not enough for a multiprocessor.
@@ -249,7 +248,7 @@ impl<D: Driver> Pass<D> {
     pub fn choice(&self) -> (String, bool) {
         match &self.one_kernel {
             Some(OneKernel::Winners(winners)) => return (winners.described(), true),
-            Some(OneKernel::Step(step)) => return (step.described(), true),
+            Some(OneKernel::Step(step)) => return (step.described(), step.tensor_cores()),
             None => {}
         }
         let limits = self.driver.limits();
@@ -366,13 +365,13 @@ impl<D: Driver> Pass<D> {
 }
 
 #[cfg(test)]
-mod tests {
+pub(super) mod tests {
     use super::*;
     use crate::Model;
     use crate::model::Sizes;
 
     /// As an H200 has them.
-    fn limits() -> Limits {
+    pub fn limits() -> Limits {
         Limits {
             buffer_bytes: 1 << 34,
             memory_bytes: 1 << 37,
