@@ -626,7 +626,8 @@ FN void main() {
     const uint t = threadIdx.x;
     float* const xs = shared_words<float>(tile * wide);
     keys = shared_words<float>(p * stride);
-    outcome = shared_words<float>(OUTCOMES * stride);
+    // Where components are detected also the scores of the classes.
+    outcome = shared_words<float>((ROWS == HINGE ? max(OUTCOMES, classes) : OUTCOMES) * stride);
     float* const outcomes = shared_words<float>(OUTCOMES * stride);
     room = shared_words<float>(rooms * stride);
     ranks = shared_words<uint>(option(RANKED) ? p * stride : 0u);

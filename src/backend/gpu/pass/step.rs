@@ -110,7 +110,8 @@ impl Step {
             let stride = tile + 4;
             let matrices = p * (1 + usize::from(ranked) + usize::from(thresholds))
                 + prototypes
-                + 2 * OUTCOMES
+                + OUTCOMES
+                + OUTCOMES.max(reasons.unwrap_or(0))
                 + rooms;
             let labels = (p + classes).next_multiple_of(4);
             let squares = if relevance { wide } else { 0 };
