@@ -4,6 +4,7 @@
 """
 
 import argparse
+import inspect
 import json
 import statistics
 import time
@@ -25,10 +26,18 @@ def blobs(rows, features, classes):
     return x, y.astype(np.int32)
 
 
-def steps(name, x, y, per_class, count):
+def made(name, classes, per_class, sets):
+    """The model. Some count all their prototypes, most those of a class."""
+    kind = getattr(models, name)
+    known = inspect.signature(kind.__init__).parameters
+    count = next((key for key in ("n_components", "n_prototypes") if key in known), None)
+    sizes = {count: per_class * classes} if count else {"n_prototypes_per_class": per_class}
+    return kind(**sizes, **sets, max_iter=1)
+
+
+def steps(model, x, y, count):
     """Seconds of each step: loss, gradient, update, on data that is on the device."""
     kept = {}
-    model = getattr(models, name)(n_prototypes_per_class=per_class, max_iter=1)
 
     def keep(x, y, params, opt_state, proto_labels):
         kept.update(x=x, y=y, params=params, opt_state=opt_state, proto_labels=proto_labels)
@@ -63,12 +72,14 @@ def main():
     parser.add_argument("--classes", type=int, default=10)
     parser.add_argument("--per-class", type=int, default=5)
     parser.add_argument("--steps", type=int, default=10)
+    parser.add_argument("--set", action="append", default=[], metavar="KEY=VALUE", help="a hyper-parameter")
     parser.add_argument("models", nargs="+")
     args = parser.parse_args()
+    sets = {key: json.loads(value) for key, value in (text.split("=", 1) for text in args.set)}
     x, y = blobs(args.rows, args.features, args.classes)
     x, y = jnp.asarray(x), jnp.asarray(y)
     for name in args.models:
-        seconds = steps(name, x, y, args.per_class, args.steps)
+        seconds = steps(made(name, args.classes, args.per_class, sets), x, y, args.steps)
         line = {
             "model": name,
             "device": str(jax.devices()[0]),
