@@ -1,20 +1,12 @@
-// The Euclidean distance (src/parts/metric/euclidean.rs); its slope at 0 is taken as 0.
+// The Euclidean distance (src/parts/metric/euclidean.rs).
 // entries: forward pull forward_tile
 
 #include "pairs.glsl"
 
 #ifdef ENTRY_forward
 #define RAW
-
-FN float distance(uint i, uint j) {
-    float sum = 0.0f;
-    for (uint a = 0u; a < l; a++) {
-        float t = difference(i, j, a);
-        sum += t * t;
-    }
-    return sqrt(sum);
-}
-
+#define DISTANCES
+#include "euclidean.glsl"
 #include "forward.glsl"
 #elif defined(ENTRY_forward_tile)
 
@@ -24,10 +16,7 @@ FN float distance(uint i, uint j) {
 
 #include "forward_tile.glsl"
 #else
-FN float pull(uint i, uint j, uint a, float g) {
-    float d = raw[j * stride + i];
-    return d > 0.0f ? g / d * difference(i, j, a) : 0.0f;
-}
-
+#define PULLS
+#include "euclidean.glsl"
 #include "pull.glsl"
 #endif

@@ -4,14 +4,8 @@
 #include "pairs.glsl"
 
 #ifdef ENTRY_forward
-FN float distance(uint i, uint j) {
-    float sum = 0.0f;
-    for (uint a = 0u; a < l; a++) {
-        sum += abs(difference(i, j, a));
-    }
-    return sum;
-}
-
+#define DISTANCES
+#include "manhattan.glsl"
 #include "forward.glsl"
 #elif defined(ENTRY_forward_tile)
 
@@ -25,9 +19,7 @@ FN float distance(uint i, uint j) {
 
 #include "pull_tile.glsl"
 #else
-FN float pull(uint i, uint j, uint a, float g) {
-    return g * sign_(difference(i, j, a));
-}
-
+#define PULLS
+#include "manhattan.glsl"
 #include "pull.glsl"
 #endif

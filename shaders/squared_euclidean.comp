@@ -4,15 +4,8 @@
 #include "pairs.glsl"
 
 #ifdef ENTRY_forward
-FN float distance(uint i, uint j) {
-    float sum = 0.0f;
-    for (uint a = 0u; a < l; a++) {
-        float t = difference(i, j, a);
-        sum += t * t;
-    }
-    return sum;
-}
-
+#define DISTANCES
+#include "squared_euclidean.glsl"
 #include "forward.glsl"
 #elif defined(ENTRY_forward_tile)
 
@@ -26,9 +19,7 @@ FN float distance(uint i, uint j) {
 
 #include "pull_tile.glsl"
 #else
-FN float pull(uint i, uint j, uint a, float g) {
-    return g * difference(i, j, a);
-}
-
+#define PULLS
+#include "squared_euclidean.glsl"
 #include "pull.glsl"
 #endif

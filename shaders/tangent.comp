@@ -1,7 +1,7 @@
-// The distance orthogonal to a subspace a prototype (src/parts/metric/tangent.rs): |e - Om_j u|^2 with e = x - w_j, u = Om_j^T e.
+// The distance orthogonal to a subspace a prototype (src/parts/metric/tangent.rs).
 //
 // `forward`: `own` holds the bases (p x d x s), `projections` the rows' products with all bases (n x p s) and `projected` those of the
-// prototypes with their own (p x s); s is `power`. The residual is formed coordinate by coordinate: nothing cancels.
+// prototypes with their own (p x s); s is `power`.
 //
 // `finish`, with h_j = sum g e (pulls), B_j = X^T(g u) - w_j (sum g u)^T, M_j = 2 I - Om_j^T Om_j:
 // dw_j = -2 (h_j - Om_j M_j Om_j^T h_j), dOm_j = -2 (B_j M_j - Om_j Om_j^T B_j). One workgroup a prototype.
@@ -16,20 +16,16 @@ BUFFER(7, readonly, float, projected);
 // Where a prototype's words begin in a projected row: s times the number of its basis.
 BUFFER(8, readonly, uint, places);
 
-FN float distance(uint i, uint j) {
-    uint s = uint(power);
-    float sum = 0.0f;
-    for (uint a = 0u; a < l; a++) {
-        float r = difference(i, j, a);
-        for (uint k = 0u; k < s; k++) {
-            float u = projections[i * p * s + places[j] + k] - projected[j * s + k];
-            r -= own[places[j] * l + a * s + k] * u;
-        }
-        sum += r * r;
-    }
-    return sum;
+FN float basis(uint j, uint a, uint k) {
+    return own[places[j] * l + a * uint(power) + k];
 }
 
+FN float coefficient(uint i, uint j, uint k) {
+    uint s = uint(power);
+    return projections[i * p * s + places[j] + k] - projected[j * s + k];
+}
+
+#include "tangent.glsl"
 #include "forward.glsl"
 
 #else

@@ -21,7 +21,7 @@ struct Words {
 
 // What a launch gives to a kernel; src/backend/cuda/mod.rs declares the same.
 struct Arguments {
-    void* buffers[12];
+    void* buffers[14];
     Words words;
     unsigned constants[10];
     // Bit i: constants[i] was given.

@@ -1,5 +1,5 @@
-// Keys of a chunk, one invocation a pair. The metric's text defines `distance(i, j)`; with RAW it wants its distances kept as they are for
-// the backward products, with MORE also what it leaves in `more_`.
+// Keys of a chunk, one invocation a pair. The metric's text defines `distance(i, j)`; with RAW it wants kept for the
+// backward products what it leaves in `raw_`, with MORE also what it leaves in `more_`.
 
 LOCAL_SIZE(64);
 
@@ -19,7 +19,7 @@ FN void main() {
     for (uint j = gl_WorkGroupID.y; j < p; j += gl_NumWorkGroups.y) {
         float d = distance(i, j);
 #ifdef RAW
-        raw[j * stride + i] = d;
+        raw[j * stride + i] = raw_;
 #endif
 #ifdef MORE
         more[j * stride + i] = more_;

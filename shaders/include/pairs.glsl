@@ -14,7 +14,11 @@ BUFFER(3, readonly, uint, offsets);
 // What the metric has of its own.
 BUFFER(4, readonly, float, own);
 
-#if defined(ENTRY_pull) || defined(ENTRY_pull_tile)
+#if defined(ENTRY_slopes)
+BUFFER(5, READ_WRITE, float, slopes);
+BUFFER(6, READ_WRITE, float, raw);
+BUFFER(7, READ_WRITE, float, more);
+#elif defined(ENTRY_pull) || defined(ENTRY_pull_tile)
 BUFFER(5, readonly, float, slopes);
 BUFFER(6, readonly, float, raw);
 BUFFER(7, readonly, float, more);
@@ -37,6 +41,16 @@ FN float y_at(uint i, uint j, uint a) {
     return y[(base + i) * ld + offsets[j] + a];
 }
 
-FN float difference(uint i, uint j, uint a) {
-    return y_at(i, j, a) - v[j * l + a];
+FN float v_at(uint j, uint a) {
+    return v[j * l + a];
 }
+
+FN float difference(uint i, uint j, uint a) {
+    return y_at(i, j, a) - v_at(j, a);
+}
+
+#ifdef ENTRY_forward
+// What a distance leaves for the backward products.
+float raw_;
+float more_;
+#endif

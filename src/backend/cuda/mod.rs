@@ -139,7 +139,7 @@ pub(super) fn discover() -> (Vec<super::DeviceInfo>, Vec<String>) {
 
 /// Buffers, words and constants that a kernel may have.
 #[cfg(feature = "cuda")]
-const BUFFERS: usize = 12;
+const BUFFERS: usize = 14;
 #[cfg(feature = "cuda")]
 const WORDS: usize = 32;
 #[cfg(feature = "cuda")]

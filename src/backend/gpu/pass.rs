@@ -50,6 +50,7 @@ mod option {
     pub const THRESHOLDS: u32 = 1024;
     pub const PRODUCTS: u32 = 2048;
     pub const RATIOS: u32 = 4096;
+    pub const PROJECT: u32 = 8192;
 }
 
 /// Columns of the outcome of a row: loss, slope of the range, and what a part has besides.
@@ -219,13 +220,11 @@ impl OneKernel {
         limits: &Limits,
         composition: &Composition,
         precision: Precision,
-        sizes: [usize; 3],
-        classes: usize,
+        sizes: step::Sizes,
     ) -> Option<Self> {
-        let [p, l, _] = sizes;
-        Winners::plan(limits, composition, precision, [p, l])
+        Winners::plan(limits, composition, precision, [sizes.p, sizes.l])
             .map(Self::Winners)
-            .or_else(|| Step::plan(limits, composition, precision, sizes, classes).map(Self::Step))
+            .or_else(|| Step::plan(limits, composition, precision, sizes).map(Self::Step))
     }
 
     /// Prototypes and terms as they are prepared; whether as halves; whether weighted.
@@ -240,6 +239,11 @@ impl OneKernel {
     fn prepared_words(&self) -> usize {
         let ([prototypes, terms], ..) = self.operands();
         2 * prototypes * terms + prototypes + terms
+    }
+
+    /// Whether rows are projected in it.
+    fn projects(&self) -> bool {
+        matches!(self, Self::Step(step) if step.projects())
     }
 
     /// Words of the list of the rows' winners.
@@ -257,6 +261,14 @@ impl OneKernel {
             Self::Step(step) => step.sums_words(limits, n),
         }
     }
+}
+
+/// Whether a metric's forward pass keeps a number a pair for the backward products, and another.
+fn keeps_raw(metric: MetricName) -> bool {
+    matches!(metric, MetricName::Euclidean | MetricName::Lp(_)) || keeps_more(metric)
+}
+fn keeps_more(metric: MetricName) -> bool {
+    matches!(metric, MetricName::Bilinear | MetricName::Cosine | MetricName::Chebyshev)
 }
 
 /// Rows of the room that an objective wants for its numbers of a row, beside the loss.
@@ -504,17 +516,21 @@ impl<D: Driver> Pass<D> {
         of_products
     }
 
-    /// Sizes of the launches about pairs: rows of `ld` words, of which l are compared.
-    fn pair_words(&self, n: usize, base: usize, l: usize, ld: usize, slab: usize) -> [u32; 8] {
-        let power = match self.question.composition.metric {
+    /// The exponent of Lp, or the columns of a basis.
+    fn power(&self) -> f32 {
+        match self.question.composition.metric {
             MetricName::Lp(p) => p as f32,
             MetricName::Tangent => self.l as f32,
             _ => 0.0,
-        };
+        }
+    }
+
+    /// Sizes of the launches about pairs: rows of `ld` words, of which l are compared.
+    fn pair_words(&self, n: usize, base: usize, l: usize, ld: usize, slab: usize) -> [u32; 8] {
         let sizes = [n, self.p, self.chunk, base, l, ld].map(|v| v as u32);
         let mut words = [0; 8];
         words[..6].copy_from_slice(&sizes);
-        words[6] = power.to_bits();
+        words[6] = self.power().to_bits();
         words[7] = slab as u32;
         words
     }

@@ -17,10 +17,7 @@ impl<D: Driver> Pass<D> {
             _ => (0, d),
         };
         let metric = composition.metric;
-        let roomy = matches!(metric, MetricName::Bilinear | MetricName::Cosine);
-        let keeps_raw = roomy
-            || matches!(metric, MetricName::Euclidean | MetricName::Lp(_) | MetricName::Chebyshev);
-        let keeps_more = roomy || metric == MetricName::Chebyshev;
+        let (keeps_raw, keeps_more) = (keeps_raw(metric), keeps_more(metric));
         let one_class = composition.objective.is_one_class();
         let rule = composition.objective.is_rule();
         let room_rows = room_rows(composition, p, classes);
@@ -30,7 +27,8 @@ impl<D: Driver> Pass<D> {
         let limits = driver.limits();
         let one_kernel = (gradient && driver.kernels() == Kernels::Tuned)
             .then(|| {
-                OneKernel::plan(&limits, composition, question.precision, [p, l, maps], classes)
+                let sizes = step::Sizes { p, d, l, maps, classes };
+                OneKernel::plan(&limits, composition, question.precision, sizes)
             })
             .flatten();
         // It leaves a loss a row, and no keys.
@@ -38,6 +36,7 @@ impl<D: Driver> Pass<D> {
         let outcomes = if alone { 1 } else { OUTCOMES.max(classes) };
         let room_rows = if alone { 1 } else { room_rows };
         let pairs = usize::from(!alone);
+        let projected = maps > 0 && !one_kernel.as_ref().is_some_and(OneKernel::projects);
         let words_a_row = p
             * pairs
             * (1 + usize::from(gradient)
@@ -47,7 +46,7 @@ impl<D: Driver> Pass<D> {
             + one_kernel.as_ref().map_or(0, |k| k.list_words(1))
             + outcomes
             + room_rows
-            + maps * l * (1 + usize::from(gradient))
+            + usize::from(projected) * maps * l * (1 + usize::from(gradient))
             // Streamed rows themselves, on both sides.
             + 3 * d;
         let widest = (p * pairs).max(maps * l).max(room_rows).max(outcomes).max(d);
@@ -133,8 +132,8 @@ impl<D: Driver> Pass<D> {
             ranks: pair(ranked)?,
             raw: pair(keeps_raw)?,
             more: pair(keeps_more)?,
-            y: words(maps > 0, maps * l * chunk)?,
-            h: words(maps > 0 && gradient, maps * l * chunk)?,
+            y: words(projected, maps * l * chunk)?,
+            h: words(projected && gradient, maps * l * chunk)?,
             slabs: words(gradient, gradient_cells)?,
             pulls: words(gradient, 2 * p * l.max(d))?,
             shares: words(gradient && tangent, p * l)?,

@@ -1,6 +1,8 @@
-//! The step of any cooperation and objective on tensor cores (`kernels/step.cu`): what it needs in shared memory, and its launches.
+//! The step of any cooperation, objective and metric as one kernel (`kernels/step.cu`): what it needs in shared memory, and its launches.
 
-use super::{Batch, Held, Learn, OUTCOMES, Part, Pass, Rows, find, option, room_rows};
+use super::{
+    Batch, Held, Learn, OUTCOMES, Part, Pass, Rows, find, keeps_more, keeps_raw, option, room_rows,
+};
 use crate::backend::gpu::{Driver, Launch, Limits};
 use crate::parts::composition::{Composition, Kernel, MetricName, Objective, Precision};
 
@@ -36,6 +38,8 @@ pub(super) struct Step {
     /// Whether its operands are halves.
     pub half: bool,
     rows: u32,
+    /// The metric's number in the kernel.
+    metric: u32,
     pub relevance: bool,
     ranked: bool,
     within: bool,
@@ -46,13 +50,17 @@ pub(super) struct Step {
     /// Prototypes and terms, rounded up to what the kernel takes.
     pub prototypes: usize,
     pub terms: usize,
-    /// Rows of a block, and words from one prototype's entries to the next's, and from one row of features to the next.
+    /// Rows of a block, and words from one prototype's entries to the next's, and from one row to the next, as they are compared or projected.
     tile: usize,
     stride: usize,
     wide: usize,
     pulled: usize,
     /// Who has a map of its own: 0 nobody, 1 each class, 2 each prototype.
     mapped: usize,
+    /// Whether distances and pulls are formed by differences.
+    by_differences: bool,
+    /// Where rows are projected here: words from one row of X to the next, and from one feature's outer products to the next's.
+    projection: Option<[usize; 2]>,
     /// Rows of the room of the objective.
     rooms: usize,
     /// Words of shared memory.
@@ -64,31 +72,59 @@ pub(super) struct Step {
     set: usize,
 }
 
+/// Sizes of a problem: prototypes, features, columns of a map, maps, classes.
+#[derive(Clone, Copy, Debug)]
+pub(super) struct Sizes {
+    pub p: usize,
+    pub d: usize,
+    pub l: usize,
+    pub maps: usize,
+    pub classes: usize,
+}
+
+/// The metric's number in the kernel, and who has a map of its own.
+fn metric(metric: MetricName) -> Option<(u32, usize)> {
+    match metric {
+        MetricName::SquaredEuclidean | MetricName::Omega => Some((0, 0)),
+        MetricName::ClassOmega => Some((0, 1)),
+        MetricName::LocalOmega => Some((0, 2)),
+        MetricName::Relevance => Some((1, 0)),
+        MetricName::Euclidean => Some((2, 0)),
+        MetricName::Manhattan => Some((3, 0)),
+        MetricName::Lp(_) => Some((4, 0)),
+        MetricName::Chebyshev => Some((5, 0)),
+        MetricName::Cosine => Some((6, 0)),
+        MetricName::Bilinear => Some((7, 0)),
+        MetricName::Tangent => Some((8, 2)),
+        MetricName::Custom => None,
+    }
+}
+
 impl Step {
-    /// The plan for `p` prototypes of `l` compared terms and `maps` maps; none where the tensor cores, the shared memory or the parts do not allow it.
+    /// The plan; none where the tensor cores, the shared memory or the parts do not allow it.
     pub fn plan(
         limits: &Limits,
         c: &Composition,
         precision: Precision,
-        [p, l, maps]: [usize; 3],
-        classes: usize,
+        Sizes { p, d, l: columns, maps, classes }: Sizes,
     ) -> Option<Step> {
         let name = super::rows::kernel(c);
         let rows = ROWS.iter().position(|known| *known == name)? as u32;
-        let mapped = match c.metric {
-            MetricName::SquaredEuclidean | MetricName::Relevance | MetricName::Omega => 0,
-            MetricName::ClassOmega => 1,
-            MetricName::LocalOmega => 2,
-            _ => return None,
-        };
+        let (metric, mapped) = metric(c.metric)?;
         if limits.multiprocessors == 0 {
             return None;
         }
         let relevance = c.metric == MetricName::Relevance;
+        let tangent = c.metric == MetricName::Tangent;
+        let by_differences = mapped > 0 || metric > 1;
+        // Tangent distances compare the rows themselves.
+        let l = if tangent { d } else { columns };
+        let width = maps * columns;
         let bandwidths = matches!(c.kernel, Kernel::Bandwidth { .. });
         // Weighted prototypes and scaled slopes are no numbers of a shorter format.
-        let scaled = relevance || bandwidths || c.spread || mapped > 0;
+        let scaled = relevance || bandwidths || c.spread || by_differences;
         let (kernel, half) = match precision {
+            _ if by_differences => ("step.differences", false),
             Precision::Bf16 if !scaled => ("step.bf16", true),
             Precision::F16 if !scaled => ("step.f16", true),
             Precision::Tf32 if !scaled => ("step.tf32", false),
@@ -98,32 +134,52 @@ impl Step {
         // At least so many words, eight more than a multiple of 32.
         let spread = |words: usize| (words.saturating_sub(8)).next_multiple_of(32) + 8;
         let pulled = spread(terms);
-        let wide = if mapped > 0 { spread(maps * l) } else { pulled };
+        let wide = match (by_differences, maps) {
+            (false, _) => pulled,
+            (true, 0) => l | 1,
+            (true, _) => width | 1,
+        };
+        let whole = d.next_multiple_of(TERMS);
+        let apart = [spread(whole), spread(width.next_multiple_of(TERMS))];
         let ranked = super::rows::ranked(c);
         let thresholds = c.objective.is_one_class();
         let reasons = (name == "hinge.reasoning").then_some(classes);
         let rooms = room_rows(c, p, classes);
         let reasoning = reasons.map_or(0, |k| (p + 2) * k);
+        let shares = if tangent { width } else { 0 };
         let cells = if relevance { 2 * p * l } else { p * l };
+        let kept = usize::from(keeps_raw(c.metric)) + usize::from(keeps_more(c.metric));
         let most = limits.shared_most as usize / 4;
-        let words = |tile: usize| {
+        let words = |tile: usize, projects: bool| {
             let stride = tile + 4;
-            let matrices = p * (1 + usize::from(ranked) + usize::from(thresholds))
+            let matrices = p * (1 + kept + usize::from(ranked) + usize::from(thresholds))
                 + prototypes
                 + OUTCOMES
                 + OUTCOMES.max(reasons.unwrap_or(0))
                 + rooms;
             let labels = (p + classes).next_multiple_of(4);
             let squares = if relevance { wide } else { 0 };
-            let features = tile * wide + prototypes * pulled + squares;
-            features + matrices * stride + labels + tile + 3 * p + reasoning
+            let projection = if projects { tile * apart[0] + whole * apart[1] } else { 0 };
+            let features = projection + tile * wide + prototypes * pulled + squares;
+            features + matrices * stride + labels + tile + 4 * p + reasoning + shares
         };
-        let tile = (TILES.into_iter().find(|t| 2 * words(*t) <= most))
-            .or_else(|| TILES.into_iter().find(|t| words(*t) <= most))?;
+        let fits = |blocks: usize, projects: bool| {
+            let tile = TILES.into_iter().find(|t| blocks * words(*t, projects) <= most)?;
+            Some((tile, projects))
+        };
+        // Rows are projected here where that leaves room for two blocks, and always for tangent distances.
+        let (tile, projects) = match (maps > 0, tangent) {
+            (true, true) => fits(2, true).or_else(|| fits(1, true)),
+            (true, false) => fits(2, true).or_else(|| fits(2, false)).or_else(|| fits(1, false)),
+            _ => fits(2, false).or_else(|| fits(1, false)),
+        }?;
+        let shared_words = words(tile, projects);
+        let crosses = if projects { d * width } else { 0 };
         Some(Step {
             kernel,
             half,
             rows,
+            metric,
             relevance,
             ranked,
             within: super::rows::ranked_within_class(c),
@@ -137,17 +193,24 @@ impl Step {
             wide,
             pulled,
             mapped,
+            by_differences,
+            projection: projects.then_some(apart),
             rooms,
-            shared_words: words(tile),
-            per_multiprocessor: (most / words(tile)).clamp(1, BLOCKS),
+            shared_words,
+            per_multiprocessor: (most / shared_words).clamp(1, BLOCKS),
             cells,
-            set: cells + OUTCOMES + 3 * p + reasoning,
+            set: cells + OUTCOMES + 4 * p + reasoning + shares + crosses,
         })
     }
 
     /// Whether its products are done on tensor cores.
     pub fn tensor_cores(&self) -> bool {
-        self.mapped == 0
+        !self.by_differences
+    }
+
+    /// Whether rows are projected, and outer products formed, in the kernel.
+    pub fn projects(&self) -> bool {
+        self.projection.is_some()
     }
 
     /// Blocks for n rows: as many as run at once.
@@ -162,14 +225,18 @@ impl Step {
 
     /// In words.
     pub fn described(&self) -> String {
-        let operands = match (self.mapped, self.kernel) {
-            (0, "step.f32") => "on tensor cores (f32 as three products of tf32)".to_string(),
-            (0, kernel) => format!("on tensor cores ({})", &kernel["step.".len()..]),
-            _ => "by differences (maps of their own)".to_string(),
+        let operands = match self.kernel {
+            "step.differences" => "by differences".to_string(),
+            "step.f32" => "on tensor cores (f32 as three products of tf32)".to_string(),
+            kernel => format!("on tensor cores ({})", &kernel["step.".len()..]),
+        };
+        let projects = match self.projects() {
+            true => ", with the projection of its rows and its gradient",
+            false => "",
         };
         let (rows, bytes, blocks) = (self.tile, 4 * self.shared_words, self.per_multiprocessor);
         format!(
-            "fused, {operands}: {rows} rows a block with their keys and slopes in {bytes} bytes of shared memory, \
+            "fused, {operands}{projects}: {rows} rows a block with their keys and slopes in {bytes} bytes of shared memory, \
              {blocks} block(s) of {THREADS} threads a multiprocessor"
         )
     }
@@ -191,8 +258,18 @@ impl<D: Driver> Pass<D> {
         let limits = self.driver.limits();
         let nothing = Learn::default();
         let learn = gradients.map_or(&nothing, |(_, learn)| learn);
-        let mut all: Vec<_> = self.project(tensors, batch.x, x_base, n).into_iter().collect();
-        let (y, _, _, first, l, ld) = self.compared(batch.x, x_base);
+        let mut all = Vec::new();
+        let (mut y, _, _, mut first, l, mut ld) = self.compared(batch.x, x_base);
+        let mut fours = l.is_multiple_of(4) && ld.is_multiple_of(4) && !step.by_differences;
+        if step.projects() {
+            (y, first, ld) = (batch.x, x_base, self.maps * self.l);
+            fours = self.d.is_multiple_of(4);
+        } else {
+            all.extend(self.project(tensors, batch.x, x_base, n));
+        }
+        let nobody = &self.zeros;
+        let maps = c.metric.own_tensor().filter(|_| self.maps > 0);
+        let maps = maps.map_or(nobody, |name| &find(tensors, name).buffer);
         let own = c.metric.own_tensor().filter(|name| learn.has(name));
         let pushes = what == Rows::Gradient && own.is_some() && self.maps > 0;
         // The texts of the rows' kernels are those of the staged pass, and so are their constants and sizes.
@@ -211,14 +288,19 @@ impl<D: Driver> Pass<D> {
             &self.h,
             &self.dynamic,
             &self.slabs,
+            maps,
+            if self.maps > 0 { &self.v } else { nobody },
         ];
         let mut words = row.words;
         words[2] = step.stride as u32;
-        let aligned = usize::from(l.is_multiple_of(4) && ld.is_multiple_of(4));
         let within = usize::from(step.within);
+        let aligned = usize::from(fours);
         let sizes = [l, ld, first, step.prototypes, step.terms, aligned, step.tile, step.wide];
         let more = [step.pulled, step.rooms, step.set, within, step.mapped];
         words.extend(sizes.iter().chain(&more).map(|v| *v as u32));
+        words.push(self.power().to_bits());
+        let [across, crossed] = step.projection.unwrap_or_default();
+        words.extend([self.d, across, crossed].map(|v| v as u32));
         let blocks = step.blocks(&limits, n);
         let mut launch = self.launch(step.kernel, &buffers, &words, [blocks, 1]);
         launch.constants = row.constants;
@@ -233,17 +315,18 @@ impl<D: Driver> Pass<D> {
                 c.objective.is_one_class() || matches!(c.objective, Objective::Glvq { .. }),
                 option::RATIOS,
             ),
+            (step.projects(), option::PROJECT),
         ];
         for (id, value) in &mut launch.constants {
             if *id == 3 {
                 *value |= options.iter().filter(|(on, _)| *on).map(|(_, bit)| bit).sum::<u32>();
             }
         }
-        launch.constants.extend([
-            (6, step.rows),
-            (7, u32::from(step.relevance)),
-            (8, step.shared_words as u32),
-        ]);
+        launch.constants.extend([(6, step.rows), (7, step.metric), (8, step.shared_words as u32)]);
+        if c.metric == MetricName::Tangent {
+            // Its projections are not rounded.
+            launch.constants.retain(|(id, _)| *id != 1);
+        }
         all.push(launch);
 
         let add = base > 0;
@@ -261,6 +344,9 @@ impl<D: Driver> Pass<D> {
         let Some((gradients, _)) = gradients else { return all };
         if learn.has(c.prototypes) || own.is_some() {
             sum(0, step.cells, &self.pulls, 0);
+            if matches!(c.metric, MetricName::Bilinear | MetricName::Cosine) {
+                sum(others + 3 * self.p, self.p, &self.extra, 0);
+            }
         }
         if let Some(anneal) = c.anneal
             && learn.has(anneal.tensor)
@@ -279,10 +365,18 @@ impl<D: Driver> Pass<D> {
             sum(others + 2 * self.p, self.p, &find(gradients, name).buffer, 0);
         }
         if let (Some(classes), true) = (step.reasons, learn.has("reasonings")) {
-            sum(others + 3 * self.p, (self.p + 2) * classes, &self.reasoning, 0);
+            sum(others + 4 * self.p, (self.p + 2) * classes, &self.reasoning, 0);
         }
         if pushes {
-            all.extend(self.outer(batch.x, x_base, n, add));
+            let (width, crosses) = (self.maps * self.l, self.d * self.maps * self.l);
+            if c.metric == MetricName::Tangent {
+                sum(step.set - crosses - width, width, &self.shares, 0);
+            }
+            if step.projects() {
+                sum(step.set - crosses, crosses, &self.outer, 0);
+            } else {
+                all.extend(self.outer(batch.x, x_base, n, add));
+            }
         }
         all
     }
@@ -293,13 +387,13 @@ mod tests {
     use super::super::winners::tests::limits;
     use super::*;
     use crate::Model;
-    use crate::model::Sizes;
 
     fn plan(limits: &Limits, model: &str, precision: Precision, sizes: [usize; 3]) -> Option<Step> {
-        let [p, l, _] = sizes;
+        let [p, d, maps] = sizes;
         let model = Model::new(model).unwrap();
-        let c = model.compose(Sizes { n: 100, d: l, p, classes: 10 }).unwrap();
-        Step::plan(limits, &c, precision, sizes, 10)
+        let c = model.compose(crate::model::Sizes { n: 100, d, p, classes: 10 }).unwrap();
+        let l = if c.metric == MetricName::Tangent { 4 } else { d };
+        Step::plan(limits, &c, precision, Sizes { p, d, l, maps, classes: 10 })
     }
 
     #[test]
@@ -313,22 +407,40 @@ mod tests {
             ("DKGLVQ", Precision::F16, [50, 64, 0], 64, "step.f32"),
             ("SNG", Precision::F32, [200, 64, 0], 32, "step.f32"),
             ("SNG", Precision::F32, [400, 64, 0], 16, "step.f32"),
-            ("LGMLVQ", Precision::F32, [20, 8, 20], 64, "step.f32"),
+            ("LGMLVQ", Precision::F32, [20, 8, 20], 64, "step.differences"),
+            ("GTLVQ", Precision::F32, [8, 32, 8], 64, "step.differences"),
         ] {
             let step = plan(&limits(), model, precision, sizes).unwrap();
             assert_eq!((step.tile, step.kernel), (tile, kernel), "{model} {sizes:?} {step:?}");
             assert!(4 * step.shared_words <= 227 << 10, "{step:?}");
-            assert_eq!(
-                (step.stride % 32, step.wide % 32, step.pulled % 32),
-                (step.tile % 32 + 4, 8, 8)
+            // Lanes of a warp meet different banks.
+            assert_eq!((step.stride % 32, step.pulled % 32), (step.tile % 32 + 4, 8));
+            assert!(
+                if step.by_differences { step.wide % 2 == 1 } else { step.wide % 32 == 8 },
+                "{step:?}"
             );
+        }
+    }
+
+    #[test]
+    fn rows_are_projected_where_two_blocks_still_fit() {
+        for (model, sizes, projects) in [
+            ("MRSLVQ", [50, 64, 1], true),
+            ("MRSLVQ", [50, 256, 1], false),
+            ("LGMLVQ", [20, 16, 20], true),
+            ("LGMLVQ", [20, 64, 20], false),
+            ("GTLVQ", [20, 64, 20], true),
+            ("RSLVQ", [50, 64, 0], false),
+        ] {
+            let step = plan(&limits(), model, Precision::F32, sizes).unwrap();
+            assert_eq!(step.projects(), projects, "{model} {sizes:?} {step:?}");
         }
     }
 
     #[test]
     fn what_does_not_fit_has_no_plan() {
         assert!(plan(&limits(), "RSLVQ", Precision::F32, [50, 4096, 0]).is_none());
-        assert!(plan(&limits(), "GTLVQ", Precision::F32, [8, 32, 8]).is_none());
+        assert!(plan(&limits(), "GTLVQ", Precision::F32, [100, 1024, 100]).is_none());
         let none = Limits { multiprocessors: 0, ..limits() };
         assert!(plan(&none, "RSLVQ", Precision::F32, [50, 64, 0]).is_none());
     }

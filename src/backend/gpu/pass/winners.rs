@@ -272,10 +272,14 @@ impl<D: Driver> Pass<D> {
 
     /// Prototypes as a kernel on tensor cores takes them.
     pub(super) fn prepare_operands(&self, kernel: &OneKernel) -> Launch<D::Buffer> {
-        let v = if self.maps > 0 { &self.v } else { &self.w };
+        let (v, l) = match self.question.composition.metric {
+            MetricName::Tangent => (&self.w, self.d),
+            _ if self.maps > 0 => (&self.v, self.l),
+            _ => (&self.w, self.d),
+        };
         let ([prototypes, terms], half, relevance) = kernel.operands();
         let kernel = if half { "winners.prepare_half" } else { "winners.prepare" };
-        let sizes = [self.p, self.l, prototypes, terms].map(|v| v as u32);
+        let sizes = [self.p, l, prototypes, terms].map(|v| v as u32);
         let buffers = [v, &self.lam, &self.prepared];
         let mut launch = self.launch(kernel, &buffers, &sizes, [prototypes, 1]);
         launch.constants = vec![(1, self.operand()), (4, u32::from(relevance))];
