@@ -37,7 +37,7 @@ enum {
     CAPTURE_UNSUPPORTED = 900,
 };
 
-#define ARGUMENTS 272
+#define ARGUMENTS 288
 
 typedef struct {
     unsigned grid[3], block[3], shared_bytes, descending;

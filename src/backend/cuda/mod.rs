@@ -204,7 +204,7 @@ mod tests {
     fn arguments_are_laid_out_as_the_kernels_read_them() {
         let (arguments, shared) =
             arguments(&launch([1; 3], vec![(0, 5), (8, 100), (9, 11)]), |b| *b).unwrap();
-        assert_eq!(size_of::<Arguments>(), 272);
+        assert_eq!(size_of::<Arguments>(), 288);
         assert_eq!(arguments.buffers[..3], [7, 9, 0]);
         assert_eq!(arguments.words[..4], [1, 2, 3, 0]);
         assert_eq!((arguments.constants[0], arguments.given), (5, 1 | 1 << 8 | 1 << 9));

@@ -100,6 +100,15 @@ fn metric(metric: MetricName) -> Option<(u32, usize)> {
     }
 }
 
+/// The numbers of a cooperation with its objective and of a metric in the kernel, and who has a map of its own; none for update rules and
+/// metrics of the user's.
+pub(super) fn known(c: &Composition) -> Option<(u32, u32, usize)> {
+    let name = super::rows::kernel(c);
+    let rows = ROWS.iter().position(|known| *known == name)?;
+    let (metric, mapped) = metric(c.metric)?;
+    Some((rows as u32, metric, mapped))
+}
+
 impl Step {
     /// The plan; none where the tensor cores, the shared memory or the parts do not allow it.
     pub fn plan(
@@ -108,9 +117,7 @@ impl Step {
         precision: Precision,
         Sizes { p, d, l: columns, maps, classes }: Sizes,
     ) -> Option<Step> {
-        let name = super::rows::kernel(c);
-        let rows = ROWS.iter().position(|known| *known == name)? as u32;
-        let (metric, mapped) = metric(c.metric)?;
+        let (rows, metric, mapped) = known(c)?;
         if limits.multiprocessors == 0 {
             return None;
         }
@@ -143,7 +150,7 @@ impl Step {
         let apart = [spread(whole), spread(width.next_multiple_of(TERMS))];
         let ranked = super::rows::ranked(c);
         let thresholds = c.objective.is_one_class();
-        let reasons = (name == "hinge.reasoning").then_some(classes);
+        let reasons = matches!(c.objective, Objective::Hinge { .. }).then_some(classes);
         let rooms = room_rows(c, p, classes);
         let reasoning = reasons.map_or(0, |k| (p + 2) * k);
         let shares = if tangent { width } else { 0 };
@@ -387,6 +394,7 @@ mod tests {
     use super::super::winners::tests::limits;
     use super::*;
     use crate::Model;
+    use crate::model::catalogue::{CATALOGUE, MetricChoice};
 
     fn plan(limits: &Limits, model: &str, precision: Precision, sizes: [usize; 3]) -> Option<Step> {
         let [p, d, maps] = sizes;
@@ -419,6 +427,25 @@ mod tests {
                 if step.by_differences { step.wide % 2 == 1 } else { step.wide % 32 == 8 },
                 "{step:?}"
             );
+        }
+    }
+
+    #[test]
+    fn every_gradient_model_is_one_kernel() {
+        for row in CATALOGUE.iter().filter(|row| !row.is_rule()) {
+            for metric in
+                ["euclidean", "manhattan", "lp", "chebyshev", "omega", "local_omega", "tangent"]
+            {
+                let mut model = Model::new(row.name).unwrap();
+                if row.metric == MetricChoice::Pluggable {
+                    model = model.set("distance_fn", metric).unwrap();
+                }
+                let sizes = crate::model::Sizes { n: 100, d: 8, p: 6, classes: 3 };
+                let c = model.compose(sizes).unwrap();
+                let sizes = Sizes { p: 6, d: 8, l: 2, maps: 6, classes: 3 };
+                let step = Step::plan(&limits(), &c, Precision::F32, sizes);
+                assert!(step.is_some(), "{} {metric}", row.name);
+            }
         }
     }
 

@@ -222,6 +222,12 @@ fn objective(c: &Composition) -> Option<u32> {
     }
 }
 
+/// Whether there is a kernel of the whole step for these parts.
+fn known(limits: &Limits, c: &Composition) -> bool {
+    let any = limits.multiprocessors > 0 && super::step::known(c).is_some();
+    any || objective(c).is_some()
+}
+
 impl Winners {
     /// In words.
     fn described(&self) -> String {
@@ -247,7 +253,13 @@ impl<D: Driver> Pass<D> {
     /// How losses and gradients are formed, and why so; whether on tensor cores.
     pub fn choice(&self) -> (String, bool) {
         match &self.one_kernel {
-            Some(OneKernel::Winners(winners)) => return (winners.described(), true),
+            Some(OneKernel::Winners(winners)) => {
+                let projected = match self.maps {
+                    0 => "",
+                    _ => "; rows are projected before, and the maps' gradient formed after it",
+                };
+                return (winners.described() + projected, true);
+            }
             Some(OneKernel::Step(step)) => return (step.described(), step.tensor_cores()),
             None => {}
         }
@@ -261,7 +273,7 @@ impl<D: Driver> Pass<D> {
         let c = &self.question.composition;
         let why = if !self.tuned() {
             "these are the naive kernels".to_string()
-        } else if objective(c).is_none() {
+        } else if !known(&limits, c) {
             "these parts have no kernel of the whole step".to_string()
         } else {
             let most = limits.shared_bytes.max(limits.shared_most);
