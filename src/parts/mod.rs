@@ -5,6 +5,7 @@ pub mod composition;
 pub mod constraint;
 pub mod cooperation;
 pub mod curriculum;
+pub mod exp;
 pub mod initialiser;
 pub mod kernel;
 pub mod linalg;

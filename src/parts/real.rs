@@ -12,6 +12,7 @@ pub trait Real:
     + num_traits::NumAssign
     + faer::traits::RealField
     + bytemuck::Pod
+    + super::exp::Exponential
     + std::iter::Sum
     + Debug
     + Display

@@ -190,6 +190,50 @@ pub fn weighted_squared_difference<T: Real>(s: &[T], x: &[T], y: &[T]) -> T {
     sum
 }
 
+/// `sum_a x_a`; to be called inside a vectorized function.
+#[inline(always)]
+pub fn total<T: Real>(x: &[T]) -> T {
+    reduce(x, x, |a, _| a)
+}
+
+/// The sum of the values whose label is `label`, and the sum of all: equal where all others are 0. To be called inside a vectorized
+/// function.
+#[inline(always)]
+pub fn totals<T: Real>(x: &[T], labels: &[u32], label: u32) -> (T, T) {
+    let (mut own, mut all) = ([T::zero(); LANES], [T::zero(); LANES]);
+    let (cx, rx) = x.as_chunks::<LANES>();
+    let (cl, rl) = labels[..x.len()].as_chunks::<LANES>();
+    for (x, labels) in cx.iter().zip(cl) {
+        for l in 0..LANES {
+            own[l] += if labels[l] == label { x[l] } else { T::zero() };
+            all[l] += x[l];
+        }
+    }
+    let (mut own, mut all) =
+        (join_lanes(whole(own), &|a, b| a + b), join_lanes(whole(all), &|a, b| a + b));
+    for (x, l) in rx.iter().zip(rl) {
+        own += if *l == label { *x } else { T::zero() };
+        all += *x;
+    }
+    (own, all)
+}
+
+/// The least value, infinity over nothing; NaN is passed over. To be called inside a vectorized function.
+#[inline(always)]
+pub fn least<T: Real>(x: &[T]) -> T {
+    // Independent lanes: a chain of minima would wait for each comparison.
+    let mut lane = [T::infinity(); LANES];
+    let (chunks, rest) = x.as_chunks::<LANES>();
+    for x in chunks {
+        for l in 0..LANES {
+            lane[l] = if x[l] < lane[l] { x[l] } else { lane[l] };
+        }
+    }
+    let lesser = |a: T, b: T| if b < a { b } else { a };
+    let least = if chunks.is_empty() { T::infinity() } else { join_lanes(whole(lane), &lesser) };
+    rest.iter().fold(least, |a, b| lesser(a, *b))
+}
+
 /// `|x|`; a function because two of the traits behind [`Real`] have an `abs`.
 #[inline(always)]
 pub fn absolute<T: Real>(x: T) -> T {
@@ -231,6 +275,11 @@ mod tests {
             assert_eq!(inner(&x, &y), x.iter().zip(&y).map(|(a, b)| a * b).sum::<f64>());
             assert_eq!(squared_distance(&x, &y), e.iter().map(|e| e * e).sum::<f64>());
             assert_eq!(absolute_difference(&x, &y), e.iter().map(|e| e.abs()).sum::<f64>());
+            assert_eq!(total(&x), x.iter().sum::<f64>());
+            assert_eq!(least(&x), x.iter().copied().fold(f64::INFINITY, f64::min));
+            let labels: Vec<u32> = (0..n).map(|i| (i % 3) as u32).collect();
+            let own: f64 = x.iter().step_by(3).sum();
+            assert_eq!(totals(&x, &labels, 0), (own, x.iter().sum()));
             assert_eq!(largest_difference(&x, &y), e.iter().fold(0.0, |m, e| e.abs().max(m)));
             assert_eq!(
                 weighted_squared_difference(&s, &x, &y),

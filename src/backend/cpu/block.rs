@@ -68,6 +68,8 @@ pub(super) struct Workspace<T> {
     pub losses: Vec<T>,
     pub row: Vec<T>,
     pub other: Vec<T>,
+    /// Distances that keys stand for.
+    pub seen: Vec<T>,
     pub scores: Vec<T>,
     pub score_gradients: Vec<T>,
     pub similarities: Vec<T>,

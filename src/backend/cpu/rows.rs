@@ -3,7 +3,7 @@
 use super::block::{BlockRows, Plan, Ready, Workspace};
 use crate::parts::composition::{Cooperation, Kernel, Objective, Ties};
 use crate::parts::cooperation::class_minimum::class_minimum;
-use crate::parts::cooperation::posterior::posterior;
+use crate::parts::cooperation::posterior::{posterior, ranked};
 use crate::parts::cooperation::ranks::{Neighbourhood, ranks};
 use crate::parts::kernel;
 use crate::parts::metric::{Operand, Pair, Sums};
@@ -330,9 +330,8 @@ impl<T: Real> Plan<T> {
         }
         match (sigma, neighbourhood) {
             (Some(sigma), None) => {
-                ws.other.clear();
-                ws.other.extend(d.iter().map(|d| self.map.see(*d).value));
-                posterior(&ws.other, T::of(sigma), &mut ws.row);
+                let seen = self.map.values(d, &mut ws.other);
+                posterior(seen, T::of(sigma), &mut ws.row);
             }
             (Some(sigma), Some(n)) => return Some(self.ranked_posterior(k, sigma, n, ws).1),
             (None, Some(n)) => {
@@ -345,8 +344,7 @@ impl<T: Real> Plan<T> {
         None
     }
 
-    /// Responsibilities times rank weights of row `k` into `ws.row`, with the ranks in `ws.ranks`: `u/(sum u + eps)`, `u = P h^` with
-    /// `P = e/(sum e + eps)`, `e = exp(-(D - least D)/(2 sigma^2))`, `h^ = h/(sum h + eps)`. Up to `eps` one softmax.
+    /// Responsibilities times rank weights of row `k` into `ws.row` (see [`ranked`]), with the ranks in `ws.ranks`.
     ///
     /// Leaves P in `ws.other`; returns `sum h + eps` and `sum u + eps`.
     fn ranked_posterior(
@@ -356,26 +354,15 @@ impl<T: Real> Plan<T> {
         n: &Neighbourhood<T>,
         ws: &mut Workspace<T>,
     ) -> (T, T) {
-        let scale = T::of(1.0 / (2.0 * sigma * sigma));
         let d = &ws.d[k * self.p..][..self.p];
-        let least = d.iter().copied().fold(T::infinity(), num_traits::Float::min);
-        let least = self.map.see(least).value;
-        let (mut responsibilities, mut both) = (T::zero(), T::zero());
-        ws.other.clear();
-        for ((w, d), rank) in ws.row.iter_mut().zip(d).zip(&ws.ranks) {
-            let e = num_traits::Float::exp((least - self.map.see(*d).value) * scale);
-            ws.other.push(e);
-            responsibilities += e;
-            *w = e * n.height(*rank);
-            both += *w;
-        }
-        let eps = T::of(EPS);
-        let heights = n.total(&ws.ranks) + eps;
-        let sum = both / heights / (responsibilities + eps);
-        let factor = sum / (sum + eps) / both;
-        ws.row.iter_mut().for_each(|w| *w *= factor);
-        ws.other.iter_mut().for_each(|e| *e /= responsibilities + eps);
-        (heights, sum + eps)
+        let mut seen = std::mem::take(&mut ws.seen);
+        n.heights(&ws.ranks, &mut ws.row);
+        ws.other.resize(self.p, T::zero());
+        let heights = n.total(&ws.ranks) + T::of(EPS);
+        let d = self.map.values(d, &mut seen);
+        let sum = ranked(d, T::of(sigma), heights, &mut ws.row, &mut ws.other);
+        ws.seen = seen;
+        (heights, sum)
     }
 }
 
@@ -609,27 +596,24 @@ impl<T: Real> Rows<'_, T> {
         let (p, labels) = (self.plan.p, &self.plan.prototype_labels);
         let width = T::of(sigma);
         ws.g.resize(self.rows.len() * p, T::zero());
+        ws.other.resize(p, T::zero());
         for k in 0..self.rows.len() {
             let class = self.class(k);
-            let mut d = std::mem::take(&mut ws.row);
-            d.clear();
-            d.extend(ws.d[k * p..][..p].iter().map(|key| self.plan.map.see(*key).value));
+            let keys = &ws.d[k * p..][..p];
+            let d = self.plan.map.values(keys, &mut ws.seen);
             let g = &mut ws.g[k * p..][..p];
             let loss = if exact_log {
-                rslvq::exact_log(&d, g, labels, class, width)
+                rslvq::exact_log(d, g, &mut ws.other, labels, class, width)
             } else {
-                posterior(&d, width, g);
+                posterior(d, width, g);
                 match ratio {
-                    true => nllr::row(g, labels, class, width),
+                    true => nllr::row(g, &mut ws.other, labels, class, width),
                     false => rslvq::row(g, labels, class, width),
                 }
             };
             ws.losses.push(loss);
             let factor = self.factor(k).unwrap_or(T::zero());
-            for (g, key) in g.iter_mut().zip(&ws.d[k * p..][..p]) {
-                *g *= factor * self.plan.map.see(*key).slope;
-            }
-            ws.row = d;
+            self.plan.map.backward(keys, factor, g);
         }
     }
 
@@ -668,9 +652,7 @@ impl<T: Real> Rows<'_, T> {
             let tau = a * T::of(EPS) / sum / (a + T::of(EPS)) / (T::of(2.0) * width * width);
             g.iter_mut().zip(&ws.other).for_each(|(g, p)| *g -= *p * tau);
             let factor = self.factor(k).unwrap_or(T::zero());
-            for (g, key) in g.iter_mut().zip(&ws.d[k * p..][..p]) {
-                *g *= factor * self.plan.map.see(*key).slope;
-            }
+            self.plan.map.backward(&ws.d[k * p..][..p], factor, g);
         }
     }
 

@@ -1,17 +1,50 @@
 //! Responsibilities of a Gaussian mixture with equal priors: `p_j = softmax_j(-D_j / (2 sigma^2))`.
 
+use crate::parts::exp::exp;
+use crate::parts::objective::EPS;
 use crate::parts::real::Real;
+use crate::parts::simd;
 
-/// Posterior of each prototype for one row of distances, into `p`. Sums to 1; the least distance is subtracted first.
-pub fn posterior<T: Real>(d: &[T], sigma: T, p: &mut [T]) {
-    let scale = T::one() / (T::of(2.0) * sigma * sigma);
-    let least = d.iter().copied().fold(T::infinity(), num_traits::Float::min);
-    let mut sum = T::zero();
-    for (p, d) in p.iter_mut().zip(d) {
-        *p = num_traits::Float::exp((least - *d) * scale);
-        sum += *p;
+crate::vectorized! {
+    /// Posterior of each prototype for one row of distances, into `p`. Sums to 1; the least distance is subtracted first.
+    pub fn posterior<T>(d: &[T], sigma: T, p: &mut [T]) {
+        let sum = likelihoods(d, simd::least(d), sigma, p);
+        for p in p {
+            *p /= sum;
+        }
     }
-    p.iter_mut().for_each(|p| *p /= sum);
+}
+
+crate::vectorized! {
+    /// Responsibilities times rank weights, `w = u/(sum u + eps)`, `u = P h^` with `P = e/(sum e + eps)`,
+    /// `e = exp(-(D - least D)/(2 sigma^2))`, `h^ = h/(sum h + eps)`. Up to `eps` one softmax.
+    ///
+    /// `heights`: `sum h + eps`; h in `w` becomes w; P into `p`. Returns `sum u + eps`.
+    pub fn ranked<T>(d: &[T], sigma: T, heights: T, w: &mut [T], p: &mut [T]) -> T {
+        let eps = T::of(EPS);
+        let responsibilities = likelihoods(d, simd::least(d), sigma, p) + eps;
+        for (w, e) in w.iter_mut().zip(&*p) {
+            *w *= *e;
+        }
+        let both = simd::total(w);
+        let sum = both / heights / responsibilities;
+        let factor = sum / (sum + eps) / both;
+        for (w, p) in w.iter_mut().zip(p) {
+            *w *= factor;
+            *p /= responsibilities;
+        }
+        sum + eps
+    }
+}
+
+/// `e_j = exp(-(D_j - least)/(2 sigma^2))` into `e`; returns their sum. To be called inside a vectorized function.
+#[inline(always)]
+pub fn likelihoods<T: Real>(d: &[T], least: T, sigma: T, e: &mut [T]) -> T {
+    let scale = T::one() / (T::of(2.0) * sigma * sigma);
+    for (e, d) in e.iter_mut().zip(d) {
+        *e = exp((least - *d) * scale);
+    }
+    simd::total(e)
 }
 
 #[cfg(test)]

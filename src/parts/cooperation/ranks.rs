@@ -67,6 +67,11 @@ impl<T: Real> Neighbourhood<T> {
             / (self.sums[members] + T::of(EPS))
     }
 
+    /// `h` of each rank, not normalised.
+    pub fn heights(&self, ranks: &[u32], out: &mut [T]) {
+        out.iter_mut().zip(ranks).for_each(|(h, rank)| *h = self.height(*rank));
+    }
+
     /// `sum h` over the prototypes of these ranks.
     pub fn total(&self, ranks: &[u32]) -> T {
         ranks.iter().map(|r| self.height(*r)).sum()

@@ -4,6 +4,7 @@
 //! many at a time, then the position of the least.
 
 use crate::parts::real::Real;
+use crate::parts::simd;
 use std::ops::Range;
 
 /// The prototypes of each class as runs of consecutive indices.
@@ -15,19 +16,7 @@ pub struct Classes {
 
 crate::vectorized! {
     fn least<T>(values: &[T]) -> T {
-        // Independent lanes: a chain of minima would wait for each comparison.
-        let mut lanes = [T::infinity(); 16];
-        let (chunks, rest) = values.as_chunks::<16>();
-        for chunk in chunks {
-            for (lane, v) in lanes.iter_mut().zip(chunk) {
-                *lane = if *v < *lane { *v } else { *lane };
-            }
-        }
-        let mut least = T::infinity();
-        for v in lanes.iter().chain(rest) {
-            least = if *v < least { *v } else { least };
-        }
-        least
+        simd::least(values)
     }
 }
 

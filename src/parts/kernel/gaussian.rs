@@ -1,20 +1,22 @@
 //! The Gaussian similarity of a squared distance, `S = exp(-D / (2 sigma^2))`; `dL/dD = -S dL/dS / (2 sigma^2)`.
 
-use crate::parts::real::Real;
+use crate::parts::exp::exp;
 
-/// Similarities of distances.
-pub fn similarity<T: Real>(d: &[T], sigma: T, s: &mut [T]) {
-    let scale = -T::one() / (T::of(2.0) * sigma * sigma);
-    for (s, d) in s.iter_mut().zip(d) {
-        *s = num_traits::Float::exp(*d * scale);
+crate::vectorized! {
+    /// Similarities of distances.
+    pub fn similarity<T>(d: &[T], sigma: T, s: &mut [T]) {
+        let scale = -T::one() / (T::of(2.0) * sigma * sigma);
+        for (s, d) in s.iter_mut().zip(d) {
+            *s = exp(*d * scale);
+        }
     }
-}
 
-/// `dL/dS` in `g` becomes `dL/dD`.
-pub fn backward<T: Real>(s: &[T], sigma: T, g: &mut [T]) {
-    let scale = -T::one() / (T::of(2.0) * sigma * sigma);
-    for (g, s) in g.iter_mut().zip(s) {
-        *g = *g * *s * scale;
+    /// `dL/dS` in `g` becomes `dL/dD`.
+    pub fn backward<T>(s: &[T], sigma: T, g: &mut [T]) {
+        let scale = -T::one() / (T::of(2.0) * sigma * sigma);
+        for (g, s) in g.iter_mut().zip(s) {
+            *g = *g * *s * scale;
+        }
     }
 }
 

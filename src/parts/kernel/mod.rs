@@ -48,6 +48,27 @@ impl Map {
         }
     }
 
+    /// The distances of a row of keys: those themselves, or into `room`.
+    pub fn values<'a, T: Real>(self, keys: &'a [T], room: &'a mut Vec<T>) -> &'a [T] {
+        if self == Map::Identity {
+            return keys;
+        }
+        room.clear();
+        room.extend(keys.iter().map(|key| self.see(*key).value));
+        room
+    }
+
+    /// `factor dL/dD` becomes the derivative with respect to the keys of a row.
+    pub fn backward<T: Real>(self, keys: &[T], factor: T, g: &mut [T]) {
+        if self == Map::Identity {
+            g.iter_mut().for_each(|g| *g *= factor);
+            return;
+        }
+        for (g, key) in g.iter_mut().zip(keys) {
+            *g *= factor * self.see(*key).slope;
+        }
+    }
+
     /// How much farther a key is than the smallest one, `D - D_least`: finite or infinite, never NaN.
     pub fn excess(self, key: f64, least: f64) -> f64 {
         let far = self.see(key).value;

@@ -2,22 +2,25 @@
 //!
 //! `pi = softmax(-delta)`, `L = -log pi_y`, `dL/ddelta_c = [c = y] - pi_c`. Rows of the gradient sum to 0.
 
-use crate::parts::real::Real;
+use crate::parts::exp::exp;
+use crate::parts::simd;
 
-/// Loss of one row; `delta` (distance to each class; the largest number for a class without prototypes) becomes its gradient.
-pub fn row<T: Real>(delta: &mut [T], class: usize) -> T {
-    let least = delta.iter().copied().fold(T::infinity(), num_traits::Float::min);
-    let mut sum = T::zero();
-    let own = delta[class] - least;
-    for d in delta.iter_mut() {
-        *d = num_traits::Float::exp(least - *d);
-        sum += *d;
+crate::vectorized! {
+    /// Loss of one row; `delta` (distance to each class; the largest number for a class without prototypes) becomes its gradient.
+    pub fn row<T>(delta: &mut [T], class: usize) -> T {
+        let least = simd::least(delta);
+        let own = delta[class] - least;
+        for d in delta.iter_mut() {
+            *d = exp(least - *d);
+        }
+        let sum = simd::total(delta);
+        let hit = delta[class] / sum;
+        for d in delta.iter_mut() {
+            *d = T::zero() - *d / sum;
+        }
+        delta[class] = T::one() - hit;
+        own + num_traits::Float::ln(sum)
     }
-    for (c, d) in delta.iter_mut().enumerate() {
-        let hit = if c == class { T::one() } else { T::zero() };
-        *d = hit - *d / sum;
-    }
-    own + num_traits::Float::ln(sum)
 }
 
 #[cfg(test)]

@@ -7,32 +7,30 @@
 //! q is summed directly: `1 - c` loses all digits when q is small and can come out negative in f32.
 
 use super::EPS;
-use crate::parts::real::Real;
+use crate::parts::simd;
 
-/// Loss of one row; `p` (posterior of each prototype) becomes `dL/dD`.
-pub fn row<T: Real>(p: &mut [T], labels: &[u32], class: u32, sigma: T) -> T {
-    let (mut c, mut q) = (T::zero(), T::zero());
-    for (p, l) in p.iter().zip(labels) {
-        if *l == class {
-            c += *p;
-        } else {
-            q += *p;
+crate::vectorized! {
+    /// Loss of one row; `p` (posterior of each prototype) becomes `dL/dD`. `room` is as long as `p`.
+    pub fn row<T>(p: &mut [T], room: &mut [T], labels: &[u32], class: u32, sigma: T) -> T {
+        for ((r, p), l) in room.iter_mut().zip(&*p).zip(labels) {
+            *r = if *l == class { T::zero() } else { *p };
         }
-    }
-    let eps = T::of(EPS);
-    let below = T::of(2.0) * sigma * sigma * (q + eps) * (c + eps * (q + eps));
-    // Where both factors are tiny the product may underflow in f32: divide one after the other.
-    let half = T::one() / (T::of(2.0) * sigma * sigma);
-    for (p, l) in p.iter_mut().zip(labels) {
-        let u = if *l == class { q } else { -c };
-        let x = (T::one() + eps) * *p * u;
-        *p = if below > T::min_positive_value() {
-            x / below
+        let (c, q) = (simd::totals(p, labels, class).0, simd::total(room));
+        let eps = T::of(EPS);
+        let width = T::of(2.0) * sigma * sigma;
+        let below = width * (q + eps) * (c + eps * (q + eps));
+        // Where both factors are tiny the product may underflow in f32: divide one after the other.
+        let (first, second, last) = if below > T::min_positive_value() {
+            (below, T::one(), T::one())
         } else {
-            x / (q + eps) / (c + eps * (q + eps)) * half
+            (q + eps, c + eps * (q + eps), T::one() / width)
         };
+        for (p, l) in p.iter_mut().zip(labels) {
+            let u = if *l == class { q } else { -c };
+            *p = (T::one() + eps) * *p * u / first / second * last;
+        }
+        -num_traits::Float::ln(c / (q + eps) + eps)
     }
-    -num_traits::Float::ln(c / (q + eps) + eps)
 }
 
 #[cfg(test)]
@@ -50,7 +48,7 @@ mod tests {
                 let loss = |d: &[f64]| {
                     let mut p = [0.0; 4];
                     posterior(d, sigma, &mut p);
-                    (row(&mut p, &LABELS, class, sigma), p)
+                    (row(&mut p, &mut [0.0; 4], &LABELS, class, sigma), p)
                 };
                 let (_, g) = loss(&d);
                 assert!(g.iter().sum::<f64>().abs() < 1e-14);
@@ -72,7 +70,7 @@ mod tests {
         for (d, class) in [([0.0f32, 0.0, 900.0, 900.0], 0), ([900.0, 900.0, 0.0, 900.0], 0)] {
             let mut p = [0.0; 4];
             posterior(&d, 1.0, &mut p);
-            let l = row(&mut p, &LABELS, class, 1.0);
+            let l = row(&mut p, &mut [0.0; 4], &LABELS, class, 1.0);
             assert!(
                 l.is_finite() && l.abs() < 23.1 && p.iter().all(|v| v.is_finite()),
                 "{l} {p:?}"

@@ -4,64 +4,64 @@
 //! `L = -log(c/(1 + eps) + eps)`, `dL/dD_j = p_j (S_j - c) / (2 sigma^2 (c + eps (1 + eps)))`. Rows of the gradient sum to 0.
 
 use super::EPS;
+use crate::parts::cooperation::posterior::likelihoods;
+use crate::parts::exp::exp;
 use crate::parts::real::Real;
+use crate::parts::simd;
 
-/// Loss of one row; `p` (posterior of each prototype) becomes `dL/dD`.
-pub fn row<T: Real>(p: &mut [T], labels: &[u32], class: u32, sigma: T) -> T {
-    let c: T = p.iter().zip(labels).filter(|(_, l)| **l == class).map(|(p, _)| *p).sum();
-    // The posterior's sum, formed like the reference's, so that rounding cancels where it did there.
-    let w: T = p.iter().copied().sum();
-    let eps = T::of(EPS);
-    let factor = T::one() / (T::of(2.0) * sigma * sigma * (c + eps * (T::one() + eps)));
+crate::vectorized! {
+    /// Loss of one row; `p` (posterior of each prototype) becomes `dL/dD`.
+    pub fn row<T>(p: &mut [T], labels: &[u32], class: u32, sigma: T) -> T {
+        // The posterior's sum, formed like the reference's, so that rounding cancels where it did there.
+        let (c, w) = simd::totals(p, labels, class);
+        let eps = T::of(EPS);
+        let factor = T::one() / (T::of(2.0) * sigma * sigma * (c + eps * (T::one() + eps)));
+        slopes(p, labels, class, c, factor);
+        -num_traits::Float::ln(c / (w + eps) + eps)
+    }
+
+    /// The same for weights that are responsibilities times rank weights: `L = -log(a + eps)` with `a` the weight of the right
+    /// prototypes, `dL/dD_j = w_j (S_j - a) / (2 sigma^2 (a + eps))`.
+    pub fn row_of_weights<T>(w: &mut [T], labels: &[u32], class: u32, sigma: T) -> T {
+        let a = simd::totals(w, labels, class).0;
+        let a_eps = a + T::of(EPS);
+        slopes(w, labels, class, a, T::one() / (T::of(2.0) * sigma * sigma * a_eps));
+        -num_traits::Float::ln(a_eps)
+    }
+
+    /// The same without `eps`, from the distances: `L = LSE_all - LSE_right` of `-D/(2 sigma^2)`,
+    /// `dL/dD_j = (q_j - p_j)/(2 sigma^2)` with q the softmax over the right prototypes alone. Nothing saturates: far rows learn.
+    /// A row whose class has no prototype costs what `eps` would cost it, without gradient. `room` is as long as `d`.
+    pub fn exact_log<T>(d: &[T], g: &mut [T], room: &mut [T], labels: &[u32], class: u32, sigma: T) -> T {
+        for ((r, d), l) in room.iter_mut().zip(d).zip(labels) {
+            *r = if *l == class { *d } else { T::infinity() };
+        }
+        let (all, right) = (simd::least(d), simd::least(room));
+        if right == T::infinity() {
+            g.fill(T::zero());
+            return -num_traits::Float::ln(T::of(EPS));
+        }
+        let scale = T::one() / (T::of(2.0) * sigma * sigma);
+        let sum = likelihoods(d, all, sigma, g);
+        for (r, l) in room.iter_mut().zip(labels) {
+            let e = exp((right - *r) * scale);
+            *r = if *l == class { e } else { T::zero() };
+        }
+        let sum_right = simd::total(room);
+        for (g, q) in g.iter_mut().zip(&*room) {
+            *g = (*q / sum_right - *g / sum) * scale;
+        }
+        (right - all) * scale + num_traits::Float::ln(sum) - num_traits::Float::ln(sum_right)
+    }
+}
+
+/// `p_j (S_j - c) factor` in place of `p_j`.
+#[inline(always)]
+fn slopes<T: Real>(p: &mut [T], labels: &[u32], class: u32, c: T, factor: T) {
     for (p, l) in p.iter_mut().zip(labels) {
         let hit = if *l == class { T::one() } else { T::zero() };
         *p = *p * (hit - c) * factor;
     }
-    -num_traits::Float::ln(c / (w + eps) + eps)
-}
-
-/// The same for weights that are responsibilities times rank weights: `L = -log(a + eps)` with `a` the weight of the right
-/// prototypes, `dL/dD_j = w_j (S_j - a) / (2 sigma^2 (a + eps))`.
-pub fn row_of_weights<T: Real>(w: &mut [T], labels: &[u32], class: u32, sigma: T) -> T {
-    let a: T = w.iter().zip(labels).filter(|(_, l)| **l == class).map(|(w, _)| *w).sum();
-    let a_eps = a + T::of(EPS);
-    let factor = T::one() / (T::of(2.0) * sigma * sigma * a_eps);
-    for (w, l) in w.iter_mut().zip(labels) {
-        let hit = if *l == class { T::one() } else { T::zero() };
-        *w = *w * (hit - a) * factor;
-    }
-    -num_traits::Float::ln(a_eps)
-}
-
-/// The same without `eps`, from the distances: `L = LSE_all - LSE_right` of `-D/(2 sigma^2)`,
-/// `dL/dD_j = (q_j - p_j)/(2 sigma^2)` with q the softmax over the right prototypes alone. Nothing saturates: far rows learn.
-/// A row whose class has no prototype costs what `eps` would cost it, without gradient.
-pub fn exact_log<T: Real>(d: &[T], g: &mut [T], labels: &[u32], class: u32, sigma: T) -> T {
-    let scale = T::one() / (T::of(2.0) * sigma * sigma);
-    let (mut all, mut right) = (T::infinity(), T::infinity());
-    for (d, l) in d.iter().zip(labels) {
-        all = num_traits::Float::min(all, *d);
-        if *l == class {
-            right = num_traits::Float::min(right, *d);
-        }
-    }
-    if right == T::infinity() {
-        g.fill(T::zero());
-        return -num_traits::Float::ln(T::of(EPS));
-    }
-    let exp = |d: T, least: T| num_traits::Float::exp((least - d) * scale);
-    let (mut sum, mut sum_right) = (T::zero(), T::zero());
-    for (d, l) in d.iter().zip(labels) {
-        sum += exp(*d, all);
-        if *l == class {
-            sum_right += exp(*d, right);
-        }
-    }
-    for ((g, d), l) in g.iter_mut().zip(d).zip(labels) {
-        let q = if *l == class { exp(*d, right) / sum_right } else { T::zero() };
-        *g = (q - exp(*d, all) / sum) * scale;
-    }
-    (right - all) * scale + num_traits::Float::ln(sum) - num_traits::Float::ln(sum_right)
 }
 
 #[cfg(test)]
@@ -86,7 +86,7 @@ mod tests {
                 posterior(&d, sigma, &mut g);
                 row(&mut g, &LABELS, class, sigma);
                 let mut exact = [0.0; 4];
-                let l = exact_log(&d, &mut exact, &LABELS, class, sigma);
+                let l = exact_log(&d, &mut exact, &mut [0.0; 4], &LABELS, class, sigma);
                 assert!((l - loss(&d, class, sigma)).abs() < 1e-7);
                 assert!(g.iter().sum::<f64>().abs() < 1e-14);
                 for j in 0..4 {
@@ -110,7 +110,7 @@ mod tests {
         posterior(&d, 1.0, &mut g);
         let l = row(&mut g, &LABELS, 0, 1.0);
         assert!((l - 23.03).abs() < 0.01 && g[0].abs() < 1e-20);
-        let l = exact_log(&d, &mut g, &LABELS, 0, 1.0);
+        let l = exact_log(&d, &mut g, &mut [0.0; 4], &LABELS, 0, 1.0);
         assert!(l > 400.0 && g[0] > 0.4 && g.iter().all(|v| v.is_finite()));
     }
 }

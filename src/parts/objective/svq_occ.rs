@@ -16,7 +16,9 @@
 
 use super::EPS;
 use crate::error::{Error, Result};
+use crate::parts::exp::exp;
 use crate::parts::real::Real;
+use crate::parts::simd;
 
 /// The smallest threshold.
 pub const THETA_MIN: f64 = 1e-6;
@@ -102,33 +104,59 @@ pub fn detect<'a, T: Real>(
     let rest = respond(d, response, p, w);
     let width = sigma + T::of(EPS);
     let floor = T::of(THETA_MIN);
-    let (mut r, mut rb) = (T::zero(), T::zero());
-    for j in 0..k {
-        let z = (num_traits::Float::max(thetas[j], floor) - d[j]) / width;
-        let e = num_traits::Float::exp(-num_traits::Float::abs(z));
-        let (small, large) = (e / (T::one() + e), T::one() / (T::one() + e));
-        let (step, hb) = if z >= T::zero() { (large, small) } else { (small, large) };
-        r += p[j] * step;
-        rb += p[j] * hb;
-        h[j] = step;
-        by_distance[j] = hb;
-        by_theta[j] = p[j] * step * hb / width;
-    }
-    rb += rest;
-    for j in 0..k {
-        // H - r = rb - Hb, from the two numbers that are small.
-        let above = if r < rb { h[j] - r } else { rb - by_distance[j] };
-        by_distance[j] = w[j] * above - by_theta[j];
-        let passes = if thetas[j] > floor {
-            T::one()
-        } else if thetas[j] == floor {
-            T::of(0.5)
-        } else {
-            T::zero()
-        };
-        by_theta[j] *= passes;
-    }
+    steps(d, thetas, width, floor, h, by_distance);
+    let (r, rb) = responsibilities(p, h, by_distance);
+    let rb = rb + rest;
+    slopes(p, w, h, thetas, [width, floor, r, rb], by_distance, by_theta);
     Detection { r, rb, by_distance, by_theta }
+}
+
+crate::vectorized! {
+    /// The soft steps H and Hb.
+    fn steps<T>(d: &[T], thetas: &[T], width: T, floor: T, h: &mut [T], hb: &mut [T]) {
+        for (((d, theta), h), hb) in d.iter().zip(thetas).zip(h).zip(hb) {
+            let theta = if *theta > floor { *theta } else { floor };
+            let z = (theta - *d) / width;
+            let e = exp(-simd::absolute(z));
+            let (small, large) = (e / (T::one() + e), T::one() / (T::one() + e));
+            (*h, *hb) = if z >= T::zero() { (large, small) } else { (small, large) };
+        }
+    }
+
+    /// `sum p H` and `sum p Hb`.
+    fn responsibilities<T>(p: &[T], h: &[T], hb: &[T]) -> (T, T) {
+        (simd::dot(p, h), simd::dot(p, hb))
+    }
+
+    /// From Hb in `by_distance` to `dr/dD`, and `dr/dtheta`; `numbers`: width, least threshold, r and 1 - r.
+    fn slopes<T>(p: &[T], w: &[T], h: &[T], thetas: &[T], numbers: [T; 4], by_distance: &mut [T], by_theta: &mut [T]) {
+        let [width, floor, r, rb] = numbers;
+        let (half, from_h) = (T::of(0.5), r < rb);
+        for (((((p, w), h), theta), by_distance), by_theta) in
+            p.iter().zip(w).zip(h).zip(thetas).zip(by_distance).zip(by_theta)
+        {
+            let hb = *by_distance;
+            let own = *p * *h * hb / width;
+            // H - r = rb - Hb, from the two numbers that are small.
+            let above = if from_h { *h - r } else { rb - hb };
+            *by_distance = *w * above - own;
+            let at = if *theta == floor { half } else { T::zero() };
+            *by_theta = own * if *theta > floor { T::one() } else { at };
+        }
+    }
+
+    /// `softmax(-gamma D)` into p, `-gamma p` into w.
+    fn gaussian<T>(d: &[T], gamma: T, p: &mut [T], w: &mut [T]) {
+        let least = simd::least(d);
+        for (p, d) in p.iter_mut().zip(d) {
+            *p = exp(gamma * (least - *d));
+        }
+        let sum = simd::total(p);
+        for (p, w) in p.iter_mut().zip(w) {
+            *p /= sum;
+            *w = -gamma * *p;
+        }
+    }
 }
 
 /// The response p and the factor w of `dr/dD`. Returns what is missing of `sum p = 1` (Student's has `e` in the denominator): it
@@ -136,17 +164,7 @@ pub fn detect<'a, T: Real>(
 fn respond<T: Real>(d: &[T], response: Response, p: &mut [T], w: &mut [T]) -> T {
     match response {
         Response::Gaussian { gamma } => {
-            let gamma = T::of(gamma);
-            let least = d.iter().copied().fold(T::infinity(), num_traits::Float::min);
-            let mut sum = T::zero();
-            for (p, d) in p.iter_mut().zip(d) {
-                *p = num_traits::Float::exp(gamma * (least - *d));
-                sum += *p;
-            }
-            for (p, w) in p.iter_mut().zip(w) {
-                *p /= sum;
-                *w = -gamma * *p;
-            }
+            gaussian(d, T::of(gamma), p, w);
             T::zero()
         }
         Response::StudentT { nu } => {
