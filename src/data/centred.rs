@@ -3,6 +3,20 @@
 use super::{Dataset, Features};
 use crate::parts::real::Real;
 
+crate::vectorized! {
+    fn subtract<T>(out: &mut [T], row: &[T], centre: &[T]) {
+        for ((o, v), c) in out.iter_mut().zip(row).zip(centre) {
+            *o = *v - *c;
+        }
+    }
+
+    fn narrow<T>(out: &mut [T], row: &[f64], centre: &[f64]) {
+        for ((o, v), c) in out.iter_mut().zip(row).zip(centre) {
+            *o = T::of(*v - *c);
+        }
+    }
+}
+
 impl Features {
     /// Row `i` minus a fixed vector, in the precision of `out`. `centre` and `centre_t` are the same vector.
     ///
@@ -17,22 +31,27 @@ impl Features {
     ) {
         match self {
             // The fast and usual case: single precision throughout.
-            Features::F32(a) if size_of::<T>() == 4 => {
-                let row = a.row(i);
-                for ((o, v), c) in out.iter_mut().zip(row).zip(centre_t) {
-                    *o = T::of(f64::from(*v)) - *c;
+            Features::F32(a) if size_of::<T>() == 4 => match a.row(i).as_slice() {
+                Some(row) => subtract(out, bytemuck::cast_slice(row), centre_t),
+                None => {
+                    for ((o, v), c) in out.iter_mut().zip(a.row(i)).zip(centre_t) {
+                        *o = T::of(f64::from(*v)) - *c;
+                    }
                 }
-            }
+            },
             Features::F32(a) => {
                 for ((o, v), c) in out.iter_mut().zip(a.row(i)).zip(centre) {
                     *o = T::of(f64::from(*v) - c);
                 }
             }
-            Features::F64(a) => {
-                for ((o, v), c) in out.iter_mut().zip(a.row(i)).zip(centre) {
-                    *o = T::of(*v - c);
+            Features::F64(a) => match a.row(i).as_slice() {
+                Some(row) => narrow(out, row, centre),
+                None => {
+                    for ((o, v), c) in out.iter_mut().zip(a.row(i)).zip(centre) {
+                        *o = T::of(*v - c);
+                    }
                 }
-            }
+            },
         }
     }
 

@@ -16,6 +16,8 @@ use crate::parts::metric::{
 use crate::parts::objective::svq_occ;
 use crate::parts::real::Real;
 use crate::parts::tensor::Tensors;
+use std::ops::{Deref, DerefMut};
+use std::sync::{Mutex, PoisonError};
 
 /// What stays the same from step to step.
 pub(super) struct Plan<T> {
@@ -35,6 +37,8 @@ pub(super) struct Plan<T> {
     pub map: Map,
     /// Rows of a block.
     pub rows: usize,
+    /// Workspaces that no thread works in.
+    shelf: Mutex<Vec<Workspace<T>>>,
 }
 
 /// A plan made ready for one set of tensors.
@@ -78,6 +82,33 @@ pub(super) struct Workspace<T> {
     pub members: Vec<usize>,
     pub winners: Vec<Option<usize>>,
     pub detection: svq_occ::Buffers<T>,
+}
+
+/// A workspace on loan, which goes back when it is dropped: buffers stay as they grew, from block to block and from step to step.
+pub(super) struct Lent<'a, T: Real> {
+    workspace: Workspace<T>,
+    shelf: &'a Mutex<Vec<Workspace<T>>>,
+}
+
+impl<T: Real> Deref for Lent<'_, T> {
+    type Target = Workspace<T>;
+    fn deref(&self) -> &Workspace<T> {
+        &self.workspace
+    }
+}
+
+impl<T: Real> DerefMut for Lent<'_, T> {
+    fn deref_mut(&mut self) -> &mut Workspace<T> {
+        &mut self.workspace
+    }
+}
+
+impl<T: Real> Drop for Lent<'_, T> {
+    fn drop(&mut self) {
+        // A panic elsewhere leaves nothing half done here.
+        let mut shelf = self.shelf.lock().unwrap_or_else(PoisonError::into_inner);
+        shelf.push(std::mem::take(&mut self.workspace));
+    }
 }
 
 /// The rows of one block within the data.
@@ -135,6 +166,7 @@ impl<T: Real> Plan<T> {
             target,
             map: composition.kernel.map(),
             rows,
+            shelf: Mutex::default(),
         }
     }
 
@@ -228,6 +260,12 @@ impl<T: Real> Plan<T> {
                 Box::new(Custom::new(inputs, own))
             }
         }
+    }
+
+    /// Working memory for a thread.
+    pub fn workspace(&self) -> Lent<'_, T> {
+        let spare = self.shelf.lock().unwrap_or_else(PoisonError::into_inner).pop();
+        Lent { workspace: spare.unwrap_or_default(), shelf: &self.shelf }
     }
 
     /// Centred rows of the block, in `ws.x`.

@@ -36,7 +36,7 @@ impl<T: Real> CpuPredictor<T> {
         let size = self.plan.rows;
         on_pool(&self.pool, || {
             out.par_chunks_mut(size * width).enumerate().for_each_init(
-                Workspace::default,
+                || self.plan.workspace(),
                 |ws, (i, out)| {
                     let start = i * size;
                     let end = start + out.len() / width;

@@ -54,32 +54,36 @@ fn nearest<T: Real>(plan: &Plan<T>, ready: &Ready<T>, samples: Samples<'_>) -> V
     let n = samples.features.rows();
     let mut all = vec![Nearest::default(); n];
     let p = plan.p;
-    all.par_chunks_mut(plan.rows).enumerate().for_each_init(Workspace::default, |ws, (i, out)| {
-        let start = i * plan.rows;
-        let rows = BlockRows {
-            features: samples.features,
-            codes: samples.codes,
-            indices: None,
-            start,
-            end: start + out.len(),
-        };
-        plan.forward(ready, rows, ws);
-        for (k, out) in out.iter_mut().enumerate() {
-            let class = samples.codes[start + k];
-            let (plus, minus) = plan.runs.winner_pair(&ws.d[k * p..][..p], class);
-            let mut exact = |j: Option<usize>| {
-                j.map(|j| (j, ready.metric.exact(&ws.x, k, j, &mut ws.scratch).f64()))
+    all.par_chunks_mut(plan.rows).enumerate().for_each_init(
+        || plan.workspace(),
+        |ws, (i, out)| {
+            let start = i * plan.rows;
+            let rows = BlockRows {
+                features: samples.features,
+                codes: samples.codes,
+                indices: None,
+                start,
+                end: start + out.len(),
             };
-            let (plus, minus) = (exact(plus), exact(minus));
-            // The nearest of all is one of the two; equal distances go to the lower index.
-            let winner = match (plus, minus) {
-                (Some(a), Some(b)) if (b.1, b.0) < (a.1, a.0) => b,
-                (Some(a), _) => a,
-                (None, b) => b.unwrap_or_default(),
-            };
-            *out = Nearest { winner, plus, minus };
-        }
-    });
+            let ws: &mut Workspace<T> = ws;
+            plan.forward(ready, rows, ws);
+            for (k, out) in out.iter_mut().enumerate() {
+                let class = samples.codes[start + k];
+                let (plus, minus) = plan.runs.winner_pair(&ws.d[k * p..][..p], class);
+                let mut exact = |j: Option<usize>| {
+                    j.map(|j| (j, ready.metric.exact(&ws.x, k, j, &mut ws.scratch).f64()))
+                };
+                let (plus, minus) = (exact(plus), exact(minus));
+                // The nearest of all is one of the two; equal distances go to the lower index.
+                let winner = match (plus, minus) {
+                    (Some(a), Some(b)) if (b.1, b.0) < (a.1, a.0) => b,
+                    (Some(a), _) => a,
+                    (None, b) => b.unwrap_or_default(),
+                };
+                *out = Nearest { winner, plus, minus };
+            }
+        },
+    );
     all
 }
 
@@ -270,7 +274,7 @@ fn best_by_metric<T: Real>(
 ) -> Option<usize> {
     let rows: Vec<u32> = members.iter().map(|(i, _)| *i as u32).collect();
     let mut best: Option<(f64, usize)> = None;
-    let mut ws = Workspace::default();
+    let mut ws = plan.workspace();
     for &b in candidates {
         let ready = plan.ready_at(samples.features, b, own);
         let mut score = 0.0;
@@ -283,7 +287,8 @@ fn best_by_metric<T: Real>(
                 start,
                 end,
             };
-            plan.load(block, &mut ws);
+            let ws: &mut Workspace<T> = &mut ws;
+            plan.load(block, ws);
             ws.d.resize(end - start, T::zero());
             ready.forward(&ws.x, &mut ws.d, &mut ws.scratch);
             for k in 0..end - start {

@@ -116,7 +116,7 @@ impl<'a, T: Real> CpuSession<'a, T> {
             }
             partial
         };
-        let total = on_pool(&self.pool, || chunks.sum(task));
+        let total = on_pool(&self.pool, || chunks.sum(&self.plan, task));
         let Some(total) = total else { return (0.0, Vec::new()) };
         self.finish(&ready, total, pass)
     }
@@ -186,7 +186,7 @@ impl<'a, T: Real> CpuSession<'a, T> {
         let ones = vec![T::one(); size];
         on_pool(&self.pool, || {
             losses.par_chunks_mut(size).enumerate().for_each_init(
-                Workspace::default,
+                || self.plan.workspace(),
                 |ws, (i, out)| {
                     let mut partial = self.plan.partial(&ready);
                     let block = BlockRows {
@@ -254,6 +254,7 @@ impl Chunks {
     /// Chunks run in waves of a few per thread, so that only a wave's sums exist at a time.
     pub fn sum<T: Real>(
         &self,
+        plan: &Plan<T>,
         task: impl Fn(&mut Workspace<T>, usize) -> Partial<T> + Sync,
     ) -> Option<Partial<T>> {
         let wave = (4 * rayon::current_num_threads()).min(self.wave).max(1);
@@ -262,11 +263,11 @@ impl Chunks {
         while next < self.chunks {
             let end = (next + wave).min(self.chunks);
             let parts: Vec<Partial<T>> = if end - next == 1 {
-                vec![task(&mut Workspace::default(), next)]
+                vec![task(&mut plan.workspace(), next)]
             } else {
                 (next..end)
                     .into_par_iter()
-                    .map_init(Workspace::default, |ws, chunk| task(ws, chunk))
+                    .map_init(|| plan.workspace(), |ws, chunk| task(ws, chunk))
                     .collect()
             };
             for part in parts {
@@ -333,7 +334,7 @@ impl<T: Real> Session for CpuSession<'_, T> {
             all.map(|v| v.f64() * v.f64()).sum::<f64>().sqrt()
         };
         Ok(on_pool(&self.pool, || {
-            (0..n).into_par_iter().map_init(Workspace::default, norm).collect()
+            (0..n).into_par_iter().map_init(|| self.plan.workspace(), |ws, k| norm(ws, k)).collect()
         }))
     }
 
