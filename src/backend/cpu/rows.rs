@@ -5,6 +5,7 @@ use crate::parts::composition::{Cooperation, Kernel, Objective, Ties};
 use crate::parts::cooperation::class_minimum::class_minimum;
 use crate::parts::cooperation::posterior::{posterior, ranked};
 use crate::parts::cooperation::ranks::{Neighbourhood, ranks};
+use crate::parts::cooperation::winner_pair::{nearest_of_all, several_within};
 use crate::parts::kernel;
 use crate::parts::metric::{Operand, Pair, Sums};
 use crate::parts::objective::svq_occ::{self, Confusion, Cost};
@@ -291,10 +292,10 @@ impl<T: Real> Plan<T> {
     pub fn nearest(&self, ready: &Ready<T>, k: usize, ws: &mut Workspace<T>) -> usize {
         let p = self.p;
         let d = &ws.d[k * p..][..p];
-        let best = d.iter().enumerate().fold(0, |b, (j, v)| if *v < d[b] { j } else { b });
+        let best = nearest_of_all(d);
         let relative = T::of(1e-4) * num_traits::Float::abs(d[best]);
         let limit = d[best] + relative + ready.metric.slack(k, &ws.scratch);
-        if d.iter().filter(|v| **v <= limit).count() < 2 {
+        if !several_within(d, limit) {
             return best;
         }
         let (mut nearest, mut least) = (best, T::infinity());

@@ -15,9 +15,41 @@ pub struct Classes {
 }
 
 crate::vectorized! {
-    fn least<T>(values: &[T]) -> T {
-        simd::least(values)
+    /// The least value and its first position (0 where nothing is least).
+    fn first_least<T>(values: &[T]) -> (T, usize) {
+        let least = simd::least(values);
+        let (chunks, rest) = values.as_chunks::<16>();
+        for (c, chunk) in chunks.iter().enumerate() {
+            let mut there = 0;
+            for v in chunk {
+                there |= u32::from(*v == least);
+            }
+            if there != 0 {
+                return (least, 16 * c + chunk.iter().position(|v| *v == least).unwrap_or(0));
+            }
+        }
+        let at = rest.iter().position(|v| *v == least);
+        (least, at.map_or(0, |at| values.len() - rest.len() + at))
     }
+
+    /// How many values are at most `limit`.
+    fn count_up_to<T>(values: &[T], limit: T) -> u32 {
+        let mut count = 0;
+        for v in values {
+            count += u32::from(*v <= limit);
+        }
+        count
+    }
+}
+
+/// The nearest of all, the first on ties.
+pub fn nearest_of_all<T: Real>(d: &[T]) -> usize {
+    first_least(d).1
+}
+
+/// Whether more than one distance is at most `limit`.
+pub fn several_within<T: Real>(d: &[T], limit: T) -> bool {
+    count_up_to(d, limit) > 1
 }
 
 impl Classes {
@@ -71,9 +103,8 @@ fn nearest<T: Real>(d: &[T], runs: &[Range<usize>]) -> Option<usize> {
     let mut best: Option<(T, usize)> = None;
     for run in runs {
         let values = &d[run.clone()];
-        let value = if values.len() == 1 { values[0] } else { least(values) };
+        let (value, at) = if values.len() == 1 { (values[0], 0) } else { first_least(values) };
         if best.is_none_or(|(b, _)| value < b) {
-            let at = values.iter().position(|v| *v == value).unwrap_or(0);
             best = Some((value, run.start + at));
         }
     }

@@ -79,10 +79,15 @@ pub fn squared_expansion<T: Real>(
     add_norms(dist, norms, w_norms);
 }
 
-/// How far the expansion may be off for a row of squared norm `norm`: a few units in the last place of its terms.
-pub fn expansion_slack<T: Real>(norm: T, w_norms: &[T]) -> T {
-    let largest = w_norms.iter().copied().fold(T::zero(), num_traits::Float::max);
+/// How far the expansion may be off for a row of squared norm `norm`, where `largest` is the prototypes' largest: a few units in the last
+/// place of its terms.
+pub fn expansion_slack<T: Real>(norm: T, largest: T) -> T {
     T::of(32.0) * T::epsilon() * (norm + largest)
+}
+
+/// The largest of some norms.
+pub fn largest<T: Real>(norms: &[T]) -> T {
+    norms.iter().copied().fold(T::zero(), num_traits::Float::max)
 }
 
 /// Sorts the pairs by prototype, keeping their order within one (a counting sort). The first list holds `p + 1`

@@ -14,7 +14,8 @@
 //! The sums hold `dV / 2` and `X^T dZ / 2`. With rounded operands `Z` and `V` are rounded after their products.
 
 use super::block::{
-    add_column_sums, add_scaled_rows, expansion_slack, grow, squared_expansion, squared_norms,
+    add_column_sums, add_scaled_rows, expansion_slack, grow, largest, squared_expansion,
+    squared_norms,
 };
 use super::{Inputs, Metric, Operand, Pair, Scratch, Sums};
 use crate::parts::linalg::{Mat, gemm};
@@ -31,6 +32,8 @@ pub struct Omega<T: Real> {
     /// `W Om`, `p x l`.
     v: Vec<T>,
     norms: Vec<T>,
+    /// The largest of them.
+    largest: T,
     learn_prototypes: bool,
     learn_own: bool,
     operand: Operand,
@@ -55,6 +58,7 @@ impl<T: Real> Omega<T> {
             w,
             omega: inputs.own.to_vec(),
             v,
+            largest: largest(&norms),
             norms,
             learn_prototypes: inputs.learn_prototypes,
             learn_own: inputs.learn_own,
@@ -116,7 +120,7 @@ impl<T: Real> Metric<T> for Omega<T> {
     }
 
     fn slack(&self, row: usize, scratch: &Scratch<T>) -> T {
-        expansion_slack(scratch.norms[row], &self.norms)
+        expansion_slack(scratch.norms[row], self.largest)
     }
 
     /// If anything learns `dV / 2` (`p x l`); if omega learns `X^T dZ / 2` (`d x l`).

@@ -14,7 +14,7 @@
 //!
 //! Pairs sum `H_j += G_ij (x_i - w_j)` without `g`, as in [`squared_euclidean`](super::squared_euclidean). The first form of `dlam` is used for pairs, the second (which needs centred rows) for a dense `G`.
 
-use super::block::{add_column_sums, expansion_slack, grow, scatter_differences};
+use super::block::{add_column_sums, expansion_slack, grow, largest, scatter_differences};
 use super::{Inputs, Metric, Pair, Scratch, Sums};
 use crate::parts::linalg::{Mat, gemm, softmax};
 use crate::parts::real::Real;
@@ -29,6 +29,8 @@ pub struct Relevance<T: Real> {
     /// `lam w`, `p x d`.
     weighted: Vec<T>,
     norms: Vec<T>,
+    /// The largest of them.
+    largest: T,
     zeros: Vec<T>,
     learn_prototypes: bool,
     learn_own: bool,
@@ -52,6 +54,7 @@ impl<T: Real> Relevance<T> {
             w,
             lam,
             weighted,
+            largest: largest(&norms),
             norms,
             zeros,
             learn_prototypes: inputs.learn_prototypes,
@@ -123,7 +126,7 @@ impl<T: Real> Metric<T> for Relevance<T> {
     }
 
     fn slack(&self, row: usize, scratch: &Scratch<T>) -> T {
-        expansion_slack(scratch.norms[row], &self.norms)
+        expansion_slack(scratch.norms[row], self.largest)
     }
 
     /// If the prototypes learn `H` (`p x d`) and `g` (`p`); then, if the relevances learn, `dlam` (`d`).

@@ -14,7 +14,8 @@
 //! The clamp is ignored: it acts where `x_i = w_j` up to rounding, and there the gradient is zero anyway.
 
 use super::block::{
-    add_column_sums, expansion_slack, scatter_differences, squared_expansion, squared_norms,
+    add_column_sums, expansion_slack, largest, scatter_differences, squared_expansion,
+    squared_norms,
 };
 use super::{Inputs, Metric, Pair, Scratch, Sums};
 use crate::parts::linalg::{Mat, gemm};
@@ -26,6 +27,8 @@ pub struct SquaredEuclidean<T: Real> {
     d: usize,
     w: Vec<T>,
     norms: Vec<T>,
+    /// The largest of them.
+    largest: T,
     learn: bool,
 }
 
@@ -36,7 +39,13 @@ impl<T: Real> SquaredEuclidean<T> {
         inputs.operand.round(&mut w);
         let mut norms = vec![T::zero(); w.len() / inputs.d];
         squared_norms(&w, inputs.d, &mut norms);
-        SquaredEuclidean { d: inputs.d, w, norms, learn: inputs.learn_prototypes }
+        SquaredEuclidean {
+            d: inputs.d,
+            w,
+            largest: largest(&norms),
+            norms,
+            learn: inputs.learn_prototypes,
+        }
     }
 }
 
@@ -51,7 +60,7 @@ impl<T: Real> Metric<T> for SquaredEuclidean<T> {
     }
 
     fn slack(&self, row: usize, scratch: &Scratch<T>) -> T {
-        expansion_slack(scratch.norms[row], &self.norms)
+        expansion_slack(scratch.norms[row], self.largest)
     }
 
     /// `H` (`p x d`) and `g` (`p`).
