@@ -19,6 +19,9 @@ use crate::parts::tensor::Tensors;
 use std::ops::{Deref, DerefMut};
 use std::sync::{Mutex, PoisonError};
 
+/// Bytes that the rows of a block bring into the cache.
+const BLOCK_BYTES: usize = 1 << 20;
+
 /// What stays the same from step to step.
 pub(super) struct Plan<T> {
     pub composition: Composition,
@@ -37,8 +40,9 @@ pub(super) struct Plan<T> {
     pub map: Map,
     /// Rows of a block.
     pub rows: usize,
-    /// Workspaces that no thread works in.
+    /// Workspaces that no thread works in, and sums that have been added.
     shelf: Mutex<Vec<Workspace<T>>>,
+    pub spare_sums: Mutex<Vec<Vec<T>>>,
 }
 
 /// A plan made ready for one set of tensors.
@@ -152,7 +156,8 @@ impl<T: Real> Plan<T> {
             _ => 0,
         };
         let bytes = (d + 2 * p + projections) * size_of::<T>();
-        let rows = (256 * 1024 / bytes).clamp(16, 512) / 16 * 16;
+        // A product repacks the prototypes for each block: many rows pay for that.
+        let rows = (BLOCK_BYTES / bytes).clamp(16, 512) / 16 * 16;
         Plan {
             composition: composition.clone(),
             d,
@@ -167,6 +172,7 @@ impl<T: Real> Plan<T> {
             map: composition.kernel.map(),
             rows,
             shelf: Mutex::default(),
+            spare_sums: Mutex::default(),
         }
     }
 

@@ -14,6 +14,7 @@ use crate::parts::objective::{
     rslvq, transfer::Transfer,
 };
 use crate::parts::real::Real;
+use std::sync::PoisonError;
 
 /// What a pass wants, and what it knows of all its rows.
 #[derive(Clone, Copy)]
@@ -65,6 +66,27 @@ impl<T: Real> Plan<T> {
         }
     }
 
+    /// Zeros, in memory that was used before where there is some.
+    fn zeros(&self, count: usize) -> Vec<T> {
+        let mut spare = self.spare_sums.lock().unwrap_or_else(PoisonError::into_inner);
+        let found = spare.iter().position(|sums| sums.len() == count);
+        let found = found.map(|at| spare.swap_remove(at));
+        drop(spare);
+        match found {
+            Some(mut sums) => {
+                sums.fill(T::zero());
+                sums
+            }
+            None => vec![T::zero(); count],
+        }
+    }
+
+    /// Keeps the memory of sums that have been added to others.
+    pub fn give_back(&self, partial: Partial<T>) {
+        let mut spare = self.spare_sums.lock().unwrap_or_else(PoisonError::into_inner);
+        spare.extend(partial.metric.into_iter().chain([partial.own]).filter(|s| !s.is_empty()));
+    }
+
     /// An empty total.
     pub fn partial(&self, ready: &Ready<T>) -> Partial<T> {
         let own = match (&ready.reasoning, ready.thetas.len()) {
@@ -74,8 +96,8 @@ impl<T: Real> Plan<T> {
         let sums = ready.metric.sums();
         let all = std::iter::repeat_n(sums, self.channels()).flatten();
         Partial {
-            metric: all.map(|n| vec![T::zero(); n]).collect(),
-            own: vec![T::zero(); own],
+            metric: all.map(|n| self.zeros(n)).collect(),
+            own: self.zeros(own),
             range: 0.0,
             loss: 0.0,
             confusion: Confusion::default(),

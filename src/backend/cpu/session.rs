@@ -233,8 +233,8 @@ pub(super) struct Chunks {
 impl Chunks {
     pub fn new(n: usize, block: usize, partial_len: usize) -> Self {
         let blocks = n.div_ceil(block);
-        // A chunk's sums must cost less than its rows: several blocks each, and not too many chunks.
-        let chunks = (blocks / 4).clamp(1, CHUNKS);
+        // A chunk's sums must cost less than its rows: several blocks each, and not too many chunks. But some for each thread.
+        let chunks = (blocks / 4).clamp(blocks.clamp(1, 16), CHUNKS);
         let blocks_per_chunk = blocks.div_ceil(chunks).max(1);
         let wave = (PARTIAL_BYTES / (8 * partial_len.max(1))).max(1);
         Chunks { n, block, blocks_per_chunk, chunks: blocks.div_ceil(blocks_per_chunk), wave }
@@ -251,13 +251,13 @@ impl Chunks {
 
     /// Runs all chunks and adds their sums in the order of the chunks.
     ///
-    /// Chunks run in waves of a few per thread, so that only a wave's sums exist at a time.
+    /// Chunks run in waves, so that only a wave's sums exist at a time.
     pub fn sum<T: Real>(
         &self,
         plan: &Plan<T>,
         task: impl Fn(&mut Workspace<T>, usize) -> Partial<T> + Sync,
     ) -> Option<Partial<T>> {
-        let wave = (4 * rayon::current_num_threads()).min(self.wave).max(1);
+        let wave = (16 * rayon::current_num_threads()).min(self.wave).max(1);
         let mut total: Option<Partial<T>> = None;
         let mut next = 0;
         while next < self.chunks {
@@ -273,7 +273,10 @@ impl Chunks {
             for part in parts {
                 match &mut total {
                     None => total = Some(part),
-                    Some(total) => total.add(&part),
+                    Some(total) => {
+                        total.add(&part);
+                        plan.give_back(part);
+                    }
                 }
             }
             next = end;
