@@ -328,6 +328,15 @@ pub struct Bench {
     pub set: Vec<String>,
     #[command(flatten)]
     pub place: Where,
+    /// What is timed: a training step, the labels of all rows, or the matrix of all distances
+    #[arg(long, default_value = "step", value_parser = ["step", "predict", "distances"])]
+    pub what: String,
+    /// Rows of a mini-batch [default: a step takes all rows]
+    #[arg(long, value_name = "N")]
+    pub batch: Option<usize>,
+    /// With --what distances [default: squared_euclidean]
+    #[arg(long, value_name = "NAME")]
+    pub metric: Option<String>,
     /// Kernels of a GPU: tuned, or naive, the form that they are tested against
     #[arg(long, default_value = "tuned", value_parser = ["tuned", "naive"])]
     pub kernels: String,

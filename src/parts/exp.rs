@@ -1,4 +1,4 @@
-//! `e^x` by plain arithmetic.
+//! `e^x`, `e^x - 1` and `ln x` by plain arithmetic.
 //!
 //! A loop over a slice of them becomes vector instructions, inside [`vectorized!`](crate::vectorized), where a call into the C library would
 //! not; and the result is the same on every machine.
@@ -8,39 +8,91 @@
 
 use super::real::Real;
 
-/// Numbers with this exponential: what [`Real`] asks for.
+/// Numbers with these functions: what [`Real`] asks for.
 pub trait Exponential {
     /// `e^x`, within 1.5 units in the last place. 0 where it would be below about twice the smallest normal number, infinity where it
     /// overflows, NaN of NaN.
     fn exponential(self) -> Self;
+
+    /// `e^x - 1` for `x <= 1`, without cancellation.
+    fn exponential_minus_one(self) -> Self;
+
+    /// `ln x`, within 2 units in the last place; minus infinity of 0, NaN of NaN and below 0.
+    fn logarithm(self) -> Self;
 }
 
 macro_rules! exponential {
-    ($t:ty, $magic:expr, $high:expr, $low:expr, $least:expr, $most:expr, $mantissa:expr, $series:expr) => {
-        impl Exponential for $t {
+    ($t:ident, $bits:ident, $magic:expr, $high:expr, $low:expr, $least:expr, $most:expr, $mantissa:expr, $series:expr, $inverse:expr) => {
+        /// k, r, `(e^r - 1)` and `2^(k - 1)`.
+        #[inline(always)]
+        fn parts(x: $t) -> ($t, $t) {
+            // Adding a number whose last place is 1 rounds to an integer, and leaves it in the last bits.
+            let shifted = x * std::$t::consts::LOG2_E + $magic;
+            let k = shifted - $magic;
+            let r = (x - k * $high) - k * $low;
+            // (e^r - 1 - r) / r^2
+            let mut q = 0.0;
+            let mut i = 0;
+            while i < $series.len() {
+                q = q * r + $series[i];
+                i += 1;
+            }
+            // 2^k may be infinite where the product is not.
+            let half = (0.5 as $t).to_bits();
+            let half = $t::from_bits((shifted.to_bits() << $mantissa).wrapping_add(half));
+            (r + r * r * q, half)
+        }
+
+        impl super::Exponential for $t {
             #[inline(always)]
             fn exponential(self) -> $t {
-                const HALF: u32 = $mantissa;
                 let x = self;
-                // Adding a number whose last place is 1 rounds to an integer, and leaves it in the last bits.
-                let shifted = x * std::f64::consts::LOG2_E as $t + $magic;
-                let k = shifted - $magic;
-                let r = (x - k * $high) - k * $low;
-                // (e^r - 1 - r) / r^2
+                let (less_one, half) = parts(x);
+                let e = 2.0 * ((1.0 + less_one) * half);
+                let e = if x < $least { 0.0 } else { e };
+                if x > $most { $t::INFINITY } else { e }
+            }
+
+            #[inline(always)]
+            fn exponential_minus_one(self) -> $t {
+                let x = self;
+                let (less_one, half) = parts(x);
+                let e = 2.0 * (less_one * half) + (2.0 * half - 1.0);
+                if x < $least { -1.0 } else { e }
+            }
+
+            #[inline(always)]
+            fn logarithm(self) -> $t {
+                let x = self;
+                // Subnormal numbers are enlarged first.
+                let small = x < $t::MIN_POSITIVE;
+                let enlarged = x * ((1 as $bits) << $mantissa) as $t;
+                let bits = (if small { enlarged } else { x }).to_bits();
+                // x = 2^k m with m in [sqrt(1/2), sqrt(2))
+                let root = std::$t::consts::FRAC_1_SQRT_2.to_bits();
+                let moved = bits.wrapping_sub(root);
+                let m = $t::from_bits((moved & ((1 << $mantissa) - 1)).wrapping_add(root));
+                // The exponent as a number, through the last bits of a large one.
+                let steps = (moved >> $mantissa).wrapping_add($magic.to_bits());
+                let wrapped = $t::from_bits(steps) - $magic;
+                let cycle = ((1 as $bits) << ($bits::BITS - $mantissa)) as $t;
+                let k = if wrapped >= 0.5 * cycle { wrapped - cycle } else { wrapped };
+                let k = if small { k - $mantissa as $t } else { k };
+                // ln m = 2 (s + s^3/3 + s^5/5 + ..), s = (m - 1)/(m + 1)
+                let f = m - 1.0;
+                let s = f / (2.0 + f);
+                let z = s * s;
                 let mut q = 0.0;
                 let mut i = 0;
-                while i < $series.len() {
-                    q = q * r + $series[i];
+                while i < $inverse.len() {
+                    q = q * z + $inverse[i];
                     i += 1;
                 }
-                let e = 1.0 + (r + r * r * q);
-                // 2^(k - 1): 2^k may be infinite where the product is not.
-                let half = <$t>::from_bits(
-                    (shifted.to_bits() << HALF).wrapping_add((0.5 as $t).to_bits()),
-                );
-                let e = 2.0 * (e * half);
-                let e = if x < $least { 0.0 } else { e };
-                if x > $most { <$t>::INFINITY } else { e }
+                // 2 s = f - f s: that leaves the larger part unrounded.
+                let ln = k * $high + ((k * $low + (2.0 * s * z * q - f * s)) + f);
+                let ln = if x > 0.0 { ln } else { $t::NEG_INFINITY };
+                let ln = if x < 0.0 { $t::NAN } else { ln };
+                if x < $t::INFINITY { ln } else { x + x }
             }
         }
     };
@@ -75,22 +127,61 @@ const SHORT_SERIES: [f32; 6] = {
     single
 };
 
-exponential!(
-    f64,
-    6_755_399_441_055_744.0,
-    6.931_471_803_691_238e-1,
-    1.908_214_929_270_587_7e-10,
-    -708.0,
-    709.782_712_893_384,
-    52,
-    SERIES
-);
-exponential!(f32, 12_582_912.0, 0.693_359_4, -2.121_944_4e-4, -86.9, 88.722_83, 23, SHORT_SERIES);
+/// `1/(2 i + 1)` from `i = N` down to `i = 1`.
+const fn inverse_odd<const N: usize>() -> [f64; N] {
+    let mut all = [0.0; N];
+    let mut i = 0;
+    while i < N {
+        all[i] = 1.0 / (2 * (N - i) + 1) as f64;
+        i += 1;
+    }
+    all
+}
+
+const INVERSE: [f64; 11] = inverse_odd::<11>();
+const SHORT_INVERSE: [f32; 5] = {
+    let series = inverse_odd::<5>();
+    let mut single = [0.0; 5];
+    let mut i = 0;
+    while i < 5 {
+        single[i] = series[i] as f32;
+        i += 1;
+    }
+    single
+};
+
+mod double {
+    use super::{INVERSE, SERIES};
+    const MAGIC: f64 = 6_755_399_441_055_744.0;
+    const HIGH: f64 = 6.931_471_803_691_238e-1;
+    const LOW: f64 = 1.908_214_929_270_587_7e-10;
+    exponential!(f64, u64, MAGIC, HIGH, LOW, -708.0, 709.782_712_893_384, 52, SERIES, INVERSE);
+}
+
+mod single {
+    use super::{SHORT_INVERSE, SHORT_SERIES};
+    const MAGIC: f32 = 12_582_912.0;
+    const HIGH: f32 = 0.693_359_4;
+    const LOW: f32 = -2.121_944_4e-4;
+    exponential!(f32, u32, MAGIC, HIGH, LOW, -86.9, 88.722_83, 23, SHORT_SERIES, SHORT_INVERSE);
+}
 
 /// `e^x`; to be called inside a vectorized function.
 #[inline(always)]
 pub fn exp<T: Real>(x: T) -> T {
     x.exponential()
+}
+
+/// `e^x - 1`, `x <= 1`; to be called inside a vectorized function.
+#[inline(always)]
+pub fn exp_m1<T: Real>(x: T) -> T {
+    x.exponential_minus_one()
+}
+
+/// `ln x`; to be called inside a vectorized function.
+#[inline(always)]
+pub fn ln<T: Real>(x: T) -> T {
+    x.logarithm()
 }
 
 #[cfg(test)]
@@ -123,6 +214,45 @@ mod tests {
             worst = worst.max(ulps(small.exponential(), small.exp(), 52));
         }
         assert!(worst < 1.6, "{worst}");
+    }
+
+    #[test]
+    fn without_cancellation() {
+        for i in 0..200_000 {
+            let x = 1.0 - 40.0 * (f64::from(i) / 200_000.0).powi(9);
+            let (got, exact) = (x.exponential_minus_one(), x.exp_m1());
+            assert!((got - exact).abs() <= 4.5e-16 * exact.abs(), "{x} {got} {exact}");
+            let x = x as f32;
+            let exact = f64::from(x).exp_m1();
+            let got = f64::from(x.exponential_minus_one());
+            assert!((got - exact).abs() <= 2.4e-7 * exact.abs(), "{x} {got} {exact}");
+        }
+        assert_eq!((-1e9f64).exponential_minus_one(), -1.0);
+        assert_eq!(0.0f32.exponential_minus_one(), 0.0);
+    }
+
+    #[test]
+    fn logarithms() {
+        let (mut worst, mut single) = (0.0f64, 0.0f64);
+        for i in 0..400_000 {
+            // All exponents, and close to 1.
+            for x in
+                [(f64::from(i) / 400_000.0 - 0.5) * 1490.0, (f64::from(i) / 400_000.0 - 0.5) * 0.1]
+            {
+                let x = x.exp();
+                if x > 0.0 && x != 1.0 {
+                    worst = worst.max(ulps(x.logarithm(), x.ln(), 52));
+                }
+                let x = x as f32;
+                if x > 0.0 && x != 1.0 && x.is_finite() {
+                    single = single.max(ulps(f64::from(x.logarithm()), f64::from(x).ln(), 23));
+                }
+            }
+        }
+        assert!(worst < 2.0 && single < 2.0, "{worst} {single}");
+        assert_eq!([0.0f64.logarithm(), (-0.0f64).logarithm()], [f64::NEG_INFINITY; 2]);
+        assert_eq!((1.0f32.logarithm(), f32::INFINITY.logarithm()), (0.0, f32::INFINITY));
+        assert!((-1.0f64).logarithm().is_nan() && f32::NAN.logarithm().is_nan());
     }
 
     #[test]

@@ -8,10 +8,9 @@ use crate::parts::cooperation::reasoning::Reasoning;
 use crate::parts::cooperation::winner_pair::Classes;
 use crate::parts::kernel::{Map, bandwidth::Bandwidth, exponential::Exponential};
 use crate::parts::metric::{
-    Inputs, Metric, Operand, Pair, Scratch, chebyshev::Chebyshev, class_omega::ClassOmega,
-    cosine::Cosine, custom::Custom, euclidean::Euclidean, local_omega::LocalOmega, lp::Lp,
-    manhattan::Manhattan, omega::Omega, relevance::Relevance, spread::Spread,
-    squared_euclidean::SquaredEuclidean, tangent::Tangent,
+    Inputs, Metric, Operand, Pair, Scratch, class_omega::ClassOmega, custom::Custom,
+    local_omega::LocalOmega, matrix::plain, omega::Omega, relevance::Relevance, spread::Spread,
+    tangent::Tangent,
 };
 use crate::parts::objective::svq_occ;
 use crate::parts::real::Real;
@@ -246,12 +245,10 @@ impl<T: Real> Plan<T> {
             learn_own,
             operand: self.operand,
         };
+        if let Some(metric) = plain(self.composition.metric, inputs) {
+            return metric;
+        }
         match self.composition.metric {
-            MetricName::SquaredEuclidean => Box::new(SquaredEuclidean::new(inputs)),
-            MetricName::Euclidean => Box::new(Euclidean::new(inputs)),
-            MetricName::Manhattan => Box::new(Manhattan::new(inputs)),
-            MetricName::Lp(p) => Box::new(Lp::new(inputs, p)),
-            MetricName::Chebyshev => Box::new(Chebyshev::new(inputs)),
             MetricName::Relevance => Box::new(Relevance::new(inputs)),
             MetricName::Omega => Box::new(Omega::new(inputs, width)),
             MetricName::ClassOmega => {
@@ -260,8 +257,7 @@ impl<T: Real> Plan<T> {
             MetricName::LocalOmega => Box::new(LocalOmega::new(inputs, width)),
             MetricName::Bilinear => Box::new(Exponential::new(inputs, width)),
             MetricName::Tangent => Box::new(Tangent::new(inputs, width)),
-            MetricName::Cosine => Box::new(Cosine::new(inputs)),
-            MetricName::Custom => {
+            _ => {
                 let own = self.composition.user_metric.clone().expect("composed with its metric");
                 Box::new(Custom::new(inputs, own))
             }

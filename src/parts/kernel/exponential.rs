@@ -19,10 +19,11 @@
 //!
 //! Not translation invariant: rows and prototypes are taken as they are. Pairs with `Gam = 0` (all with `x = w`) contribute nothing.
 
-use crate::parts::linalg::{Mat, gemm};
+use crate::parts::exp::{exp, exp_m1, ln};
+use crate::parts::linalg::{Mat, gemm, transpose};
 use crate::parts::metric::{Inputs, Metric, Pair, Scratch, Sums};
 use crate::parts::real::Real;
-use crate::parts::simd::squared_distance;
+use crate::parts::simd::{absolute, dot, squared_difference};
 
 /// See the [module](self).
 pub struct Exponential<T: Real> {
@@ -31,23 +32,95 @@ pub struct Exponential<T: Real> {
     w: Vec<T>,
     omega: Vec<T>,
     v: Vec<T>,
+    /// The same, `l x p`.
+    v_t: Vec<T>,
     /// `|v|^2`
     b: Vec<T>,
     learn_prototypes: bool,
     learn_own: bool,
 }
 
-fn exp<T: Real>(x: T) -> T {
-    num_traits::Float::exp(x)
-}
-
 /// `ln D` and `br` from a, b and q.
+#[inline(always)]
 fn log_distance<T: Real>(a: T, b: T, q: T) -> (T, T) {
     let half = T::of(0.5);
-    let gap = -num_traits::Float::abs(a - b) * half;
-    let e = num_traits::Float::exp_m1(gap);
-    let br = e * e - T::of(2.0) * exp(gap) * num_traits::Float::exp_m1(-q * half);
-    (num_traits::Float::max(a, b) + num_traits::Float::ln(br), br)
+    let gap = -absolute(a - b) * half;
+    let e = exp_m1(gap);
+    let br = e * e - T::of(2.0) * (T::one() + e) * exp_m1(-q * half);
+    let m = if a < b { b } else { a };
+    (m + ln(br), br)
+}
+
+/// Prototypes whose differences to a row are summed side by side.
+const SIDE: usize = 32;
+
+/// `q_j = sum_k (y_k - v_kj)^2` for `N` prototypes from `first` on.
+#[inline(always)]
+fn differences<T: Real, const N: usize>(y: &[T], v_t: &[T], p: usize, first: usize, q: &mut [T]) {
+    let mut sums = [T::zero(); N];
+    for (y, v) in y.iter().zip(v_t.chunks_exact(p)) {
+        let v = &v[first..first + N];
+        for l in 0..N {
+            let e = *y - v[l];
+            sums[l] += e * e;
+        }
+    }
+    q[first..first + N].copy_from_slice(&sums);
+}
+
+crate::vectorized! {
+    /// `ell` of one row against all prototypes; returns `a`.
+    fn row<T>(y: &[T], v_t: &[T], b: &[T], ell: &mut [T]) -> T {
+        let (a, p) = (dot(y, y), b.len());
+        let mut j = 0;
+        while j + SIDE <= p {
+            differences::<T, SIDE>(y, v_t, p, j, ell);
+            j += SIDE;
+        }
+        while j + 8 <= p {
+            differences::<T, 8>(y, v_t, p, j, ell);
+            j += 8;
+        }
+        while j < p {
+            differences::<T, 1>(y, v_t, p, j, ell);
+            j += 1;
+        }
+        for (ell, b) in ell.iter_mut().zip(b) {
+            *ell = log_distance(a, *b, *ell).0;
+        }
+        a
+    }
+
+    /// `ell` of one pair.
+    fn pair<T>(y: &[T], v: &[T], a: T, b: T) -> T {
+        log_distance(a, b, squared_difference(y, v)).0
+    }
+
+    /// Adds a pair's share to `dY` of its row and `dV` of its prototype.
+    fn add<T>(y: &[T], v: &[T], norms: [T; 2], gamma: T, dy: &mut [T], dv: &mut [T]) {
+        let [a, b] = norms;
+        let q = squared_difference(y, v);
+        let (_, br) = log_distance(a, b, q);
+        if br <= T::zero() {
+            return;
+        }
+        let (m, half) = (if a < b { b } else { a }, T::of(0.5));
+        let factor = T::of(2.0) * gamma / br;
+        let e_c = exp((a + b - q) * half - m);
+        let (on_y, on_v) = (on(a, (b - a - q) * half, m, e_c), on(b, (a - b - q) * half, m, e_c));
+        let (e_c, on_y, on_v) = (factor * e_c, factor * on_y, factor * on_v);
+        for (((dy, dv), y), v) in dy.iter_mut().zip(dv).zip(y).zip(v) {
+            let e = e_c * (*y - *v);
+            *dy += e + on_y * *y;
+            *dv += on_v * *v - e;
+        }
+    }
+}
+
+/// `e^(s-m) - e^(C-m)` from `C - s`: without cancellation near 0, and without `0 inf` far above.
+#[inline(always)]
+fn on<T: Real>(s: T, above: T, m: T, e_c: T) -> T {
+    if above > T::one() { exp(s - m) - e_c } else { -exp(s - m) * exp_m1(above) }
 }
 
 impl<T: Real> Exponential<T> {
@@ -60,39 +133,17 @@ impl<T: Real> Exponential<T> {
         gemm(&mut v, false, T::one(), Mat::new(inputs.prototypes, p, d), omega);
         inputs.operand.round(&mut v);
         let b = v.chunks_exact(l).map(|v| v.iter().map(|v| *v * *v).sum()).collect();
+        let v_t = transpose(&v, p, l);
         Exponential {
             d,
             l,
             w: inputs.prototypes.to_vec(),
             omega: inputs.own.to_vec(),
             v,
+            v_t,
             b,
             learn_prototypes: inputs.learn_prototypes,
             learn_own: inputs.learn_own,
-        }
-    }
-
-    /// Adds a pair's share to `dY` of its row and `dV` of its prototype.
-    fn add(&self, y: &[T], a: T, j: usize, gamma: T, dy: &mut [T], dv: &mut [T]) {
-        let v = &self.v[j * self.l..][..self.l];
-        let (b, q) = (self.b[j], squared_distance(y, v));
-        let (_, br) = log_distance(a, b, q);
-        if br <= T::zero() {
-            return;
-        }
-        let (m, half) = (num_traits::Float::max(a, b), T::of(0.5));
-        let factor = T::of(2.0) * gamma / br;
-        let e_c = exp((a + b - q) * half - m);
-        // e^(s-m) - e^(C-m) for s = a, b, from C - s: without cancellation near 0, and without 0 * inf far above.
-        let on = |s: T, above: T| match above > T::one() {
-            true => exp(s - m) - e_c,
-            false => -exp(s - m) * num_traits::Float::exp_m1(above),
-        };
-        let (on_y, on_v) = (on(a, (b - a - q) * half), on(b, (a - b - q) * half));
-        for k in 0..self.l {
-            let e = y[k] - v[k];
-            dy[k] += factor * (e_c * e + on_y * y[k]);
-            dv[k] += factor * (on_v * v[k] - e_c * e);
         }
     }
 
@@ -115,18 +166,14 @@ impl<T: Real> Metric<T> for Exponential<T> {
         gemm(&mut scratch.kept, false, T::one(), Mat::new(x, n, self.d), omega);
         scratch.norms.clear();
         for (y, ell) in scratch.kept.chunks_exact(l).zip(ell.chunks_exact_mut(p)) {
-            let a = y.iter().map(|y| *y * *y).sum();
-            scratch.norms.push(a);
-            for ((v, b), ell) in self.v.chunks_exact(l).zip(&self.b).zip(ell) {
-                *ell = log_distance(a, *b, squared_distance(y, v)).0;
-            }
+            scratch.norms.push(row(y, &self.v_t, &self.b, ell));
         }
     }
 
     fn exact(&self, _: &[T], row: usize, prototype: usize, scratch: &mut Scratch<T>) -> T {
         let l = self.l;
-        let q = squared_distance(&scratch.kept[row * l..][..l], &self.v[prototype * l..][..l]);
-        log_distance(scratch.norms[row], self.b[prototype], q).0
+        let (y, v) = (&scratch.kept[row * l..][..l], &self.v[prototype * l..][..l]);
+        pair(y, v, scratch.norms[row], self.b[prototype])
     }
 
     /// `dV` (`p x l`); if the matrix learns `X^T dY` (`d x l`).
@@ -155,7 +202,8 @@ impl<T: Real> Metric<T> for Exponential<T> {
         for pair in pairs.iter().filter(|pair| pair.g != T::zero()) {
             let (i, j) = (pair.row as usize, pair.prototype as usize);
             let (dy, dv) = (&mut dy[i * l..][..l], &mut sums[0][j * l..][..l]);
-            self.add(&scratch.kept[i * l..][..l], scratch.norms[i], j, pair.g, dy, dv);
+            let (y, v) = (&scratch.kept[i * l..][..l], &self.v[j * l..][..l]);
+            add(y, v, [scratch.norms[i], self.b[j]], pair.g, dy, dv);
         }
         self.close_block(x, &dy, sums);
         scratch.work = dy;

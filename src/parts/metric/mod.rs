@@ -23,6 +23,7 @@ pub mod euclidean;
 pub mod local_omega;
 pub mod lp;
 pub mod manhattan;
+pub mod matrix;
 pub mod omega;
 pub mod relevance;
 pub mod spread;

@@ -1,5 +1,8 @@
 //! `lvq bench`: the time of one training step on made data, and what share of the machine it uses.
 
+mod other;
+mod peaks;
+
 use super::Done;
 use super::args::Bench;
 use super::input::{assignment, device, set};
@@ -11,12 +14,12 @@ use crate::model::parameter::from_text;
 use crate::model::start::{self, Given};
 use crate::model::{Model, Sizes, cost};
 use crate::parts::composition::Precision;
-use crate::parts::linalg::{Mat, gemm};
-use crate::parts::real::Real;
 use crate::train::Training;
-use rayon::prelude::*;
+use peaks::{peak_bandwidth, peak_flops};
+use rand::SeedableRng;
+use rand::seq::SliceRandom;
+use rand_chacha::ChaCha8Rng;
 use serde_json::json;
-use std::sync::{Mutex, PoisonError};
 use std::time::Instant;
 
 /// A GPU with the naive form of its kernels.
@@ -57,6 +60,21 @@ pub fn run(args: Bench) -> Result<Done> {
     if args.classes < 2 || args.rows < args.classes {
         return Err(Error::parameter("--classes", "must be at least 2, and at most the rows"));
     }
+    if args.batch.is_some_and(|rows| rows == 0 || rows > args.rows) {
+        return Err(Error::parameter("--batch", "must be at least 1, and at most the rows"));
+    }
+    for (option, given, what) in [
+        ("--batch", args.batch.is_some(), "step"),
+        ("--explain", args.explain, "step"),
+        ("--metric", args.metric.is_some(), "distances"),
+    ] {
+        if given && args.what != what {
+            return Err(Error::parameter(option, format!("goes with --what {what}")));
+        }
+    }
+    if args.what == "distances" {
+        return other::distances(&args);
+    }
     let mut model = Model::new(&args.model)?;
     let mut training = Training { precision: args.precision.parse()?, ..Training::default() };
     for text in &args.set {
@@ -77,6 +95,9 @@ pub fn run(args: Bench) -> Result<Done> {
     };
     let data = gaussian_blobs(args.rows, args.features, args.classes, training.random_seed)?;
     let labels = data.labels.as_ref().ok_or_else(|| Error::data("made data has labels"))?;
+    if args.what == "predict" {
+        return other::predict(&args, &model, &training, &data, &*backend);
+    }
     let centre = model.centre(&data.features);
     let start = start::start(
         &model,
@@ -107,25 +128,40 @@ pub fn run(args: Bench) -> Result<Done> {
         precision: training.precision,
         optimizer: (!rule).then_some((&spec, training.lr)),
     })?;
-    let mut step = || -> Result<()> {
+    if rule && args.batch.is_some() {
+        let why = format!("{} has an update rule, which takes all rows", model.name());
+        return Err(Error::parameter("--batch", why));
+    }
+    let mut step = |rows: Rows<'_>| -> Result<()> {
         if rule {
-            session.rule(Rows::TRAINING, training.lr).map(drop)
-        } else if session.step(Rows::TRAINING, training.lr, &|_| 1.0, false)? {
+            session.rule(rows, training.lr).map(drop)
+        } else if session.step(rows, training.lr, &|_| 1.0, false)? {
             Ok(())
         } else {
-            let loss = session.gradient(Rows::TRAINING, 1.0)?;
-            session.update(training.lr, &|_| 1.0, Rows::TRAINING, loss)
+            let loss = session.gradient(rows, 1.0)?;
+            session.update(training.lr, &|_| 1.0, rows, loss)
         }
     };
-    (0..2).try_for_each(|_| step())?;
+    // Mini-batches: rows in an order of their own; what is timed is all of them, over their number.
+    let mut order: Vec<u32> = (0..args.rows as u32).collect();
+    order.shuffle(&mut ChaCha8Rng::seed_from_u64(training.random_seed));
+    let batches: Vec<Rows<'_>> = match args.batch {
+        None => vec![Rows::TRAINING],
+        Some(size) => {
+            let batch = |rows| Rows { indices: Some(rows), ..Rows::TRAINING };
+            order.chunks_exact(size).map(batch).collect()
+        }
+    };
+    batches.iter().cycle().take(2).try_for_each(|rows| step(*rows))?;
     let mut seconds = Vec::with_capacity(args.steps);
     for _ in 0..args.steps {
         let t = Instant::now();
-        step()?;
-        seconds.push(t.elapsed().as_secs_f64());
+        batches.iter().try_for_each(|rows| step(*rows))?;
+        seconds.push(t.elapsed().as_secs_f64() / batches.len() as f64);
     }
     seconds.sort_by(f64::total_cmp);
     let median = seconds[seconds.len() / 2];
+    let rows = args.batch.unwrap_or(args.rows);
 
     let l = start
         .tensors
@@ -138,7 +174,7 @@ pub fn run(args: Bench) -> Result<Done> {
         Precision::F64 => 8,
         _ => 4,
     };
-    let cost = cost::step(&composition, [args.rows, args.features, p, sizes.classes, l], size);
+    let cost = cost::step(&composition, [rows, args.features, p, sizes.classes, l], size);
     let plan = session.plan();
     drop(session);
     // The rate of the arithmetic that is used.
@@ -171,6 +207,7 @@ pub fn run(args: Bench) -> Result<Done> {
         "model": model.name(),
         "device": backend.info().name,
         "rows": args.rows,
+        "batch": rows,
         "features": args.features,
         "classes": sizes.classes,
         "prototypes": p,
@@ -179,7 +216,7 @@ pub fn run(args: Bench) -> Result<Done> {
         "seconds_per_step": median,
         "fastest": seconds[0],
         "slowest": seconds[seconds.len() - 1],
-        "rows_per_second": args.rows as f64 / median,
+        "rows_per_second": rows as f64 / median,
         "flops_per_step": cost.flops(),
         "bytes_per_step": cost.bytes,
         "arithmetic": arithmetic,
@@ -216,7 +253,7 @@ pub fn run(args: Bench) -> Result<Done> {
             seconds[seconds.len() - 1] * 1e3
         ),
     );
-    line("rows per second", format!("{:.3e}", args.rows as f64 / median));
+    line("rows per second", format!("{:.3e}", rows as f64 / median));
     line(
         "operations",
         format!(
@@ -258,55 +295,4 @@ pub fn run(args: Bench) -> Result<Done> {
     }
     println!("{t}");
     Ok(Done::Ok)
-}
-
-fn threads(args: &Bench) -> usize {
-    args.place.threads.unwrap_or_else(rayon::current_num_threads)
-}
-
-/// Operations a second of a matrix product on each thread: the best of a few runs.
-fn peak_flops<T: Real>(args: &Bench) -> Result<f64> {
-    let (m, tasks) = (384, threads(args));
-    let a = vec![T::one(); m * m];
-    let mut c = vec![T::zero(); m * m * tasks];
-    let pool = pool(args)?;
-    let run = |c: &mut [T]| {
-        let t = Instant::now();
-        // One on each thread: what is left to stealing may run on one.
-        let places: Vec<_> = c.chunks_mut(m * m).map(Mutex::new).collect();
-        pool.broadcast(|thread| {
-            let mut c = places[thread.index()].lock().unwrap_or_else(PoisonError::into_inner);
-            for _ in 0..8 {
-                gemm(&mut c, false, T::one(), Mat::new(&a, m, m), Mat::new(&a, m, m));
-            }
-        });
-        (8 * tasks * 2 * m * m * m) as f64 / t.elapsed().as_secs_f64()
-    };
-    Ok((0..8).map(|_| run(&mut c)).fold(0.0, f64::max))
-}
-
-/// Bytes a second read and written by a copy much larger than the caches: the best of a few runs.
-fn peak_bandwidth(args: &Bench) -> Result<f64> {
-    let n = 32 << 20;
-    let from = vec![1.0f32; n];
-    let mut to = vec![0.0f32; n];
-    let pool = pool(args)?;
-    let part = n.div_ceil(threads(args));
-    let mut run = || {
-        let t = Instant::now();
-        pool.install(|| {
-            to.par_chunks_mut(part)
-                .zip(from.par_chunks(part))
-                .for_each(|(t, f)| t.copy_from_slice(f));
-        });
-        (8 * n) as f64 / t.elapsed().as_secs_f64()
-    };
-    Ok((0..4).map(|_| run()).fold(0.0, f64::max))
-}
-
-fn pool(args: &Bench) -> Result<rayon::ThreadPool> {
-    rayon::ThreadPoolBuilder::new()
-        .num_threads(threads(args))
-        .build()
-        .map_err(|e| Error::Running(e.to_string()))
 }

@@ -1,0 +1,62 @@
+//! What the machine can do: a matrix product and a copy, measured.
+
+use crate::cli::args::Bench;
+use crate::error::{Error, Result};
+use crate::parts::linalg::{Mat, gemm};
+use crate::parts::real::Real;
+use rayon::prelude::*;
+use std::sync::{Mutex, PoisonError};
+use std::time::Instant;
+
+/// Threads that were asked for.
+pub fn threads(args: &Bench) -> usize {
+    args.place.threads.unwrap_or_else(rayon::current_num_threads)
+}
+
+/// Operations a second of a matrix product on each thread: the best of a few runs.
+pub fn peak_flops<T: Real>(args: &Bench) -> Result<f64> {
+    let (m, tasks) = (384, threads(args));
+    let a = vec![T::one(); m * m];
+    let mut c = vec![T::zero(); m * m * tasks];
+    let pool = pool(args)?;
+    let run = |c: &mut [T]| {
+        let t = Instant::now();
+        // One on each thread: what is left to stealing may run on one.
+        let places: Vec<_> = c.chunks_mut(m * m).map(Mutex::new).collect();
+        pool.broadcast(|thread| {
+            let mut c = places[thread.index()].lock().unwrap_or_else(PoisonError::into_inner);
+            for _ in 0..8 {
+                gemm(&mut c, false, T::one(), Mat::new(&a, m, m), Mat::new(&a, m, m));
+            }
+        });
+        (8 * tasks * 2 * m * m * m) as f64 / t.elapsed().as_secs_f64()
+    };
+    Ok((0..8).map(|_| run(&mut c)).fold(0.0, f64::max))
+}
+
+/// Bytes a second read and written by a copy much larger than the caches: the best of a few runs.
+pub fn peak_bandwidth(args: &Bench) -> Result<f64> {
+    let n = 32 << 20;
+    let from = vec![1.0f32; n];
+    let mut to = vec![0.0f32; n];
+    let pool = pool(args)?;
+    let part = n.div_ceil(threads(args));
+    let mut run = || {
+        let t = Instant::now();
+        pool.install(|| {
+            to.par_chunks_mut(part)
+                .zip(from.par_chunks(part))
+                .for_each(|(t, f)| t.copy_from_slice(f));
+        });
+        (8 * n) as f64 / t.elapsed().as_secs_f64()
+    };
+    Ok((0..4).map(|_| run()).fold(0.0, f64::max))
+}
+
+/// That many threads.
+pub fn pool(args: &Bench) -> Result<rayon::ThreadPool> {
+    rayon::ThreadPoolBuilder::new()
+        .num_threads(threads(args))
+        .build()
+        .map_err(|e| Error::Running(e.to_string()))
+}

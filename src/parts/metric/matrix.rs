@@ -1,0 +1,153 @@
+//! Distances of all rows of one matrix to all rows of another.
+
+use super::{
+    Inputs, Metric, Operand, Scratch, chebyshev::Chebyshev, cosine::Cosine, euclidean::Euclidean,
+    lp::Lp, manhattan::Manhattan, squared_euclidean::SquaredEuclidean,
+};
+use crate::error::{Error, Result};
+use crate::parts::composition::MetricName;
+use crate::parts::real::Real;
+use ndarray::{Array2, ArrayView2, Axis};
+use rayon::prelude::*;
+
+/// Values that a thread works on at a time.
+const BLOCK: usize = 1 << 17;
+
+/// The metrics without a tensor of their own; none for the others.
+pub fn plain<T: Real>(metric: MetricName, inputs: Inputs<'_, T>) -> Option<Box<dyn Metric<T>>> {
+    Some(match metric {
+        MetricName::SquaredEuclidean => Box::new(SquaredEuclidean::new(inputs)),
+        MetricName::Euclidean => Box::new(Euclidean::new(inputs)),
+        MetricName::Manhattan => Box::new(Manhattan::new(inputs)),
+        MetricName::Lp(p) => Box::new(Lp::new(inputs, p)),
+        MetricName::Chebyshev => Box::new(Chebyshev::new(inputs)),
+        MetricName::Cosine => Box::new(Cosine::new(inputs)),
+        _ => return None,
+    })
+}
+
+/// One of them by its name; `lp` with the exponent 2.
+///
+/// # Errors
+/// Another name.
+pub fn plain_named(name: &str) -> Result<MetricName> {
+    const ALL: [MetricName; 6] = [
+        MetricName::SquaredEuclidean,
+        MetricName::Euclidean,
+        MetricName::Manhattan,
+        MetricName::Lp(2.0),
+        MetricName::Chebyshev,
+        MetricName::Cosine,
+    ];
+    let found = ALL.into_iter().find(|metric| metric.name() == name);
+    found.ok_or_else(|| Error::unknown("metric", name, &ALL.map(MetricName::name)))
+}
+
+/// The `n x p` distances of the rows of `x` (`n x d`) to those of `w` (`p x d`), on the threads of the surrounding pool.
+///
+/// The squared Euclidean distance is one matrix product, of rows from which the mean of `w` is subtracted: an error of some units in the last
+/// place of `|x|^2 + |w|^2` after that. The other metrics are sums of differences.
+///
+/// # Errors
+/// Matrices of different widths or without columns, and metrics that have a tensor of their own.
+pub fn distance_matrix<T: Real>(
+    metric: MetricName,
+    x: ArrayView2<'_, T>,
+    w: ArrayView2<'_, T>,
+) -> Result<Array2<T>> {
+    let (n, d, p) = (x.nrows(), x.ncols(), w.nrows());
+    if d == 0 || w.ncols() != d {
+        let why = format!("rows of {d} features against rows of {}", w.ncols());
+        return Err(Error::data(why));
+    }
+    // The cosine is about the origin.
+    let centre: Vec<f64> = match metric {
+        MetricName::Cosine => vec![0.0; d],
+        _ => w
+            .axis_iter(Axis(1))
+            .map(|c| c.iter().map(|v| v.f64()).sum::<f64>() / p.max(1) as f64)
+            .collect(),
+    };
+    let centred = |row: ndarray::ArrayView1<'_, T>, out: &mut [T]| {
+        for ((o, v), c) in out.iter_mut().zip(row).zip(&centre) {
+            *o = T::of(v.f64() - c);
+        }
+    };
+    let mut prototypes = vec![T::zero(); p * d];
+    for (row, out) in w.rows().into_iter().zip(prototypes.chunks_exact_mut(d)) {
+        centred(row, out);
+    }
+    let inputs = Inputs {
+        d,
+        prototypes: &prototypes,
+        own: &[],
+        learn_prototypes: false,
+        learn_own: false,
+        operand: Operand::Full,
+    };
+    let metric = plain(metric, inputs).ok_or_else(|| {
+        Error::parameter(
+            "metric",
+            "must be one without a tensor of its own for a matrix of distances",
+        )
+    })?;
+    let mut distances = vec![T::zero(); n * p];
+    if p > 0 {
+        let rows = (BLOCK / (p + d)).clamp(16, 512);
+        let all = distances.par_chunks_mut(rows * p).enumerate();
+        all.for_each_init(
+            || (Vec::new(), Scratch::default()),
+            |(block, scratch), (i, out)| {
+                let count = out.len() / p;
+                block.resize(count * d, T::zero());
+                for (k, row) in block.chunks_exact_mut(d).enumerate() {
+                    centred(x.row(i * rows + k), row);
+                }
+                metric.forward(block, out, scratch);
+            },
+        );
+    }
+    Array2::from_shape_vec((n, p), distances).map_err(|e| Error::data(e.to_string()))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn every_pair_by_its_definition() {
+        let value = |i: usize, j: usize| ((i * 31 + j * 17) % 23) as f64 / 7.0 - 100.0;
+        let x = Array2::from_shape_fn((1037, 5), |(i, j)| value(i, j));
+        let w = Array2::from_shape_fn((9, 5), |(i, j)| value(i + 3, 2 * j));
+        let metrics: [(MetricName, fn(f64) -> f64, fn(f64) -> f64); 3] = [
+            (MetricName::SquaredEuclidean, |e| e * e, |s| s),
+            (MetricName::Euclidean, |e| e * e, f64::sqrt),
+            (MetricName::Manhattan, f64::abs, |s| s),
+        ];
+        for (metric, term, last) in metrics {
+            let got = distance_matrix(metric, x.view(), w.view()).unwrap();
+            for ((i, j), got) in got.indexed_iter() {
+                let sum: f64 = x.row(i).iter().zip(w.row(j)).map(|(a, b)| term(a - b)).sum();
+                assert!((got - last(sum)).abs() < 1e-12 * (1.0 + sum), "{metric:?} {i} {j}");
+            }
+        }
+        let got = distance_matrix(MetricName::Cosine, x.view(), w.view()).unwrap();
+        let (a, b) = (x.row(3), w.row(4));
+        let cosine = a.dot(&b) / (a.dot(&a) * b.dot(&b)).sqrt();
+        assert!((got[(3, 4)] - (1.0 - cosine)).abs() < 1e-12);
+    }
+
+    #[test]
+    fn what_does_not_fit_is_an_error() {
+        let x = Array2::<f32>::zeros((3, 2));
+        for w in [Array2::zeros((3, 3)), Array2::zeros((3, 0))] {
+            assert!(distance_matrix(MetricName::Manhattan, x.view(), w.view()).is_err());
+        }
+        assert!(distance_matrix(MetricName::Omega, x.view(), x.view()).is_err());
+        let none = Array2::zeros((0, 2));
+        let shape = |x: &Array2<f32>, w: &Array2<f32>| {
+            distance_matrix(MetricName::SquaredEuclidean, x.view(), w.view()).unwrap().dim()
+        };
+        assert_eq!((shape(&none, &x), shape(&x, &none)), ((0, 3), (3, 0)));
+    }
+}
