@@ -8,6 +8,7 @@ import json
 import math
 import os
 import platform
+import re
 import statistics
 import subprocess
 import sys
@@ -45,7 +46,9 @@ def run(command, args):
         raise RuntimeError(f"ended by signal {-done.returncode}")
     if done.returncode == 2 and said:
         raise Refused(next((line for line in said if line.startswith("error:")), said[-1]).removeprefix("error: "))
-    raise RuntimeError(next((line for line in reversed(said) if "Error" in line), said[-1] if said else "no message")[:200])
+    # The first: what comes after it may be the fault of its clean-up.
+    errors = [line for line in said if re.match(r"[\w.]*(Error|Exception)\b", line)]
+    raise RuntimeError((errors or said[-1:] or ["no message"])[0][:200])
 
 
 def answer(command, args):

@@ -132,11 +132,12 @@ class Prototorch:
     def made(self, name, x, y, args):
         import torch
         from prototorch.core import initializers
+        from prototorch.core.distances import squared_euclidean_distance
         from prototorch.models import CBC, CELVQ, GLVQ, GMLVQ, GRLVQ, GTLVQ, LGMLVQ, RSLVQ, SLVQ
 
         torch.set_num_threads(args.threads)
         torch.manual_seed(1)
-        kinds = {kind.__name__: kind for kind in (CBC, CELVQ, GLVQ, GMLVQ, GRLVQ, GTLVQ, LGMLVQ, RSLVQ, SLVQ)}
+        kinds = {kind.__name__: kind for kind in (CELVQ, GLVQ, GMLVQ, GRLVQ, GTLVQ, LGMLVQ, RSLVQ, SLVQ)}
         sets = timing.sets(args)
         latent = sets.get("subspace_dim", args.features)
         options = {
@@ -147,12 +148,14 @@ class Prototorch:
             "lr": 0.01,
         }
         few = min(len(x), 10_000)
-        rows = (torch.as_tensor(x[:few]), torch.as_tensor(y[:few]))
+        rows = (torch.as_tensor(x[:few]), torch.as_tensor(y[:few]).long())
+        # A prototype that is a row has no gradient where a distance is a root.
+        start = initializers.SSCI(rows, noise=0.1)
         if name == "CBC":
-            starts = {"components_initializer": initializers.SSCI(rows)}
-        else:
-            starts = {"prototypes_initializer": initializers.SSCI(rows)}
-        return kinds[name](options, **starts)
+            return CBC(options, components_initializer=start)
+        # Squared distances, as the others have them, in place of its roots.
+        plain = {"distance_fn": squared_euclidean_distance} if name in ("GLVQ", "RSLVQ", "SLVQ", "CELVQ") else {}
+        return kinds[name](options, prototypes_initializer=start, **plain)
 
     def stepper(self, name, model):
         from prototorch.models.probabilistic import ProbabilisticLVQ
@@ -210,7 +213,7 @@ TOOLS = {"scikit-learn": Scikit, "sklvq": Sklvq, "sklearn-lvq": SklearnLvq, "pro
 
 def rows_within(tool, name, args):
     """The rows of which a step takes at most the seconds of a turn: some go through the rows one by one in Python."""
-    few = min(args.rows, 20 * args.classes * args.per_class)
+    few = min(args.rows, 4 * args.classes * args.per_class)
     x, y = timing.blobs(few, args.features, args.classes)
     once = SimpleNamespace(**{**vars(args), "steps": 1, "rows": few})
     seconds, _ = tool.step(name, x, y, once)

@@ -78,11 +78,14 @@ def batch(model, x, y, args):
         compiled = jax.jit(function, **options)
 
         def run(*arguments):
+            result = None
+
             def once():
-                return jax.block_until_ready(compiled(*arguments))
+                nonlocal result
+                result = jax.block_until_ready(compiled(*arguments))
 
             found.extend(not_compiling(once, compiled, args))
-            return once()
+            return result
 
         return run
 
@@ -100,7 +103,7 @@ def predict(model, x, y, args):
     """Seconds of each `predict` of all rows, of a model that saw some of them for a few steps."""
     few = min(len(x), 10_000)
     model.fit(x[:few], y[:few])
-    return timing.timed(lambda: jax.block_until_ready(model.predict(x)), args, WARM)
+    return timing.timed(lambda: jax.block_until_ready(model.predict(x)), args, warm=2)
 
 
 def distances(name, x, args):
