@@ -17,6 +17,8 @@ from prosemble.models import prototype_base
 WARM = 3
 # Of its loop of epochs: it takes no less.
 EPOCHS = 2
+# What is to be said of a model's time.
+NOTES = {}
 
 
 def made(name, args, **options):
@@ -54,7 +56,11 @@ def step(model, x, y, args):
         state, _ = model._training_step_scan(state, kept["x"], kept["y"], kept["proto_labels"])
         jax.block_until_ready(state)
 
-    return not_compiling(once, type(model)._training_step_scan, args)
+    seconds = not_compiling(once, type(model)._training_step_scan, args)
+    # Kernels of exponentials overflow on some data; the time is then that of computing with NaN.
+    if not jnp.isfinite(state.prev_loss):
+        NOTES[type(model).__name__] = f"{type(model).__name__}: its loss is not finite after these steps"
+    return seconds
 
 
 def not_compiling(once, compiled, args):
@@ -125,7 +131,8 @@ def main():
             seconds = batch(made(name, args, batch_size=args.batch), x, y, args)
         else:
             seconds = {"step": step, "predict": predict}[args.what](made(name, args), x, y, args)
-        timing.report(seconds, model=name, device=str(jax.devices()[0]), jax=jax.__version__, rows=args.rows)
+        more = {"how": NOTES[name]} if name in NOTES else {}
+        timing.report(seconds, **more, model=name, device=str(jax.devices()[0]), jax=jax.__version__, rows=args.rows)
 
 
 if __name__ == "__main__":
