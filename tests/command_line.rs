@@ -473,6 +473,43 @@ fn models_devices_bench() {
     ok(&["completions", "bash"]);
 }
 
+/// Beside steps, `bench` times mini-batches, inference and matrices of distances; and it predicts a step on the CPU.
+#[test]
+fn bench_times_more_than_steps() {
+    let sizes = ["bench", "--rows", "600", "--features", "7", "--classes", "3", "--per-class", "2"];
+    let with = |more: &[&'static str]| [&sizes[..], &["--steps", "3"], more].concat();
+    let timed = |more: &[&'static str]| {
+        let report = json(&with(&[more, &["--json", "--device", "cpu"]].concat()));
+        assert!(report["seconds_per_step"].as_f64().unwrap() > 0.0, "{report}");
+        report
+    };
+    assert_eq!(timed(&["--batch", "100"])["batch"], 100);
+    assert_eq!(timed(&["--what", "predict", "--model", "RSLVQ"])["model"], "RSLVQ");
+    for metric in ["squared_euclidean", "manhattan", "lp"] {
+        assert_eq!(timed(&["--what", "distances", "--metric", metric])["prototypes"], 6);
+    }
+    timed(&["--what", "distances", "--metric", "lp", "--set", "p=3"]);
+    ok(&with(&["--what", "distances", "--precision", "f64"]));
+    let report = timed(&["--explain", "--model", "GMLVQ"]);
+    for what in ["seconds", "bytes"] {
+        assert!(report["predicted"][what].as_f64().unwrap() > 0.0, "{report}");
+    }
+    for (more, told) in [
+        (&["--batch", "601"][..], "--batch"),
+        (&["--batch", "0"], "--batch"),
+        (&["--batch", "10", "--model", "LVQ1"], "update rule"),
+        (&["--batch", "10", "--what", "predict"], "--what step"),
+        (&["--metric", "manhattan"], "--what distances"),
+        (&["--what", "distances", "--metric", "omega"], "squared_euclidean"),
+        (&["--what", "distances", "--set", "q=1"], "no q"),
+        (&["--what", "distances", "--precision", "bf16"], "f32 or f64"),
+        (&["--what", "distances", "--device", "vulkan"], "on the cpu"),
+    ] {
+        let (status, text) = fails(&with(more));
+        assert!(status == 2 && text.contains(told), "{more:?}: {text}");
+    }
+}
+
 /// Every model's step can be timed on every other device, and in the naive form of its kernels.
 #[test]
 fn every_model_can_be_timed_on_a_device() {

@@ -2,7 +2,7 @@
 //!
 //! A multiply-add counts 2. Bytes are those that must cross the memory bus at least: the data once, the tensors a few times.
 
-use crate::parts::composition::{Composition, Cooperation, MetricName};
+use crate::parts::composition::{Composition, Cooperation, MetricName, Objective};
 
 /// Cost of one full-batch step.
 #[derive(Clone, Copy, Debug, PartialEq)]
@@ -81,4 +81,134 @@ pub fn step(composition: &Composition, [n, d, p, classes, l]: [usize; 5], size: 
         backward_flops: backward,
         bytes: n * d * size as f64 + 4.0 * n + 8.0 * tensors * size as f64,
     }
+}
+
+/// What a machine can do, measured or known.
+#[derive(Clone, Copy, Debug, PartialEq)]
+pub struct Machine {
+    /// Threads that work.
+    pub threads: usize,
+    /// Operations a second of a matrix product on one thread.
+    pub flops: f64,
+}
+
+/// Time and memory of a step on the CPU, as the model of its parts has it.
+#[derive(Clone, Copy, Debug, PartialEq)]
+pub struct Prediction {
+    /// Seconds.
+    pub seconds: f64,
+    /// Bytes: data, parameters with all that is kept for them, and the threads' working memory.
+    pub bytes: f64,
+}
+
+/// A product's share of its full rate where its results are `columns` wide: they are formed 16 at a time, and few of them do not hide
+/// the time of a load.
+fn width_share(columns: f64) -> f64 {
+    columns / ((columns / 16.0).ceil() * 16.0 + 8.0)
+}
+
+/// What the parts of a step have to do, each in its own unit; see [`RATES`].
+fn work(composition: &Composition, [n, d, p, classes, l]: [f64; 5]) -> [f64; PARTS] {
+    let scope = p / classes;
+    let (mut soft, mut ranked, mut dense) = (0.0, 0.0, true);
+    // Entries a row in G where it is sparse.
+    let mut q = 0.0;
+    match composition.cooperation {
+        Cooperation::Winner => (q, dense) = (1.0, false),
+        Cooperation::WinnerPair { .. } => (q, dense) = (2.0f64.min(p), false),
+        Cooperation::ClassMinimum { .. } => (q, dense) = (classes.min(p), false),
+        Cooperation::RanksOwn { .. } => {
+            (q, dense) = ((scope + 1.0).min(p), false);
+            ranked = scope * scope;
+        }
+        Cooperation::Posterior { .. } => soft = p,
+        Cooperation::PosteriorRanks { within_class, .. } => {
+            soft = 1.5 * p;
+            ranked = if within_class { p * scope } else { p * p };
+        }
+        Cooperation::RanksEach => ranked = p * scope,
+        Cooperation::RanksAll => {
+            soft = 2.0 * p;
+            ranked = p * p;
+        }
+        Cooperation::Reasoning => soft = p,
+    }
+    if matches!(composition.objective, Objective::OneClass { .. }) && dense {
+        soft += 2.0 * p;
+    }
+    let product =
+        |rows: f64, inner: f64, columns: f64| 2.0 * rows * inner * columns / width_share(columns);
+    let when_dense = |work: f64| if dense { work } else { 0.0 };
+    let (mut products, mut differences, mut logs) = (0.0, 0.0, 0.0);
+    let mut compared = d;
+    let mut maps = 0.0;
+    match composition.metric {
+        MetricName::SquaredEuclidean | MetricName::Relevance => {
+            products = product(n, d, p) + when_dense(product(n, p, d));
+        }
+        MetricName::Omega => {
+            products = product(n, d, l) + product(n, l, p) + product(n, d, l);
+            products += when_dense(2.0 * product(n, p, l));
+            (compared, maps) = (l, d * l);
+        }
+        MetricName::ClassOmega => {
+            products = classes * (2.0 * product(n, d, l) + product(n, l, scope));
+            (compared, maps) = (l, classes * d * l);
+        }
+        MetricName::LocalOmega => {
+            products = product(n, d, p * l)
+                + if dense { product(n, d, p * l) } else { product(n * q, d, l) };
+            differences = n * p * l;
+            (compared, maps) = (l, p * d * l);
+        }
+        MetricName::Tangent => {
+            products = product(n, d, p * l)
+                + if dense { product(n, d, p * l) } else { product(n * q, d, l) };
+            differences = n * p * d;
+            maps = p * d * l;
+        }
+        MetricName::Bilinear => {
+            products = 2.0 * product(n, d, l);
+            differences = n * p * l * if dense { 3.0 } else { 1.0 };
+            logs = n * p;
+            (compared, maps) = (l, d * l);
+        }
+        _ => differences = n * p * d * if dense { 2.0 } else { 1.0 },
+    }
+    let entries = n * q * compared;
+    [products, n * p, n * soft, n * ranked, entries, differences, logs, n, n * d, p * d + maps, 1.0]
+}
+
+/// Parts of the time model.
+const PARTS: usize = 11;
+
+/// Time of each part of a step on one thread, in units of the time of one operation of a matrix product there: of an operation of a product, of
+/// a distance (its norms, the search for the nearest), of a responsibility, of a comparison of two distances for a rank, of a feature of a pair
+/// that is formed and summed by differences, of a feature of a distance by differences, of a logarithm of a distance, of a row, of a feature of
+/// a row, of a parameter, of a step.
+///
+/// Fitted to measured steps of the models in `benches/README.md`, where it is told how well they fit.
+const RATES: [f64; PARTS] = [1.0, 60.0, 300.0, 20.0, 60.0, 60.0, 600.0, 2000.0, 60.0, 1000.0, 5e6];
+
+/// Time and memory of a full-batch step on the CPU; sizes as for [`step`], `size`: bytes of a number.
+pub fn predict(
+    composition: &Composition,
+    [n, d, p, classes, l]: [usize; 5],
+    size: usize,
+    machine: Machine,
+) -> Prediction {
+    let sizes @ [n, d, p, _, _] = [n, d, p, classes, l].map(|v| v as f64);
+    let work = work(composition, sizes);
+    let operations = |parts: std::ops::Range<usize>| -> f64 {
+        work[parts.clone()].iter().zip(&RATES[parts]).map(|(work, rate)| work * rate).sum()
+    };
+    // Rows are shared among the threads, parameters are not.
+    let rows = operations(0..9) / machine.threads as f64;
+    let seconds = (rows + operations(9..PARTS)) / machine.flops;
+    let tensors = work[9];
+    let bytes = n * (d * size as f64 + 4.0)
+        + size as f64 * tensors * 10.0
+        + (1 << 21) as f64 * machine.threads as f64;
+    let _ = p;
+    Prediction { seconds, bytes }
 }

@@ -84,6 +84,11 @@ pub(super) struct Workspace<T> {
     pub ranks: Vec<u32>,
     pub members: Vec<usize>,
     pub winners: Vec<Option<usize>>,
+    /// The nearest prototype of its class and of all others for each row.
+    pub winner_pairs: Vec<[u32; 2]>,
+    /// Rows and prototypes whose keys by differences are wanted, and those.
+    pub wanted: Vec<[u32; 2]>,
+    pub exact: Vec<T>,
     pub detection: svq_occ::Buffers<T>,
 }
 

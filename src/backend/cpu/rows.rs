@@ -5,7 +5,7 @@ use crate::parts::composition::{Cooperation, Kernel, Objective, Ties};
 use crate::parts::cooperation::class_minimum::class_minimum;
 use crate::parts::cooperation::posterior::{posterior, ranked};
 use crate::parts::cooperation::ranks::{Neighbourhood, ranks};
-use crate::parts::cooperation::winner_pair::{nearest_of_all, several_within};
+use crate::parts::cooperation::winner_pair::{NOBODY, nearest_of_all, several_within};
 use crate::parts::kernel;
 use crate::parts::metric::{Operand, Pair, Sums};
 use crate::parts::objective::svq_occ::{self, Confusion, Cost};
@@ -415,20 +415,48 @@ impl<T: Real> Rows<'_, T> {
 
     /// Distances by differences for all prototypes of one row: equal prototypes get equal distances.
     fn exact_row(&self, k: usize, ws: &mut Workspace<T>) {
-        for j in 0..self.plan.p {
-            ws.d[k * self.plan.p + j] = self.exact(k, j, ws);
+        let p = self.plan.p;
+        ws.wanted.clear();
+        ws.wanted.extend((0..p as u32).map(|j| [k as u32, j]));
+        self.exact_of_wanted(ws);
+        ws.d[k * p..][..p].copy_from_slice(&ws.exact);
+    }
+
+    /// The nearest of its class and of all others for each row, in `ws.winner_pairs`, and their keys by differences, one after the other, in
+    /// `ws.exact`.
+    fn pairs_of_winners(&self, ties: Ties, ws: &mut Workspace<T>) {
+        let count = self.rows.len();
+        if ties == Ties::Even {
+            (0..count).for_each(|k| self.exact_row(k, ws));
         }
+        ws.indices.clear();
+        ws.indices.extend((0..count).map(|k| self.class(k)));
+        self.plan.runs.winner_pairs(&ws.d, self.plan.p, &ws.indices, &mut ws.winner_pairs);
+        ws.wanted.clear();
+        for (k, pair) in ws.winner_pairs.iter().enumerate() {
+            ws.wanted.extend(pair.iter().filter(|j| **j != NOBODY).map(|j| [k as u32, *j]));
+        }
+        self.exact_of_wanted(ws);
+    }
+
+    /// Keys by differences of the pairs `ws.wanted`, into `ws.exact`.
+    fn exact_of_wanted(&self, ws: &mut Workspace<T>) {
+        ws.exact.resize(ws.wanted.len(), T::zero());
+        self.ready.metric.exact_pairs(&ws.x, &ws.wanted, &mut ws.scratch, &mut ws.exact);
     }
 
     fn winner_pairs(&self, objective: &impl PairObjective<T>, ties: Ties, ws: &mut Workspace<T>) {
-        let (p, map) = (self.plan.p, self.plan.map);
+        let map = self.plan.map;
+        self.pairs_of_winners(ties, ws);
+        let mut next = 0;
         for k in 0..self.rows.len() {
-            let class = self.class(k);
-            if ties == Ties::Even {
-                self.exact_row(k, ws);
-            }
-            let (plus, minus) = self.plan.runs.winner_pair(&ws.d[k * p..][..p], class);
-            let keys = [plus, minus].map(|j| j.map(|j| self.exact(k, j, ws)));
+            let [plus, minus] = ws.winner_pairs[k].map(|j| (j != NOBODY).then_some(j as usize));
+            let keys = [plus, minus].map(|j| {
+                j.map(|_| {
+                    next += 1;
+                    ws.exact[next - 1]
+                })
+            });
             let (seen, eps) = match keys {
                 [Some(a), Some(b)] => {
                     let (a, b, eps) = map.pair(a, b);
@@ -440,6 +468,7 @@ impl<T: Real> Rows<'_, T> {
             let (loss, g_plus, g_minus) = objective.pair(d_plus, d_minus, eps);
             ws.losses.push(loss);
             let Some(factor) = self.factor(k) else { continue };
+            let class = self.class(k);
             for (winner, seen, same, g) in
                 [(plus, seen[0], true, g_plus), (minus, seen[1], false, g_minus)]
             {
@@ -490,15 +519,16 @@ impl<T: Real> Rows<'_, T> {
                 self.exact_row(k, ws);
             }
             let (_, minus) = self.plan.runs.winner_pair(&ws.d[k * p..][..p], class);
-            let minus = minus.map(|j| (j, self.exact(k, j, ws)));
             self.members(class, ws);
             let m = ws.members.len();
+            ws.wanted.clear();
+            let wanted = ws.members.iter().copied().chain(minus);
+            ws.wanted.extend(wanted.map(|j| [k as u32, j as u32]));
+            self.exact_of_wanted(ws);
+            let minus = minus.map(|j| (j, ws.exact[m]));
             let mut keys = std::mem::take(&mut ws.row);
             keys.clear();
-            for i in 0..m {
-                let j = ws.members[i];
-                keys.push(self.exact(k, j, ws));
-            }
+            keys.extend_from_slice(&ws.exact[..m]);
             ws.ranks.resize(m, 0);
             ranks(&keys, &mut ws.ranks);
             let factor = self.factor(k);
@@ -554,8 +584,13 @@ impl<T: Real> Rows<'_, T> {
             }
             class_minimum(&self.plan.runs, &ws.d[k * p..][..p], &mut winners);
             ws.other.resize(classes, T::one());
+            ws.wanted.clear();
+            ws.wanted.extend(winners.iter().flatten().map(|j| [k as u32, *j as u32]));
+            self.exact_of_wanted(ws);
+            let mut exact = ws.exact.iter();
             for (c, winner) in winners.iter().enumerate() {
-                let seen = winner.map(|j| self.plan.map.see(self.exact(k, j, ws)));
+                let key = winner.and_then(|_| exact.next());
+                let seen = key.map(|key| self.plan.map.see(*key));
                 ws.row[c] = seen.map_or(<T as num_traits::Float>::max_value(), |s| s.value);
                 ws.other[c] = seen.map_or(T::zero(), |s| s.slope);
             }

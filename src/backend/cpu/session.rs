@@ -116,7 +116,11 @@ impl<'a, T: Real> CpuSession<'a, T> {
             }
             partial
         };
-        let total = on_pool(&self.pool, || chunks.sum(&self.plan, task));
+        // Waking a thread takes longer than the rows of one chunk.
+        let total = match chunks.chunks {
+            0 | 1 => chunks.sum(&self.plan, task),
+            _ => on_pool(&self.pool, || chunks.sum(&self.plan, task)),
+        };
         let Some(total) = total else { return (0.0, Vec::new()) };
         self.finish(&ready, total, pass)
     }

@@ -222,9 +222,14 @@ impl OneKernel {
         precision: Precision,
         sizes: step::Sizes,
     ) -> Option<Self> {
-        Winners::plan(limits, composition, precision, [sizes.p, sizes.l])
-            .map(Self::Winners)
-            .or_else(|| Step::plan(limits, composition, precision, sizes).map(Self::Step))
+        let step = Step::plan(limits, composition, precision, sizes);
+        let winners = Winners::plan(limits, composition, precision, [sizes.p, sizes.l]);
+        match (winners, step) {
+            // That of winners does not project rows: X and their projections would be read twice.
+            (Some(_), Some(step)) if step.projects() => Some(Self::Step(step)),
+            (Some(winners), _) => Some(Self::Winners(winners)),
+            (None, step) => step.map(Self::Step),
+        }
     }
 
     /// Prototypes and terms as they are prepared; whether as halves; whether weighted.

@@ -226,6 +226,15 @@ pub fn run(args: Bench) -> Result<Done> {
         "share_of_peak_bandwidth": byte_rate / peak_bandwidth,
         "share_of_roofline": roofline / median,
     });
+    // The model of a step is one of the CPU, and of all rows at once.
+    let predicted = (backend.info().name == "cpu" && args.batch.is_none()).then(|| {
+        let threads = peaks::threads(&args);
+        let machine = cost::Machine { threads, flops: peak_flops / threads as f64 };
+        cost::predict(&composition, [rows, args.features, p, sizes.classes, l], size, machine)
+    });
+    if let (true, Some(predicted)) = (args.explain, predicted) {
+        report["predicted"] = json!({"seconds": predicted.seconds, "bytes": predicted.bytes});
+    }
     if args.json {
         if let (true, Some(plan)) = (args.explain, &plan) {
             let launch = |(kernel, groups, shared): &(&str, [u32; 3], u32)| json!({"kernel": kernel, "groups": groups, "shared_bytes": shared});
@@ -280,6 +289,12 @@ pub fn run(args: Bench) -> Result<Done> {
             let launches = plan.launches.iter();
             let text = launches.map(|(kernel, [x, y, z], _)| format!("{kernel} [{}]", x * y * z));
             line("launches", text.collect::<Vec<_>>().join(" > "));
+        }
+        if let Some(predicted) = predicted {
+            let (ms, ratio) = (1e3 * predicted.seconds, predicted.seconds / median);
+            let mib = predicted.bytes / f64::from(1 << 20);
+            let text = format!("{ms:.3} ms ({ratio:.2} of that measured), {mib:.1} MiB of memory");
+            line("predicted", text);
         }
         line("arithmetic", format!("{arithmetic}: {:.1} TFLOP/s here", peak_flops / 1e12));
         line("forward", format!("{:.3e} operations", cost.forward_flops));

@@ -5,9 +5,7 @@ use crate::parts::real::Real;
 
 /// Fills `winners` with the nearest prototype of each class (first on ties), none for a class without prototypes.
 pub fn class_minimum<T: Real>(classes: &Classes, d: &[T], winners: &mut [Option<usize>]) {
-    for (class, winner) in winners.iter_mut().enumerate() {
-        *winner = classes.nearest_of(d, class);
-    }
+    classes.nearest_of_each(d, winners);
 }
 
 #[cfg(test)]

@@ -14,22 +14,63 @@ pub struct Classes {
     others: Vec<Vec<Range<usize>>>,
 }
 
-crate::vectorized! {
-    /// The least value and its first position (0 where nothing is least).
-    fn first_least<T>(values: &[T]) -> (T, usize) {
-        let least = simd::least(values);
-        let (chunks, rest) = values.as_chunks::<16>();
-        for (c, chunk) in chunks.iter().enumerate() {
-            let mut there = 0;
-            for v in chunk {
-                there |= u32::from(*v == least);
-            }
-            if there != 0 {
-                return (least, 16 * c + chunk.iter().position(|v| *v == least).unwrap_or(0));
-            }
+/// No prototype.
+pub const NOBODY: u32 = u32::MAX;
+
+/// The least value and its first position (0 where nothing is least); to be called inside a vectorized function.
+#[inline(always)]
+fn least_of<T: Real>(values: &[T]) -> (T, usize) {
+    let least = simd::least(values);
+    let (chunks, rest) = values.as_chunks::<16>();
+    for (c, chunk) in chunks.iter().enumerate() {
+        let mut there = 0;
+        for v in chunk {
+            there |= u32::from(*v == least);
         }
-        let at = rest.iter().position(|v| *v == least);
-        (least, at.map_or(0, |at| values.len() - rest.len() + at))
+        if there != 0 {
+            return (least, 16 * c + chunk.iter().position(|v| *v == least).unwrap_or(0));
+        }
+    }
+    let at = rest.iter().position(|v| *v == least);
+    (least, at.map_or(0, |at| values.len() - rest.len() + at))
+}
+
+/// First index of the least value within the runs; to be called inside a vectorized function.
+#[inline(always)]
+fn nearest_in<T: Real>(d: &[T], runs: &[Range<usize>]) -> u32 {
+    let (mut least, mut nearest) = (T::infinity(), NOBODY);
+    for run in runs {
+        let (value, at) = least_of(&d[run.start..run.end]);
+        if nearest == NOBODY || value < least {
+            (least, nearest) = (value, (run.start + at) as u32);
+        }
+    }
+    nearest
+}
+
+crate::vectorized! {
+    fn first_least<T>(values: &[T]) -> (T, usize) {
+        least_of(values)
+    }
+
+    fn nearest<T>(d: &[T], runs: &[Range<usize>]) -> u32 {
+        nearest_in(d, runs)
+    }
+
+    /// For each row of `d` (`b x p`) the nearest prototype of its class and of all others, the first on ties, into `out`.
+    fn nearest_pairs<T>(d: &[T], p: usize, classes: &Classes, of: &[u32], out: &mut Vec<[u32; 2]>) {
+        out.clear();
+        for (d, class) in d.chunks_exact(p).zip(of) {
+            let class = *class as usize;
+            out.push([nearest_in(d, &classes.own[class]), nearest_in(d, &classes.others[class])]);
+        }
+    }
+
+    fn nearest_each<T>(d: &[T], classes: &Classes, out: &mut [Option<usize>]) {
+        for (out, runs) in out.iter_mut().zip(&classes.own) {
+            let j = nearest_in(d, runs);
+            *out = (j != NOBODY).then_some(j as usize);
+        }
     }
 
     /// How many values are at most `limit`.
@@ -89,26 +130,20 @@ impl Classes {
 
     /// Nearest prototype of `class` and nearest of all others, the first on ties. `d`: distances of one row.
     pub fn winner_pair<T: Real>(&self, d: &[T], class: u32) -> (Option<usize>, Option<usize>) {
-        (nearest(d, &self.own[class as usize]), nearest(d, &self.others[class as usize]))
+        let somebody = |j: u32| (j != NOBODY).then_some(j as usize);
+        let [own, others] = [&self.own, &self.others].map(|runs| nearest(d, &runs[class as usize]));
+        (somebody(own), somebody(others))
     }
 
-    /// Nearest prototype of `class`, the first on ties.
-    pub fn nearest_of<T: Real>(&self, d: &[T], class: usize) -> Option<usize> {
-        nearest(d, &self.own[class])
+    /// Nearest prototype of each class, the first on ties.
+    pub fn nearest_of_each<T: Real>(&self, d: &[T], out: &mut [Option<usize>]) {
+        nearest_each(d, self, out);
     }
-}
 
-/// First index of the least value within the runs.
-fn nearest<T: Real>(d: &[T], runs: &[Range<usize>]) -> Option<usize> {
-    let mut best: Option<(T, usize)> = None;
-    for run in runs {
-        let values = &d[run.clone()];
-        let (value, at) = if values.len() == 1 { (values[0], 0) } else { first_least(values) };
-        if best.is_none_or(|(b, _)| value < b) {
-            best = Some((value, run.start + at));
-        }
+    /// The nearest of its class and of all others for each row of `d` (`b x p`), [`NOBODY`] where there is none. `of`: class of each row.
+    pub fn winner_pairs<T: Real>(&self, d: &[T], p: usize, of: &[u32], out: &mut Vec<[u32; 2]>) {
+        nearest_pairs(d, p, self, of, out);
     }
-    best.map(|(_, j)| j)
 }
 
 #[cfg(test)]
@@ -134,6 +169,10 @@ mod tests {
                         .reduce(|b, j| if d[j] < d[b] { j } else { b })
                 };
                 prop_assert_eq!(classes.winner_pair(&d, class), (plain(true), plain(false)));
+                let mut all = vec![];
+                classes.winner_pairs(&d, d.len(), &[class], &mut all);
+                let expected = [plain(true), plain(false)].map(|j| j.map_or(NOBODY, |j| j as u32));
+                prop_assert_eq!(all, [expected]);
             }
         }
     }

@@ -61,6 +61,11 @@ impl<T: Real> Metric<T> for Bandwidth<T> {
         self.inner.exact(x, row, prototype, scratch) * self.scales[prototype]
     }
 
+    fn exact_pairs(&self, x: &[T], pairs: &[[u32; 2]], scratch: &mut Scratch<T>, out: &mut [T]) {
+        self.inner.exact_pairs(x, pairs, scratch, out);
+        out.iter_mut().zip(pairs).for_each(|(u, [_, j])| *u *= self.scales[*j as usize]);
+    }
+
     fn slack(&self, row: usize, scratch: &Scratch<T>) -> T {
         let largest = self.scales.iter().copied().fold(T::zero(), num_traits::Float::max);
         self.inner.slack(row, scratch) * largest

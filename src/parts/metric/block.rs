@@ -79,6 +79,16 @@ pub fn squared_expansion<T: Real>(
     add_norms(dist, norms, w_norms);
 }
 
+crate::vectorized! {
+    /// `|x_i - w_j|^2` of pairs of rows `width` long.
+    pub fn pair_distances<T>(x: &[T], w: &[T], width: usize, pairs: &[[u32; 2]], out: &mut [T]) {
+        for ([i, j], out) in pairs.iter().zip(out) {
+            let x = &x[*i as usize * width..][..width];
+            *out = crate::parts::simd::squared_difference(x, &w[*j as usize * width..][..width]);
+        }
+    }
+}
+
 /// How far the expansion may be off for a row of squared norm `norm`, where `largest` is the prototypes' largest: a few units in the last
 /// place of its terms.
 pub fn expansion_slack<T: Real>(norm: T, largest: T) -> T {

@@ -36,6 +36,12 @@ vectorized! {
         kind.distance(x, w)
     }
 
+    fn pair_distances<T, K: Pairwise<T>>(kind: &K, x: &[T], w: &[T], d: usize, pairs: &[[u32; 2]], out: &mut [T]) {
+        for ([i, j], out) in pairs.iter().zip(out) {
+            *out = kind.distance(&x[*i as usize * d..][..d], &w[*j as usize * d..][..d]);
+        }
+    }
+
     fn distances<T, K: Pairwise<T>>(kind: &K, x: &[T], w: &[T], d: usize, dist: &mut [T]) {
         for (x, dist) in x.chunks_exact(d).zip(dist.chunks_exact_mut(w.len() / d)) {
             for (w, dist) in w.chunks_exact(d).zip(dist) {
@@ -70,6 +76,10 @@ impl<T: Real, K: Pairwise<T>> Metric<T> for Direct<T, K> {
     fn exact(&self, x: &[T], row: usize, prototype: usize, _: &mut Scratch<T>) -> T {
         let d = self.d;
         one_distance(&self.kind, &x[row * d..][..d], &self.w[prototype * d..][..d])
+    }
+
+    fn exact_pairs(&self, x: &[T], pairs: &[[u32; 2]], _: &mut Scratch<T>, out: &mut [T]) {
+        pair_distances(&self.kind, x, &self.w, self.d, pairs, out);
     }
 
     /// `dW` (`p x d`).

@@ -148,6 +148,13 @@ pub trait Metric<T: Real>: Send + Sync {
     /// recomputed with. Called after [`Metric::forward`] on the same block and scratch.
     fn exact(&self, x: &[T], row: usize, prototype: usize, scratch: &mut Scratch<T>) -> T;
 
+    /// The same for many pairs of a row and a prototype, into `out`.
+    fn exact_pairs(&self, x: &[T], pairs: &[[u32; 2]], scratch: &mut Scratch<T>, out: &mut [T]) {
+        for ([row, prototype], out) in pairs.iter().zip(out) {
+            *out = self.exact(x, *row as usize, *prototype as usize, scratch);
+        }
+    }
+
     /// How far the last [`Metric::forward`] may be off for row `row`: distances that differ by less are compared by
     /// [`Metric::exact`] where it matters which is smaller. 0 where the forward works with differences.
     fn slack(&self, row: usize, scratch: &Scratch<T>) -> T {

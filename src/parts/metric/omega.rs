@@ -14,8 +14,8 @@
 //! The sums hold `dV / 2` and `X^T dZ / 2`. With rounded operands `Z` and `V` are rounded after their products.
 
 use super::block::{
-    add_column_sums, add_scaled_rows, expansion_slack, grow, largest, squared_expansion,
-    squared_norms,
+    add_column_sums, add_scaled_rows, expansion_slack, grow, largest, pair_distances,
+    squared_expansion, squared_norms,
 };
 use super::{Inputs, Metric, Operand, Pair, Scratch, Sums};
 use crate::parts::linalg::{Mat, gemm};
@@ -117,6 +117,10 @@ impl<T: Real> Metric<T> for Omega<T> {
     fn exact(&self, _: &[T], row: usize, prototype: usize, scratch: &mut Scratch<T>) -> T {
         let l = self.l;
         squared_distance(&scratch.kept[row * l..][..l], &self.v[prototype * l..][..l])
+    }
+
+    fn exact_pairs(&self, _: &[T], pairs: &[[u32; 2]], scratch: &mut Scratch<T>, out: &mut [T]) {
+        pair_distances(&scratch.kept, &self.v, self.l, pairs, out);
     }
 
     fn slack(&self, row: usize, scratch: &Scratch<T>) -> T {

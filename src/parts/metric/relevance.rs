@@ -75,6 +75,14 @@ vectorized! {
         weighted_squared_difference(lam, x, w)
     }
 
+    fn pair_distances<T>(lam: &[T], x: &[T], w: &[T], pairs: &[[u32; 2]], out: &mut [T]) {
+        let d = lam.len();
+        for ([i, j], out) in pairs.iter().zip(out) {
+            let x = &x[*i as usize * d..][..d];
+            *out = weighted_squared_difference(lam, x, &w[*j as usize * d..][..d]);
+        }
+    }
+
     /// `dlam_a += g (x_ia - w_ja)^2` for every pair.
     fn squares<T>(x: &[T], w: &[T], pairs: &[Pair<T>], dlam: &mut [T]) {
         let d = dlam.len();
@@ -123,6 +131,10 @@ impl<T: Real> Metric<T> for Relevance<T> {
     fn exact(&self, x: &[T], row: usize, prototype: usize, _: &mut Scratch<T>) -> T {
         let d = self.d;
         one_distance(&self.lam, &x[row * d..][..d], &self.w[prototype * d..][..d])
+    }
+
+    fn exact_pairs(&self, x: &[T], pairs: &[[u32; 2]], _: &mut Scratch<T>, out: &mut [T]) {
+        pair_distances(&self.lam, x, &self.w, pairs, out);
     }
 
     fn slack(&self, row: usize, scratch: &Scratch<T>) -> T {

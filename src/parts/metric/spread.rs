@@ -36,6 +36,11 @@ impl<T: Real> Metric<T> for Spread<T> {
         self.inner.exact(x, row, prototype, scratch) + self.spread[prototype]
     }
 
+    fn exact_pairs(&self, x: &[T], pairs: &[[u32; 2]], scratch: &mut Scratch<T>, out: &mut [T]) {
+        self.inner.exact_pairs(x, pairs, scratch, out);
+        out.iter_mut().zip(pairs).for_each(|(d, [_, j])| *d += self.spread[*j as usize]);
+    }
+
     fn slack(&self, row: usize, scratch: &Scratch<T>) -> T {
         self.inner.slack(row, scratch)
     }

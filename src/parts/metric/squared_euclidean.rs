@@ -14,8 +14,8 @@
 //! The clamp is ignored: it acts where `x_i = w_j` up to rounding, and there the gradient is zero anyway.
 
 use super::block::{
-    add_column_sums, expansion_slack, largest, scatter_differences, squared_expansion,
-    squared_norms,
+    add_column_sums, expansion_slack, largest, pair_distances, scatter_differences,
+    squared_expansion, squared_norms,
 };
 use super::{Inputs, Metric, Pair, Scratch, Sums};
 use crate::parts::linalg::{Mat, gemm};
@@ -57,6 +57,10 @@ impl<T: Real> Metric<T> for SquaredEuclidean<T> {
     fn exact(&self, x: &[T], row: usize, prototype: usize, _: &mut Scratch<T>) -> T {
         let d = self.d;
         squared_distance(&x[row * d..][..d], &self.w[prototype * d..][..d])
+    }
+
+    fn exact_pairs(&self, x: &[T], pairs: &[[u32; 2]], _: &mut Scratch<T>, out: &mut [T]) {
+        pair_distances(x, &self.w, self.d, pairs, out);
     }
 
     fn slack(&self, row: usize, scratch: &Scratch<T>) -> T {
