@@ -1,6 +1,6 @@
 //! Competitions: from distances to labels.
 
-use super::kernel::similarity::rank;
+use super::cooperation::ranks::ranks;
 use super::real::Real;
 
 /// Winner takes all: the label of the nearest, the first on ties.
@@ -13,9 +13,11 @@ pub fn wtac<T: Real>(d: &[T], labels: &[u32]) -> u32 {
 pub fn knnc<T: Real>(d: &[T], labels: &[u32], k: usize) -> u32 {
     let classes = labels.iter().max().map_or(1, |c| *c as usize + 1);
     let mut votes = vec![0usize; classes];
-    for j in 0..d.len() {
-        if rank(d, j) < k {
-            votes[labels[j] as usize] += 1;
+    let mut order = vec![0; d.len()];
+    ranks(d, &mut order);
+    for (rank, label) in order.iter().zip(labels) {
+        if (*rank as usize) < k {
+            votes[*label as usize] += 1;
         }
     }
     (0..classes).fold(0, |b, c| if votes[c] > votes[b] { c } else { b }) as u32

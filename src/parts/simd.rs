@@ -254,6 +254,11 @@ crate::vectorized! {
         dot(x, y)
     }
 
+    /// `y += alpha x`.
+    pub fn add_scaled<T>(y: &mut [T], alpha: T, x: &[T]) {
+        axpy(y, alpha, x);
+    }
+
     /// `sum_a (x_a - y_a)^2`.
     pub fn squared_distance<T>(x: &[T], y: &[T]) -> T {
         squared_difference(x, y)

@@ -3,7 +3,7 @@
 use crate::backend::Question;
 use crate::data::Features;
 use crate::parts::composition::{Composition, Cooperation, Kernel, MetricName};
-use crate::parts::cooperation::ranks::Neighbourhood;
+use crate::parts::cooperation::ranks::{Neighbourhood, Room};
 use crate::parts::cooperation::reasoning::Reasoning;
 use crate::parts::cooperation::winner_pair::Classes;
 use crate::parts::kernel::{Map, bandwidth::Bandwidth, exponential::Exponential};
@@ -12,7 +12,7 @@ use crate::parts::metric::{
     local_omega::LocalOmega, matrix::plain, omega::Omega, relevance::Relevance, spread::Spread,
     tangent::Tangent,
 };
-use crate::parts::objective::svq_occ;
+use crate::parts::objective::{one_class, svq_occ};
 use crate::parts::real::Real;
 use crate::parts::tensor::Tensors;
 use std::ops::{Deref, DerefMut};
@@ -90,6 +90,9 @@ pub(super) struct Workspace<T> {
     pub wanted: Vec<[u32; 2]>,
     pub exact: Vec<T>,
     pub detection: svq_occ::Buffers<T>,
+    pub costs: one_class::Costs<T>,
+    /// For ranks within classes.
+    pub room: Room<T>,
 }
 
 /// A workspace on loan, which goes back when it is dropped: buffers stay as they grew, from block to block and from step to step.

@@ -4,7 +4,7 @@ use super::block::{BlockRows, Plan, Ready, Workspace};
 use crate::parts::composition::{Cooperation, Kernel, Objective, Ties};
 use crate::parts::cooperation::class_minimum::class_minimum;
 use crate::parts::cooperation::posterior::{posterior, ranked};
-use crate::parts::cooperation::ranks::{Neighbourhood, ranks};
+use crate::parts::cooperation::ranks::{Neighbourhood, ranks, ranks_within};
 use crate::parts::cooperation::winner_pair::{NOBODY, nearest_of_all, several_within};
 use crate::parts::kernel;
 use crate::parts::metric::{Operand, Pair, Sums};
@@ -14,6 +14,7 @@ use crate::parts::objective::{
     rslvq, transfer::Transfer,
 };
 use crate::parts::real::Real;
+use crate::parts::simd::{add_scaled, inner};
 use std::sync::PoisonError;
 
 /// What a pass wants, and what it knows of all its rows.
@@ -333,7 +334,7 @@ impl<T: Real> Plan<T> {
     }
 
     /// Weights of all prototypes for row `k` into `ws.row`, their ranks into `ws.ranks`: responsibilities (`sigma`), times
-    /// rank weights (`ranked`), or rank weights alone. Of both together returns `sum u + eps` and leaves P in `ws.other`
+    /// rank weights (`ranked`), or rank weights alone. Of both together returns what [`ranked`] does and leaves P in `ws.other`
     /// (see [`Plan::ranked_posterior`]).
     fn weights(
         &self,
@@ -342,7 +343,7 @@ impl<T: Real> Plan<T> {
         sigma: Option<f64>,
         ranked: bool,
         ws: &mut Workspace<T>,
-    ) -> Option<T> {
+    ) -> Option<(T, T)> {
         let p = self.p;
         let d = &ws.d[k * p..][..p];
         ws.row.resize(p, T::zero());
@@ -356,12 +357,8 @@ impl<T: Real> Plan<T> {
                 let seen = self.map.values(d, &mut ws.other);
                 posterior(seen, T::of(sigma), &mut ws.row);
             }
-            (Some(sigma), Some(n)) => return Some(self.ranked_posterior(k, sigma, n, ws).1),
-            (None, Some(n)) => {
-                for (w, rank) in ws.row.iter_mut().zip(&ws.ranks) {
-                    *w = n.weight(*rank, p);
-                }
-            }
+            (Some(sigma), Some(n)) => return Some(self.ranked_posterior(k, sigma, n, ws)),
+            (None, Some(n)) => n.weights(&ws.ranks, &mut ws.row),
             (None, None) => ws.row.fill(T::one() / T::of(p as f64)),
         }
         None
@@ -381,11 +378,10 @@ impl<T: Real> Plan<T> {
         let mut seen = std::mem::take(&mut ws.seen);
         n.heights(&ws.ranks, &mut ws.row);
         ws.other.resize(self.p, T::zero());
-        let heights = n.total(&ws.ranks) + T::of(EPS);
         let d = self.map.values(d, &mut seen);
-        let sum = ranked(d, T::of(sigma), heights, &mut ws.row, &mut ws.other);
+        let sums = ranked(d, T::of(sigma), &mut ws.row, &mut ws.other);
         ws.seen = seen;
-        (heights, sum)
+        sums
     }
 }
 
@@ -609,44 +605,49 @@ impl<T: Real> Rows<'_, T> {
 
     /// Cross-entropy of classwise distances that are rank-weighted means.
     fn ranks_each(&self, ws: &mut Workspace<T>, out: &mut Partial<T>) {
-        let (p, classes) = (self.plan.p, self.plan.classes);
+        let (p, classes, map) = (self.plan.p, &self.plan.runs, self.plan.map);
         let Some(neighbourhood) = &self.ready.neighbourhood else { return };
         ws.g.resize(self.rows.len() * p, T::zero());
+        ws.ranks.resize(p, 0);
         for k in 0..self.rows.len() {
-            let mut delta = std::mem::take(&mut ws.row);
-            let mut slopes = std::mem::take(&mut ws.other);
+            let keys = &ws.d[k * p..][..p];
+            ranks_within(keys, classes, &mut ws.room, &mut ws.ranks);
+            let d = map.values(keys, &mut ws.seen);
+            let g = &mut ws.g[k * p..][..p];
+            // The distance to each class.
+            let delta = &mut ws.row;
             delta.clear();
-            slopes.clear();
-            for c in 0..classes {
-                self.members(c as u32, ws);
-                let m = ws.members.len();
-                ws.scores.clear();
-                ws.scores.extend(ws.members.iter().map(|&j| ws.d[k * p + j]));
-                ws.ranks.resize(m, 0);
-                ranks(&ws.scores, &mut ws.ranks);
-                let (mut sum, mut slope) = (T::zero(), T::zero());
-                for (i, &j) in ws.members.iter().enumerate() {
-                    let rank = ws.ranks[i];
-                    let weight = neighbourhood.weight(rank, m);
-                    let seen = self.plan.map.see(ws.scores[i]);
-                    sum += weight * seen.value;
-                    slope += neighbourhood.weight_slope(rank, m) * seen.value;
-                    // The class's share of the gradient follows when its probability is known.
-                    ws.g[k * p + j] = weight * seen.slope;
+            for c in 0..classes.len() as u32 {
+                let members = classes.size(c);
+                let (unit, mut sum) = (neighbourhood.unit(members), T::zero());
+                for run in classes.own(c) {
+                    for j in run.clone() {
+                        let weight = neighbourhood.height(ws.ranks[j]) * unit;
+                        sum += weight * d[j];
+                        // The class's share of the gradient follows when its probability is known.
+                        g[j] = weight;
+                    }
                 }
-                delta.push(if m == 0 { <T as num_traits::Float>::max_value() } else { sum });
-                slopes.push(slope);
+                let none = <T as num_traits::Float>::max_value();
+                delta.push(if members == 0 { none } else { sum });
             }
-            let loss = cross_entropy::row(&mut delta, self.class(k) as usize);
-            ws.losses.push(loss);
+            ws.losses.push(cross_entropy::row(delta, self.class(k) as usize));
             let factor = self.factor(k).unwrap_or(T::zero());
-            for (g, c) in ws.g[k * p..][..p].iter_mut().zip(&self.plan.prototype_labels) {
-                *g *= delta[*c as usize] * factor;
+            for (g, c) in g.iter_mut().zip(&self.plan.prototype_labels) {
+                *g *= delta[*c as usize];
             }
-            let range: T = delta.iter().zip(&slopes).map(|(d, s)| *d * *s).sum();
-            out.range += (range * factor).f64();
-            ws.row = delta;
-            ws.other = slopes;
+            map.backward(keys, factor, g);
+            if self.ready.learn_range && factor != T::zero() {
+                let mut range = T::zero();
+                for (c, by_delta) in delta.iter().enumerate() {
+                    let members = classes.size(c as u32);
+                    for j in classes.own(c as u32).iter().flat_map(Clone::clone) {
+                        let slope = neighbourhood.weight_slope(ws.ranks[j], members);
+                        range += *by_delta * slope * d[j];
+                    }
+                }
+                out.range += (range * factor).f64();
+            }
         }
     }
 
@@ -691,64 +692,24 @@ impl<T: Real> Rows<'_, T> {
         for k in 0..self.rows.len() {
             let class = self.class(k);
             ws.ranks.resize(p, 0);
+            let keys = &ws.d[k * p..][..p];
             if within_class {
-                self.ranks_within_classes(k, ws);
+                ranks_within(keys, &self.plan.runs, &mut ws.room, &mut ws.ranks);
             } else {
-                ranks(&ws.d[k * p..][..p], &mut ws.ranks);
+                ranks(keys, &mut ws.ranks);
             }
-            let (heights, sum) = self.plan.ranked_posterior(k, sigma, neighbourhood, ws);
-            if let (true, Some(factor)) = (self.ready.learn_range, self.factor(k)) {
-                let unit = T::one() / heights / sum;
-                out.range += (self.slope_of_range(class, unit, neighbourhood, ws) * factor).f64();
-            }
-            let a: T = self.right(class, &ws.row);
+            let sums = self.plan.ranked_posterior(k, sigma, neighbourhood, ws);
+            let weights = (&ws.row[..], &ws.other[..]);
             let g = &mut ws.g[k * p..][..p];
-            g.copy_from_slice(&ws.row);
-            let loss = rslvq::row_of_weights(g, labels, class, width);
+            let loss = rslvq::row_of_weights(weights, sums.1, g, labels, class, width);
             ws.losses.push(loss);
-            // The weights do not quite sum to 1: what `eps` takes from all of them.
-            let tau = a * T::of(EPS) / sum / (a + T::of(EPS)) / (T::of(2.0) * width * width);
-            g.iter_mut().zip(&ws.other).for_each(|(g, p)| *g -= *p * tau);
             let factor = self.factor(k).unwrap_or(T::zero());
             self.plan.map.backward(&ws.d[k * p..][..p], factor, g);
-        }
-    }
-
-    /// Sum of the values of the prototypes of `class`.
-    fn right(&self, class: u32, values: &[T]) -> T {
-        let own = values.iter().zip(&self.plan.prototype_labels).filter(|(_, l)| **l == class);
-        own.map(|(v, _)| *v).sum()
-    }
-
-    /// `dL/drange` of a row, from its weights in `ws.row`, ranks in `ws.ranks` and what [`Plan::ranked_posterior`] left.
-    ///
-    /// With `dh^ = (dh - h^ sum dh)/(sum h + eps)`, `du = P dh^`: `dL = -(sum over right du - a sum du)/(sum u + eps)/(a + eps)`.
-    fn slope_of_range(&self, class: u32, unit: T, n: &Neighbourhood<T>, ws: &Workspace<T>) -> T {
-        let slopes: T = ws.ranks.iter().map(|r| n.height_slope(*r)).sum();
-        let share = slopes / (n.total(&ws.ranks) + T::of(EPS));
-        let a = self.right(class, &ws.row);
-        let (mut right, mut all) = (T::zero(), T::zero());
-        for (j, rank) in ws.ranks.iter().enumerate() {
-            let du = ws.other[j] * unit * (n.height_slope(*rank) - n.height(*rank) * share);
-            all += du;
-            if self.plan.prototype_labels[j] == class {
-                right += du;
-            }
-        }
-        -(right - a * all) / (a + T::of(EPS))
-    }
-
-    /// Ranks within each class, for all prototypes, into `ws.ranks`.
-    fn ranks_within_classes(&self, k: usize, ws: &mut Workspace<T>) {
-        let p = self.plan.p;
-        for c in 0..self.plan.classes as u32 {
-            self.members(c, ws);
-            ws.scores.clear();
-            ws.scores.extend(ws.members.iter().map(|&j| ws.d[k * p + j]));
-            ws.indices.resize(ws.members.len(), 0);
-            ranks(&ws.scores, &mut ws.indices);
-            for (&j, rank) in ws.members.iter().zip(&ws.indices) {
-                ws.ranks[j] = *rank;
+            if self.ready.learn_range && factor != T::zero() {
+                ws.scores.resize(p, T::zero());
+                neighbourhood.height_slopes(&ws.ranks, &mut ws.scores);
+                let slope = rslvq::slope_of_range(weights, &mut ws.scores, sums, labels, class);
+                out.range += (slope * factor).f64();
             }
         }
     }
@@ -793,46 +754,37 @@ impl<T: Real> Rows<'_, T> {
             _ => (None, true),
         };
         ws.g.resize(self.rows.len() * p, T::zero());
+        let mut costs = std::mem::take(&mut ws.costs);
         for k in 0..self.rows.len() {
             let sum = self.plan.weights(self.ready, k, sigma, ranked, ws);
-            let target = self.is_target(k);
+            let keys = &ws.d[k * p..][..p];
             let factor = self.factor(k).unwrap_or(T::zero());
-            let mut loss = T::zero();
-            ws.scores.resize(p, T::zero());
-            for j in 0..p {
-                let key = ws.d[k * p + j];
-                let (d, theta, eps) = self.plan.map.against(key, self.ready.thetas[j]);
-                let (cost, g, gt) = one_class::cost(d, theta, eps, target, transfer, margin);
-                let weight = ws.row[j] * factor;
-                loss += ws.row[j] * cost;
-                ws.scores[j] = cost;
-                ws.g[k * p + j] = weight * g;
-                out.own[j] += weight * gt * self.ready.theta_slopes[j] * self.pass.scale;
-            }
+            costs.row(self.plan.map, keys, &self.ready.thetas, self.is_target(k), transfer, margin);
+            let g = &mut ws.g[k * p..][..p];
+            let scale = self.pass.scale;
+            let on_theta = (&self.ready.theta_slopes[..], &mut out.own[..]);
+            let loss = costs.weigh(&ws.row, factor, scale, g, on_theta);
             ws.losses.push(loss);
+            ws.scores.resize(p, T::zero());
             if let Some(sigma) = sigma {
                 // The responsibilities change with the distances too.
                 let half = T::of(1.0 / (2.0 * sigma * sigma));
                 // Weights that do not quite sum to 1: what `eps` takes from all of them.
-                let tau = sum.map_or(T::zero(), |sum| loss * T::of(EPS) / sum);
-                for j in 0..p {
-                    let slope = self.plan.map.see(ws.d[k * p + j]).slope;
-                    let lost = if sum.is_some() { ws.other[j] * tau } else { T::zero() };
-                    let share = ws.row[j] * (ws.scores[j] - loss) - lost;
-                    ws.g[k * p + j] -= half * share * factor * slope;
-                }
+                let tau = sum.map_or(T::zero(), |(_, sum)| loss * T::of(EPS) / sum);
+                costs.shares(&ws.row, (&ws.other, tau), loss, &mut ws.scores);
+                self.plan.map.backward(keys, half * factor, &mut ws.scores);
+                g.iter_mut().zip(&ws.scores).for_each(|(g, share)| *g -= *share);
             }
             if let (true, Some(n)) = (self.ready.learn_range && ranked, &self.ready.neighbourhood) {
-                for j in 0..p {
-                    let slope = n.weight_slope(ws.ranks[j], p);
-                    let by_range = match sum {
-                        Some(sum) => ws.other[j] * slope * (ws.scores[j] - loss) / sum,
-                        None => ws.scores[j] * slope,
-                    };
-                    out.range += (by_range * factor).f64();
-                }
+                n.weight_slopes(&ws.ranks, &mut ws.scores);
+                let by_range = match sum {
+                    Some((_, sum)) => costs.along(&ws.other, &ws.scores, loss) / sum,
+                    None => inner(&costs.cost, &ws.scores),
+                };
+                out.range += (by_range * factor).f64();
             }
         }
+        ws.costs = costs;
     }
 
     /// SVQ-OCC; runs the backward products of its channels itself.
@@ -862,16 +814,14 @@ impl<T: Real> Rows<'_, T> {
             let mut loss = T::zero();
             if target {
                 ranks(d, &mut ws.ranks);
-                for j in 0..p {
-                    let h = neighbourhood.height(ws.ranks[j]);
-                    loss += share * h * d[j];
-                    g[k * p + j] = share * h * factor;
-                    if self.ready.learn_range {
-                        let slope =
-                            f64::from(ws.ranks[j]) / (neighbourhood.range * neighbourhood.range);
-                        out.range += (share * h * d[j] * factor).f64() * slope;
-                    }
+                ws.row.resize(p, T::zero());
+                if self.ready.learn_range {
+                    neighbourhood.height_slopes(&ws.ranks, &mut ws.row);
+                    out.range += (share * inner(d, &ws.row) * factor).f64();
                 }
+                neighbourhood.heights(&ws.ranks, &mut ws.row);
+                loss += share * inner(d, &ws.row);
+                add_scaled(&mut g[k * p..][..p], share * factor, &ws.row);
             }
             let detection =
                 svq_occ::detect(d, &self.ready.thetas, response, sigma, &mut ws.detection);
@@ -887,10 +837,9 @@ impl<T: Real> Rows<'_, T> {
             ws.losses.push(loss);
             let slope = slope * factor;
             if self.pass.gradient && slope != T::zero() {
-                for j in 0..p {
-                    g[channel * b * p + k * p + j] += slope * detection.by_distance[j];
-                    out.own[channel * p + j] += slope * detection.by_theta[j] * self.pass.scale;
-                }
+                add_scaled(&mut g[(channel * b + k) * p..][..p], slope, detection.by_distance);
+                let own = &mut out.own[channel * p..][..p];
+                add_scaled(own, slope * self.pass.scale, detection.by_theta);
             }
         }
         if self.pass.gradient {

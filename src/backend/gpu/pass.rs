@@ -222,14 +222,11 @@ impl OneKernel {
         precision: Precision,
         sizes: step::Sizes,
     ) -> Option<Self> {
-        let step = Step::plan(limits, composition, precision, sizes);
-        let winners = Winners::plan(limits, composition, precision, [sizes.p, sizes.l]);
-        match (winners, step) {
-            // That of winners does not project rows: X and their projections would be read twice.
-            (Some(_), Some(step)) if step.projects() => Some(Self::Step(step)),
-            (Some(winners), _) => Some(Self::Winners(winners)),
-            (None, step) => step.map(Self::Step),
-        }
+        // Pairs of winners are pulled and pushed by differences, which are exact where a row is close to its prototype: products are not. That
+        // kernel does not project rows.
+        Winners::plan(limits, composition, precision, [sizes.p, sizes.l])
+            .map(Self::Winners)
+            .or_else(|| Step::plan(limits, composition, precision, sizes).map(Self::Step))
     }
 
     /// Prototypes and terms as they are prepared; whether as halves; whether weighted.

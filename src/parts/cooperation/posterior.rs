@@ -19,9 +19,10 @@ crate::vectorized! {
     /// Responsibilities times rank weights, `w = u/(sum u + eps)`, `u = P h^` with `P = e/(sum e + eps)`,
     /// `e = exp(-(D - least D)/(2 sigma^2))`, `h^ = h/(sum h + eps)`. Up to `eps` one softmax.
     ///
-    /// `heights`: `sum h + eps`; h in `w` becomes w; P into `p`. Returns `sum u + eps`.
-    pub fn ranked<T>(d: &[T], sigma: T, heights: T, w: &mut [T], p: &mut [T]) -> T {
+    /// h in `w` becomes w; P into `p`. Returns `sum h + eps` and `sum u + eps`.
+    pub fn ranked<T>(d: &[T], sigma: T, w: &mut [T], p: &mut [T]) -> (T, T) {
         let eps = T::of(EPS);
+        let heights = simd::total(w) + eps;
         let responsibilities = likelihoods(d, simd::least(d), sigma, p) + eps;
         for (w, e) in w.iter_mut().zip(&*p) {
             *w *= *e;
@@ -33,7 +34,7 @@ crate::vectorized! {
             *w *= factor;
             *p /= responsibilities;
         }
-        sum + eps
+        (heights, sum + eps)
     }
 }
 

@@ -4,8 +4,10 @@
 //! `weight = h / (sum h + eps)`. Ranks are constants for the gradient; the weight depends on rank, size of the scope and range alone, and is read
 //! from a table.
 
+use super::winner_pair::Classes;
 use crate::parts::objective::EPS;
 use crate::parts::real::Real;
+use crate::parts::simd::LANES;
 
 /// Weights by rank, for one range.
 #[derive(Clone, Debug)]
@@ -55,16 +57,20 @@ impl<T: Real> Neighbourhood<T> {
         self.slope[rank as usize]
     }
 
+    /// `1/(sum h + eps)` over the ranks of `members` prototypes: what normalises their weights.
+    pub fn unit(&self, members: usize) -> T {
+        T::one() / (self.sums[members] + T::of(EPS))
+    }
+
     /// The normalised weight of a rank among `members`.
     pub fn weight(&self, rank: u32, members: usize) -> T {
-        self.h[rank as usize] / (self.sums[members] + T::of(EPS))
+        self.h[rank as usize] * self.unit(members)
     }
 
     /// The weight's derivative with respect to the range.
     pub fn weight_slope(&self, rank: u32, members: usize) -> T {
         let weight = self.weight(rank, members);
-        (self.slope[rank as usize] - weight * self.slope_sums[members])
-            / (self.sums[members] + T::of(EPS))
+        (self.slope[rank as usize] - weight * self.slope_sums[members]) * self.unit(members)
     }
 
     /// `h` of each rank, not normalised.
@@ -72,38 +78,105 @@ impl<T: Real> Neighbourhood<T> {
         out.iter_mut().zip(ranks).for_each(|(h, rank)| *h = self.height(*rank));
     }
 
-    /// `sum h` over the prototypes of these ranks.
-    pub fn total(&self, ranks: &[u32]) -> T {
-        ranks.iter().map(|r| self.height(*r)).sum()
+    /// `dh/drange` of each rank.
+    pub fn height_slopes(&self, ranks: &[u32], out: &mut [T]) {
+        out.iter_mut().zip(ranks).for_each(|(h, rank)| *h = self.height_slope(*rank));
+    }
+
+    /// Weights of all `ranks`, which are those of all prototypes.
+    pub fn weights(&self, ranks: &[u32], out: &mut [T]) {
+        let unit = self.unit(ranks.len());
+        out.iter_mut().zip(ranks).for_each(|(w, rank)| *w = self.height(*rank) * unit);
+    }
+
+    /// [`Neighbourhood::weight_slope`] of all `ranks`, which are those of all prototypes.
+    pub fn weight_slopes(&self, ranks: &[u32], out: &mut [T]) {
+        let unit = self.unit(ranks.len());
+        let share = self.slope_sums[ranks.len()] * unit;
+        for (slope, rank) in out.iter_mut().zip(ranks) {
+            *slope = (self.height_slope(*rank) - self.height(*rank) * share) * unit;
+        }
+    }
+}
+
+/// Counts for each value how many others come before it. [`LANES`] values are compared with one other at a time; the last few, with each
+/// other, one by one.
+#[inline(always)]
+fn count<T: Real>(values: &[T], out: &mut [u32]) {
+    let (chunks, rest) = values.as_chunks::<LANES>();
+    let body = values.len() - rest.len();
+    let (of_chunks, of_rest) = out[..values.len()].split_at_mut(body);
+    for (at, (own, out)) in chunks.iter().zip(of_chunks.as_chunks_mut::<LANES>().0).enumerate() {
+        let mut before = [0; LANES];
+        for v in chunks[..at].as_flattened() {
+            for l in 0..LANES {
+                before[l] += u32::from(*v <= own[l]);
+            }
+        }
+        for (i, v) in own.iter().enumerate() {
+            for l in 0..LANES {
+                before[l] += u32::from((*v < own[l]) | ((*v == own[l]) & (i < l)));
+            }
+        }
+        for after in [chunks[at + 1..].as_flattened(), rest] {
+            for v in after {
+                for l in 0..LANES {
+                    before[l] += u32::from(*v < own[l]);
+                }
+            }
+        }
+        *out = before;
+    }
+    for (v, out) in rest.iter().zip(&mut *of_rest) {
+        let mut before = 0;
+        for x in chunks.as_flattened() {
+            before += u32::from(*x <= *v);
+        }
+        *out = before;
+    }
+    for (j, v) in rest.iter().enumerate() {
+        for (i, x) in rest[..j].iter().enumerate() {
+            of_rest[j] += u32::from(*x <= *v);
+            of_rest[i] += u32::from(*v < *x);
+        }
     }
 }
 
 crate::vectorized! {
-    /// How many of `values` are at most `v`.
-    fn count_up_to<T>(values: &[T], v: T) -> u32 {
-        let mut count = 0;
-        for x in values {
-            count += u32::from(*x <= v);
-        }
-        count
+    /// Rank of each value, 0 the least, ties by the lower index. By counting: no sort, no branches.
+    pub fn ranks<T>(values: &[T], out: &mut [u32]) {
+        count(values, out);
     }
 
-    /// How many of `values` are below `v`.
-    fn count_below<T>(values: &[T], v: T) -> u32 {
-        let mut count = 0;
-        for x in values {
-            count += u32::from(*x < v);
+    /// Rank of each prototype's value among those of its class, for all classes. `room`: working memory.
+    pub fn ranks_within<T>(values: &[T], classes: &Classes, room: &mut Room<T>, out: &mut [u32]) {
+        for class in 0..classes.len() as u32 {
+            match classes.own(class) {
+                [run] => count(&values[run.start..run.end], &mut out[run.start..run.end]),
+                runs => {
+                    room.values.clear();
+                    for run in runs {
+                        room.values.extend_from_slice(&values[run.start..run.end]);
+                    }
+                    room.ranks.resize(room.values.len(), 0);
+                    count(&room.values, &mut room.ranks);
+                    let mut from = 0;
+                    for run in runs {
+                        let length = run.end - run.start;
+                        out[run.start..run.end].copy_from_slice(&room.ranks[from..from + length]);
+                        from += length;
+                    }
+                }
+            }
         }
-        count
     }
 }
 
-/// Rank of each value, 0 the least, ties by the lower index. By counting: no sort, no branches.
-pub fn ranks<T: Real>(values: &[T], out: &mut [u32]) {
-    for (j, rank) in out.iter_mut().enumerate() {
-        let v = values[j];
-        *rank = count_up_to(&values[..j], v) + count_below(&values[j + 1..], v);
-    }
+/// Working memory of [`ranks_within`].
+#[derive(Clone, Debug, Default)]
+pub struct Room<T> {
+    values: Vec<T>,
+    ranks: Vec<u32>,
 }
 
 #[cfg(test)]
@@ -122,6 +195,43 @@ mod tests {
             for (rank, j) in order.into_iter().enumerate() {
                 prop_assert_eq!(out[j], rank as u32);
             }
+        }
+    }
+
+    proptest! {
+        #[test]
+        fn ranks_within_classes_are_those_of_each_alone(
+            values in proptest::collection::vec((0u8..9, 0u32..3), 1..90),
+        ) {
+            let labels: Vec<u32> = values.iter().map(|(_, label)| *label).collect();
+            let values: Vec<f64> = values.iter().map(|(v, _)| f64::from(*v)).collect();
+            let mut sorted = labels.clone();
+            sorted.sort_unstable();
+            // Classes in pieces, and each in one.
+            for labels in [labels, sorted] {
+                let mut out = vec![9; values.len()];
+                let classes = Classes::new(&labels, 4);
+                ranks_within(&values, &classes, &mut Room::default(), &mut out);
+                for (j, rank) in out.iter().enumerate() {
+                    let before = (0..values.len()).filter(|&i| {
+                        let nearer = values[i] < values[j] || (values[i] == values[j] && i < j);
+                        labels[i] == labels[j] && nearer
+                    });
+                    prop_assert_eq!(*rank as usize, before.count());
+                }
+            }
+        }
+    }
+
+    #[test]
+    fn weights_of_all_are_those_of_each() {
+        let n = Neighbourhood::<f64>::new(1.3, 5);
+        let (mut weights, mut slopes) = ([0.0; 5], [0.0; 5]);
+        n.weights(&[3, 0, 1, 4, 2], &mut weights);
+        n.weight_slopes(&[3, 0, 1, 4, 2], &mut slopes);
+        for (i, rank) in [3, 0, 1, 4, 2].into_iter().enumerate() {
+            assert_eq!(weights[i], n.weight(rank, 5));
+            assert!((slopes[i] - n.weight_slope(rank, 5)).abs() < 1e-16);
         }
     }
 

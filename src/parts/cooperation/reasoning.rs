@@ -74,11 +74,7 @@ impl<T: Real> Reasoning<T> {
             Mat::new(similarities, b, self.m),
             Mat::new(&self.difference, self.m, self.classes),
         );
-        for row in scores.chunks_exact_mut(self.classes) {
-            for (c, s) in row.iter_mut().enumerate() {
-                *s = (*s + self.negative[c]) / self.den[c];
-            }
-        }
+        normalise(&mut scores[..b * self.classes], &self.negative, &self.den);
     }
 
     /// From `dL/dP` (`b x K`) to `dL/dS` (`b x m`, overwritten) and, if wanted, `dL/dR` (`m x K x 2`, overwritten).
@@ -95,13 +91,7 @@ impl<T: Real> Reasoning<T> {
         let mut dn = score_gradients[..b * k].to_vec();
         let mut dden = vec![T::zero(); k];
         let mut column = vec![T::zero(); k];
-        for (dn, p) in dn.chunks_exact_mut(k).zip(scores.chunks_exact(k)) {
-            for c in 0..k {
-                dn[c] /= self.den[c];
-                dden[c] -= dn[c] * p[c];
-                column[c] += dn[c];
-            }
-        }
+        divide(&mut dn, scores, &self.den, &mut dden, &mut column);
         let difference = Mat::new(&self.difference, m, k);
         gemm(similarity_gradients, false, T::one(), Mat::new(&dn, b, k), difference.t());
         let Some(out) = reasoning_gradients else { return };
@@ -115,6 +105,30 @@ impl<T: Real> Reasoning<T> {
             let dnk = column[c] - u + dden[c];
             out[0] = (dpk - bb * dnk) * passes(r0);
             out[1] = (T::one() - a) * dnk * passes(r1);
+        }
+    }
+}
+
+crate::vectorized! {
+    /// `(S + 1^T nk)/den` of every row.
+    fn normalise<T>(scores: &mut [T], negative: &[T], den: &[T]) {
+        for row in scores.chunks_exact_mut(den.len()) {
+            for ((s, negative), den) in row.iter_mut().zip(negative).zip(den) {
+                *s = (*s + *negative) / *den;
+            }
+        }
+    }
+
+    /// `dN = dP/den` in place, and the sums over rows of `-dN P` and of `dN`.
+    fn divide<T>(dn: &mut [T], p: &[T], den: &[T], dden: &mut [T], column: &mut [T]) {
+        let k = den.len();
+        for (dn, p) in dn.chunks_exact_mut(k).zip(p.chunks_exact(k)) {
+            let sums = dden.iter_mut().zip(&mut *column);
+            for (((dn, p), den), (dden, column)) in dn.iter_mut().zip(p).zip(den).zip(sums) {
+                *dn /= *den;
+                *dden -= *dn * *p;
+                *column += *dn;
+            }
         }
     }
 }

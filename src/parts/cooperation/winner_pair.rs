@@ -128,6 +128,11 @@ impl Classes {
         &self.own[class as usize]
     }
 
+    /// How many prototypes `class` has.
+    pub fn size(&self, class: u32) -> usize {
+        self.own(class).iter().map(Range::len).sum()
+    }
+
     /// Nearest prototype of `class` and nearest of all others, the first on ties. `d`: distances of one row.
     pub fn winner_pair<T: Real>(&self, d: &[T], class: u32) -> (Option<usize>, Option<usize>) {
         let somebody = |j: u32| (j != NOBODY).then_some(j as usize);

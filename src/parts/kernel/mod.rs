@@ -8,6 +8,7 @@ pub mod exponential;
 pub mod gaussian;
 pub mod similarity;
 
+use super::exp::{exp, exp_m1, ln};
 use super::objective::EPS;
 use super::real::Real;
 
@@ -32,6 +33,88 @@ pub struct Seen<T> {
     pub slope: T,
 }
 
+/// The distances of a row and its thresholds, each pair in a unit of its own: [`Map::against`] of every prototype.
+#[derive(Clone, Debug, Default)]
+pub struct Against<T> {
+    /// The distance of each key.
+    pub d: Vec<T>,
+    /// Its derivative with respect to the key.
+    pub d_slope: Vec<T>,
+    /// The threshold.
+    pub theta: Vec<T>,
+    /// Its derivative with respect to theta.
+    pub theta_slope: Vec<T>,
+    /// `eps` in that unit.
+    pub eps: Vec<T>,
+}
+
+impl<T: Real> Against<T> {
+    /// Takes the keys of a row and the thresholds.
+    pub fn set(&mut self, map: Map, keys: &[T], thetas: &[T]) {
+        let p = keys.len();
+        for list in
+            [&mut self.d, &mut self.d_slope, &mut self.theta, &mut self.theta_slope, &mut self.eps]
+        {
+            list.resize(p, T::zero());
+        }
+        if map == Map::Log {
+            in_units(keys, thetas, self);
+            return;
+        }
+        self.theta.copy_from_slice(thetas);
+        self.theta_slope.fill(T::one());
+        self.eps.fill(T::of(EPS));
+        if map == Map::Gaussian {
+            gaussian(keys, &mut self.d, &mut self.d_slope);
+        } else {
+            self.d.copy_from_slice(keys);
+            self.d_slope.fill(T::one());
+        }
+    }
+}
+
+crate::vectorized! {
+    /// `-2 expm1(-u)` and its derivative, see [`bandwidth::distance`].
+    fn gaussian<T>(keys: &[T], d: &mut [T], slope: &mut [T]) {
+        let two = T::of(2.0);
+        for ((u, d), slope) in keys.iter().zip(d).zip(slope) {
+            *d = -two * exp_m1(-*u);
+            *slope = two * exp(-*u);
+        }
+    }
+
+    /// `-2 expm1(-u)`.
+    fn gaussian_distances<T>(keys: &[T], d: &mut [T]) {
+        for (u, d) in keys.iter().zip(d) {
+            *d = -T::of(2.0) * exp_m1(-*u);
+        }
+    }
+
+    /// `factor` times `2 exp(-u)`, times `g`.
+    fn gaussian_backward<T>(keys: &[T], factor: T, g: &mut [T]) {
+        for (g, u) in g.iter_mut().zip(keys) {
+            *g *= factor * (T::of(2.0) * exp(-*u));
+        }
+    }
+
+    /// Of logarithms of distances: each pair over the largest of the two and `eps`.
+    fn in_units<T>(keys: &[T], thetas: &[T], out: &mut Against<T>) {
+        let floor = ln_eps::<T>();
+        let Against { d, d_slope, theta: of_theta, theta_slope, eps } = out;
+        let lists = d.iter_mut().zip(d_slope).zip(of_theta).zip(theta_slope).zip(eps);
+        for (((((d, d_slope), of_theta), theta_slope), eps), (key, theta)) in lists.zip(keys.iter().zip(thetas)) {
+            let ln_theta = ln(*theta);
+            let larger = if *key > ln_theta { *key } else { ln_theta };
+            let unit = if larger > floor { larger } else { floor };
+            *d = exp(*key - unit);
+            *d_slope = *d;
+            *of_theta = exp(ln_theta - unit);
+            *theta_slope = exp(-unit);
+            *eps = exp(floor - unit);
+        }
+    }
+}
+
 impl Map {
     /// The distance of one key and its derivative (of [`Map::Log`] as it is: it may overflow).
     pub fn see<T: Real>(self, key: T) -> Seen<T> {
@@ -54,7 +137,13 @@ impl Map {
             return keys;
         }
         room.clear();
-        room.extend(keys.iter().map(|key| self.see(*key).value));
+        match self {
+            Map::Gaussian => {
+                room.resize(keys.len(), T::zero());
+                gaussian_distances(keys, room);
+            }
+            _ => room.extend(keys.iter().map(|key| self.see(*key).value)),
+        }
         room
     }
 
@@ -62,6 +151,10 @@ impl Map {
     pub fn backward<T: Real>(self, keys: &[T], factor: T, g: &mut [T]) {
         if self == Map::Identity {
             g.iter_mut().for_each(|g| *g *= factor);
+            return;
+        }
+        if self == Map::Gaussian {
+            gaussian_backward(keys, factor, g);
             return;
         }
         for (g, key) in g.iter_mut().zip(keys) {
@@ -131,6 +224,35 @@ fn in_unit<T: Real>(key: T, unit: T) -> Seen<T> {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn rows_are_as_their_pairs() {
+        let keys = [0.3, 2.0, -1.5, 40.0, 0.0, 1e-9, 700.0, 5.0, 0.7];
+        let thetas = [0.5, 1e-6, 3.0, 2.0, 0.1, 1.0, 4.0, 5e3, 0.7];
+        for map in [Map::Identity, Map::Gaussian, Map::Log] {
+            let keys = if map == Map::Log { keys } else { keys.map(f64::abs) };
+            let mut all = Against::default();
+            all.set(map, &keys, &thetas);
+            let (mut room, mut g) = (vec![], [0.3; 9]);
+            map.backward(&keys[..5], 0.7, &mut g[..5]);
+            for (j, d) in map.values(&keys[..5], &mut room).iter().enumerate() {
+                let seen = map.see(keys[j]);
+                assert!((d - seen.value).abs() <= 1e-15 * seen.value.abs(), "{map:?} {j}");
+                let slope = 0.21 * seen.slope;
+                assert!((g[j] - slope).abs() <= 1e-15 * slope.abs(), "{map:?} {j}");
+            }
+            for j in 0..keys.len() {
+                let (d, theta, eps) = map.against(keys[j], thetas[j]);
+                let got = [all.d[j], all.d_slope[j], all.theta[j], all.theta_slope[j], all.eps[j]];
+                let exact = [d.value, d.slope, theta.value, theta.slope, eps];
+                for (got, exact) in got.iter().zip(exact) {
+                    // What is below the smallest normal number is 0 in one and a rest in the other.
+                    let near = (got - exact).abs() <= 1e-14 * exact + 2.0 * f64::MIN_POSITIVE;
+                    assert!(near, "{map:?} {j}: {got} {exact}");
+                }
+            }
+        }
+    }
 
     #[test]
     fn excess_of_any_size() {

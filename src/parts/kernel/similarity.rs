@@ -1,33 +1,50 @@
 //! The rank-scaled Gaussian similarity of distances.
 
+use crate::parts::cooperation::ranks::ranks;
+use crate::parts::exp::exp;
 use crate::parts::real::Real;
 
-/// Ranks of a row, 0 = nearest, ties by the lower index, by counting.
-pub fn rank<T: Real>(row: &[T], j: usize) -> usize {
-    let v = row[j];
-    row.iter().enumerate().filter(|(i, d)| **d < v || (**d == v && *i < j)).count()
+/// `exp(-rank/lambda)` of each rank.
+fn factors<T: Real>(p: usize, lambda: T) -> Vec<T> {
+    (0..p).map(|rank| num_traits::Float::exp(-T::of(rank as f64) / lambda)).collect()
+}
+
+/// Calls `each` with the factors of a row's prototypes, for every row of `p` distances.
+fn by_rank<T: Real>(d: &[T], p: usize, lambda: T, mut each: impl FnMut(usize, &[T])) {
+    let (factors, mut of_row) = (factors(p, lambda), vec![T::zero(); p]);
+    // A rank is counted, not sorted: ties by the lower index.
+    let mut rank = vec![0; p];
+    for (k, row) in d.chunks_exact(p).enumerate() {
+        ranks(row, &mut rank);
+        for (f, rank) in of_row.iter_mut().zip(&rank) {
+            *f = factors[*rank as usize];
+        }
+        each(k, &of_row);
+    }
+}
+
+crate::vectorized! {
+    fn forward<T>(d: &[T], factors: &[T], s: &mut [T]) {
+        for ((s, d), f) in s.iter_mut().zip(d).zip(factors) {
+            *s = exp(-*d * *f);
+        }
+    }
+
+    fn backward<T>(s: &[T], factors: &[T], g: &mut [T]) {
+        for ((g, s), f) in g.iter_mut().zip(s).zip(factors) {
+            *g = -*g * *s * *f;
+        }
+    }
 }
 
 /// `S = exp(-exp(-rank / lambda) D)` for rows of `p` distances. Ranks are constants for the gradient.
 pub fn rank_scaled_gaussian<T: Real>(d: &[T], p: usize, lambda: T, s: &mut [T]) {
-    for (row, s) in d.chunks_exact(p).zip(s.chunks_exact_mut(p)) {
-        for j in 0..p {
-            s[j] = num_traits::Float::exp(-row[j] * rank_factor(row, j, lambda));
-        }
-    }
+    by_rank(d, p, lambda, |k, f| forward(&d[k * p..][..p], f, &mut s[k * p..][..p]));
 }
 
 /// `dL/dS` in `g` becomes `dL/dD = -exp(-rank / lambda) S dL/dS`.
 pub fn rank_scaled_gaussian_backward<T: Real>(d: &[T], s: &[T], p: usize, lambda: T, g: &mut [T]) {
-    for ((row, s), g) in d.chunks_exact(p).zip(s.chunks_exact(p)).zip(g.chunks_exact_mut(p)) {
-        for j in 0..p {
-            g[j] = -g[j] * s[j] * rank_factor(row, j, lambda);
-        }
-    }
-}
-
-fn rank_factor<T: Real>(row: &[T], j: usize, lambda: T) -> T {
-    num_traits::Float::exp(-T::of(rank(row, j) as f64) / lambda)
+    by_rank(d, p, lambda, |k, f| backward(&s[k * p..][..p], f, &mut g[k * p..][..p]));
 }
 
 #[cfg(test)]
@@ -37,7 +54,8 @@ mod tests {
     #[test]
     fn ranks_and_slopes() {
         let d = [2.0, 0.5, 2.0, 1.0];
-        assert_eq!([0, 1, 2, 3].map(|j| rank(&d, j)), [2, 0, 3, 1]);
+        let ranks = [2.0, 0.0, 3.0, 1.0];
+        let factor = |j: usize| f64::exp(-ranks[j] / 0.7);
         let mut s = [0.0; 4];
         rank_scaled_gaussian(&d, 4, 0.7, &mut s);
         let mut g = [1.0; 4];
@@ -47,7 +65,7 @@ mod tests {
                 let mut moved = d;
                 moved[j] += h;
                 // Ranks stay those of d.
-                (-moved[j] * rank_factor(&d, j, 0.7)).exp()
+                (-moved[j] * factor(j)).exp()
             };
             assert!((g[j] - (at(1e-6) - at(-1e-6)) / 2e-6).abs() < 1e-8);
         }

@@ -119,7 +119,8 @@ mod tests {
         let value = |i: usize, j: usize| ((i * 31 + j * 17) % 23) as f64 / 7.0 - 100.0;
         let x = Array2::from_shape_fn((1037, 5), |(i, j)| value(i, j));
         let w = Array2::from_shape_fn((9, 5), |(i, j)| value(i + 3, 2 * j));
-        let metrics: [(MetricName, fn(f64) -> f64, fn(f64) -> f64); 3] = [
+        type Of = fn(f64) -> f64;
+        let metrics: [(MetricName, Of, Of); 3] = [
             (MetricName::SquaredEuclidean, |e| e * e, |s| s),
             (MetricName::Euclidean, |e| e * e, f64::sqrt),
             (MetricName::Manhattan, f64::abs, |s| s),

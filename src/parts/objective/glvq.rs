@@ -19,6 +19,7 @@ pub struct Glvq {
 }
 
 /// `mu = (p - q)/(p + q + eps)` and its derivatives with respect to p and q.
+#[inline(always)]
 pub fn ratio<T: Real>(p: T, q: T, eps: T) -> (T, T, T) {
     let s = p + q + eps;
     // (2 d + eps)/S^2 with no factor that could overflow.

@@ -7,19 +7,25 @@ use crate::parts::real::Real;
 
 /// Loss of one row of class scores, and its gradient into `gradient`.
 pub fn row<T: Real>(scores: &[T], class: usize, margin: T, gradient: &mut [T]) -> T {
-    gradient.fill(T::zero());
-    let wrong = || scores.iter().enumerate().filter(|(c, _)| *c != class);
-    let worst = wrong().map(|(_, s)| *s).fold(T::neg_infinity(), num_traits::Float::max);
+    let mut worst = T::neg_infinity();
+    for scores in [&scores[..class], &scores[class + 1..]] {
+        for s in scores {
+            worst = if *s > worst { *s } else { worst };
+        }
+    }
     let h = worst - scores[class] + margin;
     if h <= T::zero() {
+        gradient.fill(T::zero());
         return T::zero();
     }
-    let ties = wrong().filter(|(_, s)| **s == worst).count();
-    let share = T::one() / T::of(ties as f64);
-    for (c, s) in scores.iter().enumerate() {
-        if c != class && *s == worst {
-            gradient[c] = share;
-        }
+    let mut ties = T::zero();
+    for (g, s) in gradient.iter_mut().zip(scores) {
+        *g = if *s == worst { T::one() } else { T::zero() };
+        ties += *g;
+    }
+    ties -= gradient[class];
+    if ties > T::one() {
+        gradient.iter_mut().for_each(|g| *g /= ties);
     }
     gradient[class] = -T::one();
     h

@@ -20,13 +20,38 @@ crate::vectorized! {
         -num_traits::Float::ln(c / (w + eps) + eps)
     }
 
-    /// The same for weights that are responsibilities times rank weights: `L = -log(a + eps)` with `a` the weight of the right
-    /// prototypes, `dL/dD_j = w_j (S_j - a) / (2 sigma^2 (a + eps))`.
-    pub fn row_of_weights<T>(w: &mut [T], labels: &[u32], class: u32, sigma: T) -> T {
+    /// The same for weights w that are responsibilities P times rank weights: `L = -log(a + eps)` with `a` the weight of the right
+    /// prototypes, `dL/dD_j = (w_j (S_j - a) - P_j a eps/sum)/(2 sigma^2 (a + eps))`. The weights do not quite sum to 1: the last term is what `eps`
+    /// takes from all of them. `sum`: `sum u + eps`, see [`ranked`](crate::parts::cooperation::posterior::ranked). The slopes go into `g`.
+    pub fn row_of_weights<T>(weights: (&[T], &[T]), sum: T, g: &mut [T], labels: &[u32], class: u32, sigma: T) -> T {
+        let (w, p) = weights;
         let a = simd::totals(w, labels, class).0;
         let a_eps = a + T::of(EPS);
-        slopes(w, labels, class, a, T::one() / (T::of(2.0) * sigma * sigma * a_eps));
+        let factor = T::one() / (T::of(2.0) * sigma * sigma * a_eps);
+        let lost = a * T::of(EPS) / sum * factor;
+        for (((g, w), p), l) in g.iter_mut().zip(w).zip(p).zip(labels) {
+            let hit = if *l == class { T::one() } else { T::zero() };
+            *g = *w * (hit - a) * factor - *p * lost;
+        }
         -num_traits::Float::ln(a_eps)
+    }
+
+    /// `dL/drange` of [`row_of_weights`]. With `dh^ = (dh - h^ sum dh)/(sum h + eps)` and `du = P dh^`,
+    /// `dL = -(sum over right du - a sum du)/(sum u + eps)/(a + eps)`.
+    ///
+    /// `slopes`: dh of each prototype, becomes `P dh`; `sums`: `sum h + eps` and `sum u + eps`.
+    pub fn slope_of_range<T>(weights: (&[T], &[T]), slopes: &mut [T], sums: (T, T), labels: &[u32], class: u32) -> T {
+        let ((w, p), (heights, sum)) = (weights, sums);
+        let (a, all) = simd::totals(w, labels, class);
+        // P h / (sum h + eps) / (sum u + eps) is w.
+        let share = simd::total(slopes) / heights;
+        for (slope, p) in slopes.iter_mut().zip(p) {
+            *slope *= *p;
+        }
+        let (right, total) = simd::totals(slopes, labels, class);
+        let unit = T::one() / heights / sum;
+        let (right, total) = (right * unit - a * share, total * unit - all * share);
+        -(right - a * total) / (a + T::of(EPS))
     }
 
     /// The same without `eps`, from the distances: `L = LSE_all - LSE_right` of `-D/(2 sigma^2)`,
