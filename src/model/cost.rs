@@ -126,7 +126,8 @@ fn work(composition: &Composition, [n, d, p, classes, l]: [f64; 5]) -> [f64; PAR
             soft = 1.5 * p;
             ranked = if within_class { p * scope } else { p * p };
         }
-        Cooperation::RanksEach => ranked = p * scope,
+        // Short slices, one a class.
+        Cooperation::RanksEach => (soft, ranked) = (4.0 * p, p * scope),
         Cooperation::RanksAll => {
             soft = 2.0 * p;
             ranked = p * p;
@@ -139,7 +140,7 @@ fn work(composition: &Composition, [n, d, p, classes, l]: [f64; 5]) -> [f64; PAR
     let product =
         |rows: f64, inner: f64, columns: f64| 2.0 * rows * inner * columns / width_share(columns);
     let when_dense = |work: f64| if dense { work } else { 0.0 };
-    let (mut products, mut differences, mut logs) = (0.0, 0.0, 0.0);
+    let (mut products, mut differences) = (0.0, 0.0);
     let mut compared = d;
     let mut maps = 0.0;
     match composition.metric {
@@ -169,26 +170,26 @@ fn work(composition: &Composition, [n, d, p, classes, l]: [f64; 5]) -> [f64; PAR
         }
         MetricName::Bilinear => {
             products = 2.0 * product(n, d, l);
-            differences = n * p * l * if dense { 3.0 } else { 1.0 };
-            logs = n * p;
+            // The logarithms of a distance take as long as some features.
+            differences = n * p * (l * if dense { 3.0 } else { 1.0 } + 12.0);
             (compared, maps) = (l, d * l);
         }
         _ => differences = n * p * d * if dense { 2.0 } else { 1.0 },
     }
     let entries = n * q * compared;
-    [products, n * p, n * soft, n * ranked, entries, differences, logs, n, n * d, p * d + maps, 1.0]
+    [products, n * p, n * soft, n * ranked, entries, differences, n, n * d, p * d + maps, 1.0]
 }
 
 /// Parts of the time model.
-const PARTS: usize = 11;
+const PARTS: usize = 10;
 
 /// Time of each part of a step on one thread, in units of the time of one operation of a matrix product there: of an operation of a product, of
 /// a distance (its norms, the search for the nearest), of a responsibility, of a comparison of two distances for a rank, of a feature of a pair
-/// that is formed and summed by differences, of a feature of a distance by differences, of a logarithm of a distance, of a row, of a feature of
-/// a row, of a parameter, of a step.
+/// that is formed and summed by differences, of a feature of a distance by differences, of a row, of a feature of a row, of a parameter, of a
+/// step.
 ///
 /// Fitted to measured steps of the models in `benches/README.md`, where it is told how well they fit.
-const RATES: [f64; PARTS] = [1.0, 60.0, 300.0, 20.0, 60.0, 60.0, 600.0, 2000.0, 60.0, 1000.0, 5e6];
+const RATES: [f64; PARTS] = [1.3, 50.0, 270.0, 27.0, 110.0, 35.0, 1220.0, 93.0, 660.0, 2.1e6];
 
 /// Time and memory of a full-batch step on the CPU; sizes as for [`step`], `size`: bytes of a number.
 pub fn predict(
@@ -197,18 +198,19 @@ pub fn predict(
     size: usize,
     machine: Machine,
 ) -> Prediction {
-    let sizes @ [n, d, p, _, _] = [n, d, p, classes, l].map(|v| v as f64);
+    let sizes @ [n, d, ..] = [n, d, p, classes, l].map(|v| v as f64);
     let work = work(composition, sizes);
     let operations = |parts: std::ops::Range<usize>| -> f64 {
         work[parts.clone()].iter().zip(&RATES[parts]).map(|(work, rate)| work * rate).sum()
     };
     // Rows are shared among the threads, parameters are not.
-    let rows = operations(0..9) / machine.threads as f64;
-    let seconds = (rows + operations(9..PARTS)) / machine.flops;
-    let tensors = work[9];
-    let bytes = n * (d * size as f64 + 4.0)
-        + size as f64 * tensors * 10.0
-        + (1 << 21) as f64 * machine.threads as f64;
-    let _ = p;
+    let rows = operations(0..8) / machine.threads as f64;
+    let seconds = (rows + operations(8..PARTS)) / machine.flops;
+    // Data and codes; parameters in all slots, with gradient, moments and the sums of chunks; a block a thread; the program.
+    let (number, threads, tensors) = (size as f64, machine.threads as f64, work[8]);
+    let sums = (16.0 * threads).min((n / 512.0).max(8.0));
+    let bytes = n * (d * number + 8.0)
+        + number * tensors * (12.0 + sums)
+        + f64::from(1 << 20) * (1.5 * threads + 4.0);
     Prediction { seconds, bytes }
 }

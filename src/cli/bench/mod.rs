@@ -93,6 +93,7 @@ pub fn run(args: Bench) -> Result<Done> {
     } else {
         device(&args.place, training.precision)?
     };
+    let before = peaks::resident();
     let data = gaussian_blobs(args.rows, args.features, args.classes, training.random_seed)?;
     let labels = data.labels.as_ref().ok_or_else(|| Error::data("made data has labels"))?;
     if args.what == "predict" {
@@ -162,6 +163,7 @@ pub fn run(args: Bench) -> Result<Done> {
     seconds.sort_by(f64::total_cmp);
     let median = seconds[seconds.len() / 2];
     let rows = args.batch.unwrap_or(args.rows);
+    let resident = peaks::resident().zip(before).map(|(now, before)| now.saturating_sub(before));
 
     let l = start
         .tensors
@@ -234,6 +236,7 @@ pub fn run(args: Bench) -> Result<Done> {
     });
     if let (true, Some(predicted)) = (args.explain, predicted) {
         report["predicted"] = json!({"seconds": predicted.seconds, "bytes": predicted.bytes});
+        report["resident_bytes"] = json!(resident);
     }
     if args.json {
         if let (true, Some(plan)) = (args.explain, &plan) {
@@ -293,7 +296,11 @@ pub fn run(args: Bench) -> Result<Done> {
         if let Some(predicted) = predicted {
             let (ms, ratio) = (1e3 * predicted.seconds, predicted.seconds / median);
             let mib = predicted.bytes / f64::from(1 << 20);
-            let text = format!("{ms:.3} ms ({ratio:.2} of that measured), {mib:.1} MiB of memory");
+            let measured = |bytes: u64| format!("{:.1}", bytes as f64 / f64::from(1 << 20));
+            let measured = resident.map_or("unknown".into(), measured);
+            let text = format!(
+                "{ms:.3} ms ({ratio:.2} of that measured), {mib:.1} MiB of memory ({measured} measured)"
+            );
             line("predicted", text);
         }
         line("arithmetic", format!("{arithmetic}: {:.1} TFLOP/s here", peak_flops / 1e12));

@@ -60,3 +60,11 @@ pub fn pool(args: &Bench) -> Result<rayon::ThreadPool> {
         .build()
         .map_err(|e| Error::Running(e.to_string()))
 }
+
+/// Bytes of memory that the process holds, where the system tells.
+pub fn resident() -> Option<u64> {
+    let status = std::fs::read_to_string("/proc/self/status").ok()?;
+    let line = status.lines().find_map(|line| line.strip_prefix("VmRSS:"))?;
+    let kibibytes: u64 = line.trim().strip_suffix(" kB")?.trim().parse().ok()?;
+    Some(1024 * kibibytes)
+}

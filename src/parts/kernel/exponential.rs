@@ -21,6 +21,7 @@
 
 use crate::parts::exp::{exp, exp_m1, ln};
 use crate::parts::linalg::{Mat, gemm};
+use crate::parts::metric::block::{side_by_side, sums_of_terms};
 use crate::parts::metric::{Inputs, Metric, Pair, Scratch, Sums};
 use crate::parts::real::Real;
 use crate::parts::simd::{absolute, dot, squared_difference};
@@ -32,7 +33,7 @@ pub struct Exponential<T: Real> {
     w: Vec<T>,
     omega: Vec<T>,
     v: Vec<T>,
-    /// The same, `l` rows of [`columns`]`(p)`.
+    /// The same, [`side_by_side`].
     v_t: Vec<T>,
     /// `|v|^2`
     b: Vec<T>,
@@ -51,52 +52,11 @@ fn log_distance<T: Real>(a: T, b: T, q: T) -> (T, T) {
     (m + ln(br), br)
 }
 
-/// Columns of the transposed prototypes: those are taken 64 at a time, the last ones by 64, 32 or 16.
-fn columns(p: usize) -> usize {
-    let last = match p % 64 {
-        0 => 0,
-        1..=16 => 16,
-        17..=32 => 32,
-        _ => 64,
-    };
-    p / 64 * 64 + last
-}
-
-/// `q_j = sum_k (y_k - v_kj)^2` for `N` prototypes from `first` on, as far as there are so many.
-#[inline(always)]
-fn differences<T: Real, const N: usize>(
-    y: &[T],
-    v_t: &[T],
-    width: usize,
-    first: usize,
-    q: &mut [T],
-) {
-    let mut sums = [T::zero(); N];
-    for (y, v) in y.iter().zip(v_t.chunks_exact(width)) {
-        let v = &v[first..first + N];
-        for l in 0..N {
-            let e = *y - v[l];
-            sums[l] += e * e;
-        }
-    }
-    let q = &mut q[first..];
-    let count = q.len().min(N);
-    q[..count].copy_from_slice(&sums[..count]);
-}
-
 crate::vectorized! {
     /// `ell` of one row against all prototypes; returns `a`.
     fn row<T>(y: &[T], v_t: &[T], b: &[T], ell: &mut [T]) -> T {
-        let (a, width) = (dot(y, y), v_t.len() / y.len().max(1));
-        let mut j = 0;
-        while j < width {
-            match width - j {
-                16 => differences::<T, 16>(y, v_t, width, j, ell),
-                32 => differences::<T, 32>(y, v_t, width, j, ell),
-                _ => differences::<T, 64>(y, v_t, width, j, ell),
-            }
-            j += 64;
-        }
+        let a = dot(y, y);
+        sums_of_terms(y, v_t, |e| e * e, ell);
         for (ell, b) in ell.iter_mut().zip(b) {
             *ell = log_distance(a, *b, *ell).0;
         }
@@ -145,11 +105,7 @@ impl<T: Real> Exponential<T> {
         gemm(&mut v, false, T::one(), Mat::new(inputs.prototypes, p, d), omega);
         inputs.operand.round(&mut v);
         let b = v.chunks_exact(l).map(|v| v.iter().map(|v| *v * *v).sum()).collect();
-        let width = columns(p);
-        let mut v_t = vec![T::zero(); l * width];
-        for (j, v) in v.chunks_exact(l).enumerate() {
-            v.iter().enumerate().for_each(|(k, v)| v_t[k * width + j] = *v);
-        }
+        let v_t = side_by_side(&v, l);
         Exponential {
             d,
             l,

@@ -79,6 +79,61 @@ pub fn squared_expansion<T: Real>(
     add_norms(dist, norms, w_norms);
 }
 
+/// Prototypes (`p x d`) side by side: `d` rows of p and some zeros, for [`sums_of_terms`], which takes 64 prototypes at a time, the last ones
+/// by 64, 32 or 16.
+pub fn side_by_side<T: Real>(w: &[T], d: usize) -> Vec<T> {
+    let p = w.len() / d.max(1);
+    let last = match p % 64 {
+        0 => 0,
+        1..=16 => 16,
+        17..=32 => 32,
+        _ => 64,
+    };
+    let width = p / 64 * 64 + last;
+    let mut all = vec![T::zero(); d * width];
+    for (j, w) in w.chunks_exact(d.max(1)).enumerate() {
+        w.iter().enumerate().for_each(|(a, w)| all[a * width + j] = *w);
+    }
+    all
+}
+
+/// `sum_a term(x_a - w_ja)` for all prototypes, which stand [`side_by_side`]; to be called inside a vectorized function.
+#[inline(always)]
+pub fn sums_of_terms<T: Real>(x: &[T], w: &[T], term: impl Fn(T) -> T, sums: &mut [T]) {
+    let width = w.len() / x.len().max(1);
+    let mut j = 0;
+    while j < width {
+        match width - j {
+            16 => some_sums::<T, 16>(x, w, &term, j, sums),
+            32 => some_sums::<T, 32>(x, w, &term, j, sums),
+            _ => some_sums::<T, 64>(x, w, &term, j, sums),
+        }
+        j += 64;
+    }
+}
+
+/// The same for `N` prototypes from `first` on, as far as there are so many.
+#[inline(always)]
+fn some_sums<T: Real, const N: usize>(
+    x: &[T],
+    w: &[T],
+    term: &impl Fn(T) -> T,
+    first: usize,
+    sums: &mut [T],
+) {
+    let width = w.len() / x.len().max(1);
+    let mut lanes = [T::zero(); N];
+    for (x, w) in x.iter().zip(w.chunks_exact(width)) {
+        let w = &w[first..first + N];
+        for l in 0..N {
+            lanes[l] += term(*x - w[l]);
+        }
+    }
+    let sums = &mut sums[first..];
+    let count = sums.len().min(N);
+    sums[..count].copy_from_slice(&lanes[..count]);
+}
+
 crate::vectorized! {
     /// `|x_i - w_j|^2` of pairs of rows `width` long.
     pub fn pair_distances<T>(x: &[T], w: &[T], width: usize, pairs: &[[u32; 2]], out: &mut [T]) {

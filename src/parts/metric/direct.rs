@@ -1,5 +1,6 @@
 //! Metrics without a matrix form: computed pair by pair from the differences.
 
+use super::block::{side_by_side, sums_of_terms};
 use super::{Inputs, Metric, Pair, Scratch, Sums};
 use crate::parts::real::Real;
 use crate::vectorized;
@@ -10,6 +11,19 @@ pub trait Pairwise<T>: Send + Sync {
     /// The distance.
     fn distance(&self, x: &[T], w: &[T]) -> T;
 
+    /// Whether the distance is `finish(sum_a term(x_a - w_a))`.
+    const BY_TERMS: bool = false;
+
+    /// What is summed over the coordinates.
+    fn term(&self, e: T) -> T {
+        e
+    }
+
+    /// The distance from the sum.
+    fn finish(&self, sum: T) -> T {
+        sum
+    }
+
     /// `dw += g dD/dw`.
     fn add_gradient(&self, g: T, x: &[T], w: &[T], dw: &mut [T]);
 }
@@ -18,6 +32,8 @@ pub trait Pairwise<T>: Send + Sync {
 pub struct Direct<T, K> {
     d: usize,
     w: Vec<T>,
+    /// The same side by side, of distances by terms.
+    side_by_side: Vec<T>,
     learn: bool,
     kind: K,
 }
@@ -27,7 +43,8 @@ impl<T: Real, K: Pairwise<T>> Direct<T, K> {
     pub(super) fn with(inputs: Inputs<'_, T>, kind: K) -> Self {
         let mut w = inputs.prototypes.to_vec();
         inputs.operand.round(&mut w);
-        Direct { d: inputs.d, w, learn: inputs.learn_prototypes, kind }
+        let side_by_side = if K::BY_TERMS { side_by_side(&w, inputs.d) } else { vec![] };
+        Direct { d: inputs.d, w, side_by_side, learn: inputs.learn_prototypes, kind }
     }
 }
 
@@ -46,6 +63,15 @@ vectorized! {
         for (x, dist) in x.chunks_exact(d).zip(dist.chunks_exact_mut(w.len() / d)) {
             for (w, dist) in w.chunks_exact(d).zip(dist) {
                 *dist = kind.distance(x, w);
+            }
+        }
+    }
+
+    fn distances_by_terms<T, K: Pairwise<T>>(kind: &K, x: &[T], w: &[T], d: usize, p: usize, dist: &mut [T]) {
+        for (x, dist) in x.chunks_exact(d).zip(dist.chunks_exact_mut(p)) {
+            sums_of_terms(x, w, |e| kind.term(e), dist);
+            for dist in dist {
+                *dist = kind.finish(*dist);
             }
         }
     }
@@ -70,7 +96,12 @@ vectorized! {
 
 impl<T: Real, K: Pairwise<T>> Metric<T> for Direct<T, K> {
     fn forward(&self, x: &[T], dist: &mut [T], _: &mut Scratch<T>) {
-        distances(&self.kind, x, &self.w, self.d, dist);
+        let (kind, d) = (&self.kind, self.d);
+        if K::BY_TERMS {
+            distances_by_terms(kind, x, &self.side_by_side, d, self.w.len() / d, dist);
+        } else {
+            distances(kind, x, &self.w, d, dist);
+        }
     }
 
     fn exact(&self, x: &[T], row: usize, prototype: usize, _: &mut Scratch<T>) -> T {

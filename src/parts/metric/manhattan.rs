@@ -6,7 +6,7 @@ use super::Inputs;
 use super::block::with_sign;
 use super::direct::{Direct, Pairwise};
 use crate::parts::real::Real;
-use crate::parts::simd::absolute_difference;
+use crate::parts::simd::{absolute, absolute_difference};
 
 /// See the [module](self).
 pub type Manhattan<T> = Direct<T, Absolute>;
@@ -25,6 +25,13 @@ impl<T: Real> Pairwise<T> for Absolute {
     #[inline(always)]
     fn distance(&self, x: &[T], w: &[T]) -> T {
         absolute_difference(x, w)
+    }
+
+    const BY_TERMS: bool = true;
+
+    #[inline(always)]
+    fn term(&self, e: T) -> T {
+        absolute(e)
     }
 
     #[inline(always)]

@@ -7,7 +7,7 @@ use super::{
 use crate::error::{Error, Result};
 use crate::parts::composition::MetricName;
 use crate::parts::real::Real;
-use ndarray::{Array2, ArrayView2, Axis};
+use ndarray::{Array2, ArrayView1, ArrayView2, Axis};
 use rayon::prelude::*;
 
 /// Values that a thread works on at a time.
@@ -55,22 +55,46 @@ pub fn distance_matrix<T: Real>(
     x: ArrayView2<'_, T>,
     w: ArrayView2<'_, T>,
 ) -> Result<Array2<T>> {
+    let mut distances = Array2::zeros((x.nrows(), w.nrows()));
+    distance_matrix_into(metric, x, w, &mut distances)?;
+    Ok(distances)
+}
+
+/// The same into a matrix that is there: large ones take longer to come by than to fill.
+///
+/// # Errors
+/// Those of [`distance_matrix`], and a matrix that is not `n x p` in the standard layout.
+pub fn distance_matrix_into<T: Real>(
+    metric: MetricName,
+    x: ArrayView2<'_, T>,
+    w: ArrayView2<'_, T>,
+    distances: &mut Array2<T>,
+) -> Result<()> {
     let (n, d, p) = (x.nrows(), x.ncols(), w.nrows());
     if d == 0 || w.ncols() != d {
         let why = format!("rows of {d} features against rows of {}", w.ncols());
         return Err(Error::data(why));
     }
+    let shape = distances.dim();
+    let distances = distances.as_slice_mut().filter(|_| shape == (n, p));
+    let distances = distances.ok_or_else(|| {
+        Error::data(format!("{shape:?} distances where a matrix of {n} x {p} row by row is wanted"))
+    })?;
     // The cosine is about the origin.
     let centre: Vec<f64> = match metric {
         MetricName::Cosine => vec![0.0; d],
-        _ => w
-            .axis_iter(Axis(1))
-            .map(|c| c.iter().map(|v| v.f64()).sum::<f64>() / p.max(1) as f64)
-            .collect(),
+        _ => {
+            let mean = |column: ArrayView1<'_, T>| column.iter().map(|v| v.f64()).sum::<f64>();
+            w.axis_iter(Axis(1)).map(|column| mean(column) / p.max(1) as f64).collect()
+        }
     };
-    let centred = |row: ndarray::ArrayView1<'_, T>, out: &mut [T]| {
-        for ((o, v), c) in out.iter_mut().zip(row).zip(&centre) {
-            *o = T::of(v.f64() - c);
+    let centre_t: Vec<T> = centre.iter().map(|c| T::of(*c)).collect();
+    let centred = |row: ArrayView1<'_, T>, out: &mut [T]| match row.as_slice() {
+        Some(row) => subtract(row, &centre_t, out),
+        None => {
+            for ((o, v), c) in out.iter_mut().zip(row).zip(&centre_t) {
+                *o = *v - *c;
+            }
         }
     };
     let mut prototypes = vec![T::zero(); p * d];
@@ -86,28 +110,33 @@ pub fn distance_matrix<T: Real>(
         operand: Operand::Full,
     };
     let metric = plain(metric, inputs).ok_or_else(|| {
-        Error::parameter(
-            "metric",
-            "must be one without a tensor of its own for a matrix of distances",
-        )
+        let why = "must be one without a tensor of its own for a matrix of distances";
+        Error::parameter("metric", why)
     })?;
-    let mut distances = vec![T::zero(); n * p];
-    if p > 0 {
-        let rows = (BLOCK / (p + d)).clamp(16, 512);
-        let all = distances.par_chunks_mut(rows * p).enumerate();
-        all.for_each_init(
-            || (Vec::new(), Scratch::default()),
-            |(block, scratch), (i, out)| {
-                let count = out.len() / p;
-                block.resize(count * d, T::zero());
-                for (k, row) in block.chunks_exact_mut(d).enumerate() {
-                    centred(x.row(i * rows + k), row);
-                }
-                metric.forward(block, out, scratch);
-            },
-        );
+    if p == 0 {
+        return Ok(());
     }
-    Array2::from_shape_vec((n, p), distances).map_err(|e| Error::data(e.to_string()))
+    let rows = (BLOCK / (p + d)).clamp(16, 512);
+    distances.par_chunks_mut(rows * p).enumerate().for_each_init(
+        || (Vec::new(), Scratch::default()),
+        |(block, scratch), (i, out)| {
+            let count = out.len() / p;
+            block.resize(count * d, T::zero());
+            for (k, row) in block.chunks_exact_mut(d).enumerate() {
+                centred(x.row(i * rows + k), row);
+            }
+            metric.forward(block, out, scratch);
+        },
+    );
+    Ok(())
+}
+
+crate::vectorized! {
+    fn subtract<T>(row: &[T], centre: &[T], out: &mut [T]) {
+        for ((o, v), c) in out.iter_mut().zip(row).zip(centre) {
+            *o = *v - *c;
+        }
+    }
 }
 
 #[cfg(test)]
@@ -145,6 +174,9 @@ mod tests {
             assert!(distance_matrix(MetricName::Manhattan, x.view(), w.view()).is_err());
         }
         assert!(distance_matrix(MetricName::Omega, x.view(), x.view()).is_err());
+        let mut small = Array2::zeros((3, 2));
+        let metric = MetricName::Manhattan;
+        assert!(distance_matrix_into(metric, x.view(), x.view(), &mut small).is_err());
         let none = Array2::zeros((0, 2));
         let shape = |x: &Array2<f32>, w: &Array2<f32>| {
             distance_matrix(MetricName::SquaredEuclidean, x.view(), w.view()).unwrap().dim()

@@ -11,7 +11,7 @@
 //! the expanded forms.
 
 mod bank;
-mod block;
+pub(crate) mod block;
 pub mod chebyshev;
 #[cfg(test)]
 pub(crate) mod check;
