@@ -18,6 +18,26 @@ crate::vectorized! {
 }
 
 impl Features {
+    /// Asks for row `i` to be brought into the cache, where there is an instruction for that.
+    #[inline]
+    pub(crate) fn prefetch(&self, i: usize) {
+        fn ask<T>(row: &[T]) {
+            #[cfg(target_arch = "x86_64")]
+            for line in row.chunks(64 / size_of::<T>()) {
+                use std::arch::x86_64::{_MM_HINT_T0, _mm_prefetch};
+                // SAFETY: a hint; it reads nothing, and the address is one of the row's.
+                unsafe { _mm_prefetch::<_MM_HINT_T0>(line.as_ptr().cast()) };
+            }
+            #[cfg(not(target_arch = "x86_64"))]
+            let _ = row;
+        }
+        let span = i * self.columns()..(i + 1) * self.columns();
+        match self {
+            Features::F32(a) => a.as_slice().map(|all| ask(&all[span])),
+            Features::F64(a) => a.as_slice().map(|all| ask(&all[span])),
+        };
+    }
+
     /// Row `i` minus a fixed vector, in the precision of `out`. `centre` and `centre_t` are the same vector.
     ///
     /// The difference is taken in the wider of the two precisions, so a row far from 0 keeps its digits. Panics if there is

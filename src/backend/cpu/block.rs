@@ -21,6 +21,9 @@ use std::sync::{Mutex, PoisonError};
 /// Bytes that the rows of a block bring into the cache.
 const BLOCK_BYTES: usize = 1 << 20;
 
+/// How many rows ahead of its turn a row that stands anywhere is asked for.
+const AHEAD: usize = 8;
+
 /// What stays the same from step to step.
 pub(super) struct Plan<T> {
     pub composition: Composition,
@@ -147,6 +150,17 @@ impl BlockRows<'_> {
     }
 }
 
+crate::vectorized! {
+    /// Every row minus the centre, the difference taken in f64.
+    fn centred<T>(rows: &mut [T], centre: &[f64]) {
+        for row in rows.chunks_exact_mut(centre.len()) {
+            for (v, c) in row.iter_mut().zip(centre) {
+                *v = T::of(v.f64() - *c);
+            }
+        }
+    }
+}
+
 impl<T: Real> Plan<T> {
     pub fn new(question: &Question<'_>) -> Self {
         let Question { composition, classes, target, prototype_labels, centre, tensors, .. } =
@@ -187,12 +201,8 @@ impl<T: Real> Plan<T> {
     pub fn ready(&self, tensors: &Tensors<T>, learn: &dyn Fn(&str) -> bool) -> Ready<T> {
         let name = self.composition.prototypes;
         // Not in T: a centre far from 0 would cost the prototypes their digits.
-        let mut prototypes: Vec<T> = tensors
-            .values(name)
-            .iter()
-            .zip(self.centre.iter().cycle())
-            .map(|(w, c)| T::of(w.f64() - c))
-            .collect();
+        let mut prototypes = tensors.values(name).to_vec();
+        centred(&mut prototypes, &self.centre);
         self.operand.round(&mut prototypes);
         let own = self.composition.metric.own_tensor();
         let own_tensor = own.and_then(|name| tensors.get(name));
@@ -283,6 +293,9 @@ impl<T: Real> Plan<T> {
         let (b, d) = (rows.len(), self.d);
         ws.x.resize(b * d, T::zero());
         for (k, out) in ws.x.chunks_exact_mut(d).enumerate() {
+            if rows.indices.is_some() && k + AHEAD < b {
+                rows.features.prefetch(rows.row(k + AHEAD));
+            }
             rows.features.centred_row_into(rows.row(k), &self.centre, &self.centre_t, out);
         }
         self.operand.round(&mut ws.x);

@@ -49,6 +49,18 @@ impl<T: Real> SquaredEuclidean<T> {
     }
 }
 
+crate::vectorized! {
+    /// `H_j <- 2 (g_j w_j - H_j)`.
+    fn pulled<T>(h: &mut [T], g: &[T], w: &[T], d: usize) {
+        let two = T::of(2.0);
+        for ((h, w), g) in h.chunks_exact_mut(d).zip(w.chunks_exact(d)).zip(g) {
+            for (h, w) in h.iter_mut().zip(w) {
+                *h = two * (*g * *w - *h);
+            }
+        }
+    }
+}
+
 impl<T: Real> Metric<T> for SquaredEuclidean<T> {
     fn forward(&self, x: &[T], dist: &mut [T], scratch: &mut Scratch<T>) {
         squared_expansion(x, &self.w, &self.norms, self.d, dist, &mut scratch.norms);
@@ -88,9 +100,9 @@ impl<T: Real> Metric<T> for SquaredEuclidean<T> {
 
     fn finish(&self, sums: &Sums<T>) -> Vec<(&'static str, Vec<T>)> {
         let [h, gs] = &sums[..] else { return vec![] };
-        let two = T::of(2.0);
-        let dw = self.w.iter().zip(h).enumerate();
-        vec![("prototypes", dw.map(|(i, (w, h))| two * (gs[i / self.d] * *w - *h)).collect())]
+        let mut dw = h.clone();
+        pulled(&mut dw, gs, &self.w, self.d);
+        vec![("prototypes", dw)]
     }
 }
 
