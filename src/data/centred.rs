@@ -1,18 +1,23 @@
 //! What training asks of features: centred rows, how far they reach, and a checksum.
 
+use super::dataset::slice;
 use super::{Dataset, Features};
 use crate::parts::real::Real;
 
 crate::vectorized! {
-    fn subtract<T>(out: &mut [T], row: &[T], centre: &[T]) {
-        for ((o, v), c) in out.iter_mut().zip(row).zip(centre) {
-            *o = *v - *c;
+    fn subtract<T>(out: &mut [T], rows: &[T], centre: &[T]) {
+        for (out, rows) in out.chunks_mut(centre.len()).zip(rows.chunks(centre.len())) {
+            for ((o, v), c) in out.iter_mut().zip(rows).zip(centre) {
+                *o = *v - *c;
+            }
         }
     }
 
-    fn narrow<T>(out: &mut [T], row: &[f64], centre: &[f64]) {
-        for ((o, v), c) in out.iter_mut().zip(row).zip(centre) {
-            *o = T::of(*v - *c);
+    fn convert<T, U: Real>(out: &mut [T], rows: &[U], centre: &[f64]) {
+        for (out, rows) in out.chunks_mut(centre.len()).zip(rows.chunks(centre.len())) {
+            for ((o, v), c) in out.iter_mut().zip(rows).zip(centre) {
+                *o = T::of(v.f64() - *c);
+            }
         }
     }
 }
@@ -33,45 +38,31 @@ impl Features {
         }
         let span = i * self.columns()..(i + 1) * self.columns();
         match self {
-            Features::F32(a) => a.as_slice().map(|all| ask(&all[span])),
-            Features::F64(a) => a.as_slice().map(|all| ask(&all[span])),
-        };
+            Features::F32(a) => ask(&slice(a)[span]),
+            Features::F64(a) => ask(&slice(a)[span]),
+        }
     }
 
-    /// Row `i` minus a fixed vector, in the precision of `out`. `centre` and `centre_t` are the same vector.
+    /// Rows from `first` on minus a fixed vector, as many as fit `out` (some whole rows), in its precision. `centre`: that vector in both precisions,
+    /// once or several times in a row.
     ///
-    /// The difference is taken in the wider of the two precisions, so a row far from 0 keeps its digits. Panics if there is
-    /// no such row.
-    pub(crate) fn centred_row_into<T: Real>(
+    /// The difference is taken in the wider of the two precisions, so a row far from 0 keeps its digits. Panics if there are
+    /// no such rows.
+    pub(crate) fn centred_rows_into<T: Real>(
         &self,
-        i: usize,
-        centre: &[f64],
-        centre_t: &[T],
+        first: usize,
+        (centre, centre_t): (&[f64], &[T]),
         out: &mut [T],
     ) {
+        let start = first * self.columns();
+        let span = start..start + out.len();
         match self {
             // The fast and usual case: single precision throughout.
-            Features::F32(a) if size_of::<T>() == 4 => match a.row(i).as_slice() {
-                Some(row) => subtract(out, bytemuck::cast_slice(row), centre_t),
-                None => {
-                    for ((o, v), c) in out.iter_mut().zip(a.row(i)).zip(centre_t) {
-                        *o = T::of(f64::from(*v)) - *c;
-                    }
-                }
-            },
-            Features::F32(a) => {
-                for ((o, v), c) in out.iter_mut().zip(a.row(i)).zip(centre) {
-                    *o = T::of(f64::from(*v) - c);
-                }
+            Features::F32(a) if size_of::<T>() == 4 => {
+                subtract(out, bytemuck::cast_slice(&slice(a)[span]), centre_t);
             }
-            Features::F64(a) => match a.row(i).as_slice() {
-                Some(row) => narrow(out, row, centre),
-                None => {
-                    for ((o, v), c) in out.iter_mut().zip(a.row(i)).zip(centre) {
-                        *o = T::of(*v - c);
-                    }
-                }
-            },
+            Features::F32(a) => convert(out, &slice(a)[span], centre),
+            Features::F64(a) => convert(out, &slice(a)[span], centre),
         }
     }
 
@@ -118,7 +109,7 @@ mod tests {
         let x = Features::from(array![[10_000.001_f64, 1.0], [10_000.003, 3.0]]);
         let centre = [10_000.002, 2.0];
         let mut out = [0.0f32; 2];
-        x.centred_row_into(0, &centre, &centre.map(|c| c as f32), &mut out);
+        x.centred_rows_into(0, (&centre[..], &centre.map(|c| c as f32)[..]), &mut out);
         assert!((out[0] + 0.001).abs() < 1e-9 && out[1] == -1.0);
         let dev = x.deviations(&centre);
         assert!((dev[0] - 0.001).abs() < 1e-9 && dev[1] == 1.0);

@@ -173,7 +173,7 @@ fn row_by_row<T: Clone, S: Data<Elem = T>>(array: ArrayBase<S, Ix2>) -> Array2<T
     }
 }
 
-fn slice<T>(array: &Array2<T>) -> &[T] {
+pub(super) fn slice<T>(array: &Array2<T>) -> &[T] {
     array.as_slice().expect("stored row by row")
 }
 

@@ -2,7 +2,7 @@
 
 use crate::backend::Question;
 use crate::data::Features;
-use crate::parts::composition::{Composition, Cooperation, Kernel, MetricName};
+use crate::parts::composition::{Composition, Cooperation, Kernel, MetricName, Ties};
 use crate::parts::cooperation::ranks::{Neighbourhood, Room};
 use crate::parts::cooperation::reasoning::Reasoning;
 use crate::parts::cooperation::winner_pair::Classes;
@@ -33,6 +33,7 @@ pub(super) struct Plan<T> {
     pub prototype_labels: Vec<u32>,
     /// Prototypes of each class as runs.
     pub runs: Classes,
+    /// The centre, more than once in a row where it is short.
     centre: Vec<f64>,
     centre_t: Vec<T>,
     operand: Operand,
@@ -40,6 +41,8 @@ pub(super) struct Plan<T> {
     pub target: u32,
     /// What the metric's keys stand for.
     pub map: Map,
+    /// Winner pairs of plain distances, the first on ties, with both winners there for a row of any class.
+    pub opposed: bool,
     /// Rows of a block.
     pub rows: usize,
     /// Workspaces that no thread works in, and sums that have been added.
@@ -176,18 +179,24 @@ impl<T: Real> Plan<T> {
             MetricName::Bilinear => tensors.get("omega_hat").map_or(0, |t| t.shape[1]),
             _ => 0,
         };
+        let runs = Classes::new(prototype_labels, classes);
         let bytes = (d + 2 * p + projections) * size_of::<T>();
         // A product repacks the prototypes for each block: many rows pay for that.
         let rows = (BLOCK_BYTES / bytes).clamp(16, 512) / 16 * 16;
+        // Short ones in a row: a loop over few features is over before it is under way.
+        let wide = centre.repeat(64usize.div_ceil(d));
         Plan {
             composition: composition.clone(),
             d,
             p,
             classes,
             prototype_labels: prototype_labels.to_vec(),
-            runs: Classes::new(prototype_labels, classes),
-            centre: centre.to_vec(),
-            centre_t: centre.iter().map(|c| T::of(*c)).collect(),
+            opposed: runs.are_opposed()
+                && composition.kernel.map() == Map::Identity
+                && composition.cooperation == Cooperation::WinnerPair { ties: Ties::First },
+            runs,
+            centre_t: wide.iter().map(|c| T::of(*c)).collect(),
+            centre: wide,
             operand: question.precision.operand(),
             target,
             map: composition.kernel.map(),
@@ -202,7 +211,7 @@ impl<T: Real> Plan<T> {
         let name = self.composition.prototypes;
         // Not in T: a centre far from 0 would cost the prototypes their digits.
         let mut prototypes = tensors.values(name).to_vec();
-        centred(&mut prototypes, &self.centre);
+        centred(&mut prototypes, self.centre());
         self.operand.round(&mut prototypes);
         let own = self.composition.metric.own_tensor();
         let own_tensor = own.and_then(|name| tensors.get(name));
@@ -292,11 +301,16 @@ impl<T: Real> Plan<T> {
     pub fn load(&self, rows: BlockRows<'_>, ws: &mut Workspace<T>) {
         let (b, d) = (rows.len(), self.d);
         ws.x.resize(b * d, T::zero());
-        for (k, out) in ws.x.chunks_exact_mut(d).enumerate() {
-            if rows.indices.is_some() && k + AHEAD < b {
-                rows.features.prefetch(rows.row(k + AHEAD));
+        let centre = (&self.centre[..], &self.centre_t[..]);
+        if rows.indices.is_none() {
+            rows.features.centred_rows_into(rows.start, centre, &mut ws.x);
+        } else {
+            for (k, out) in ws.x.chunks_exact_mut(d).enumerate() {
+                if k + AHEAD < b {
+                    rows.features.prefetch(rows.row(k + AHEAD));
+                }
+                rows.features.centred_rows_into(rows.row(k), centre, out);
             }
-            rows.features.centred_row_into(rows.row(k), &self.centre, &self.centre_t, out);
         }
         self.operand.round(&mut ws.x);
     }
@@ -316,20 +330,26 @@ impl<T: Real> Plan<T> {
 
     /// What is subtracted from rows and prototypes.
     pub fn centre(&self) -> &[f64] {
-        &self.centre
+        &self.centre[..self.d]
     }
 
     /// The metric of one prototype, number j's own matrix, standing at row `at` of the data.
     pub fn ready_at(&self, features: &Features, at: usize, own: &[T]) -> Box<dyn Metric<T>> {
         let mut w = vec![T::zero(); self.d];
-        features.centred_row_into(at, &self.centre, &self.centre_t, &mut w);
+        let centre = (&self.centre[..], &self.centre_t[..]);
+        features.centred_rows_into(at, centre, &mut w);
         self.metric(&w, own, own.len() / self.d, false, false)
     }
 
     /// Rows and distances of the block.
     pub fn forward(&self, ready: &Ready<T>, rows: BlockRows<'_>, ws: &mut Workspace<T>) {
         self.load(rows, ws);
-        ws.d.resize(rows.len() * self.p, T::zero());
+        self.distances(ready, ws);
+    }
+
+    /// Distances of the rows that have been loaded.
+    pub fn distances(&self, ready: &Ready<T>, ws: &mut Workspace<T>) {
+        ws.d.resize(ws.x.len() / self.d * self.p, T::zero());
         ready.metric.forward(&ws.x, &mut ws.d, &mut ws.scratch);
     }
 }

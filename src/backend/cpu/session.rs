@@ -87,6 +87,7 @@ impl<'a, T: Real> CpuSession<'a, T> {
         let ready = self.plan.ready(tensors, &learn);
         let chunks = Chunks::new(n, self.plan.rows, partial_len(&self.plan, &ready));
         let inverse = 1.0 / n as f64;
+        let weighted = rows.weights.is_some() || self.row_weights.is_some();
         let weight = |k: usize| -> f64 {
             match (rows.weights, &self.row_weights, rows.set) {
                 (Some(w), _, _) => w[k],
@@ -104,7 +105,11 @@ impl<'a, T: Real> CpuSession<'a, T> {
             let mut factors = Vec::with_capacity(self.plan.rows);
             for (start, end) in chunks.blocks(chunk) {
                 factors.clear();
-                factors.extend((start..end).map(|k| T::of(weight(k) * inverse)));
+                if weighted {
+                    factors.extend((start..end).map(|k| T::of(weight(k) * inverse)));
+                } else {
+                    factors.resize(end - start, T::of(inverse));
+                }
                 let block = BlockRows {
                     features: samples.features,
                     codes: samples.codes,

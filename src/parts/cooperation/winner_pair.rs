@@ -66,7 +66,9 @@ impl<T: Real> Search<T> {
             start += LANES;
         }
         if start == run.end {
-        } else if run.len() >= LANES {
+            return;
+        }
+        if run.len() >= LANES {
             // Some are seen again, which changes nothing.
             self.see(window(run.end - LANES), run.end - LANES);
         } else {
@@ -187,6 +189,17 @@ impl Classes {
             (0..classes as u32).map(|c| runs(&|l| f(l, c))).collect::<Vec<_>>()
         };
         Classes { own: each(&|l, c| l == c), others: each(&|l, c| l != c) }
+    }
+
+    /// Whether each of the classes has a prototype, and one of another class beside it.
+    pub fn are_opposed(&self) -> bool {
+        self.own.iter().chain(&self.others).all(|runs| !runs.is_empty())
+    }
+
+    /// The first prototype of `class` and the first of all others, [`NOBODY`] where there is none.
+    pub fn first_of_each_side(&self, class: u32) -> [u32; 2] {
+        let first = |runs: &[Range<usize>]| runs.first().map_or(NOBODY, |run| run.start as u32);
+        [first(&self.own[class as usize]), first(&self.others[class as usize])]
     }
 
     /// Number of classes.

@@ -17,7 +17,7 @@ use super::block::{
     add_column_sums, expansion_slack, largest, pair_distances, scatter_differences,
     squared_expansion, squared_norms,
 };
-use super::{Inputs, Metric, Pair, Scratch, Sums};
+use super::{Inputs, Metric, lanes, Pair, Scratch, Sums};
 use crate::parts::linalg::{Mat, gemm};
 use crate::parts::real::Real;
 use crate::parts::simd::squared_distance;
@@ -73,6 +73,22 @@ impl<T: Real> Metric<T> for SquaredEuclidean<T> {
 
     fn exact_pairs(&self, x: &[T], pairs: &[[u32; 2]], _: &mut Scratch<T>, out: &mut [T]) {
         pair_distances(x, &self.w, self.d, pairs, out);
+    }
+
+    fn winner_pairs(
+        &self,
+        x: &[T],
+        of: &[u32],
+        labels: &[u32],
+        winners: &mut Vec<[u32; 2]>,
+        least: &mut Vec<T>,
+    ) -> bool {
+        let few = lanes::pays(self.d, labels.len());
+        if few {
+            let block = lanes::Block { x, of, w: &self.w, labels };
+            lanes::winner_pairs(&block, &lanes::Plain, winners, least);
+        }
+        few
     }
 
     fn slack(&self, row: usize, scratch: &Scratch<T>) -> T {
