@@ -3,6 +3,8 @@
 use super::dataset::slice;
 use super::{Dataset, Features};
 use crate::parts::real::Real;
+use crate::parts::simd::prefetch;
+use std::ops::Range;
 
 crate::vectorized! {
     fn subtract<T>(out: &mut [T], rows: &[T], centre: &[T]) {
@@ -24,22 +26,21 @@ crate::vectorized! {
 
 impl Features {
     /// Asks for row `i` to be brought into the cache, where there is an instruction for that.
-    #[inline]
     pub(crate) fn prefetch(&self, i: usize) {
-        fn ask<T>(row: &[T]) {
-            #[cfg(target_arch = "x86_64")]
-            for line in row.chunks(64 / size_of::<T>()) {
-                use std::arch::x86_64::{_MM_HINT_T0, _mm_prefetch};
-                // SAFETY: a hint; it reads nothing, and the address is one of the row's.
-                unsafe { _mm_prefetch::<_MM_HINT_T0>(line.as_ptr().cast()) };
-            }
-            #[cfg(not(target_arch = "x86_64"))]
-            let _ = row;
-        }
         let span = i * self.columns()..(i + 1) * self.columns();
         match self {
-            Features::F32(a) => ask(&slice(a)[span]),
-            Features::F64(a) => ask(&slice(a)[span]),
+            Features::F32(a) => prefetch(&slice(a)[span]),
+            Features::F64(a) => prefetch(&slice(a)[span]),
+        }
+    }
+
+    /// The values of those of the rows that there are, if they are stored in `T`.
+    pub(crate) fn values<T: Real>(&self, rows: Range<usize>) -> &[T] {
+        let [start, end] = [rows.start, rows.end].map(|row| row.min(self.rows()) * self.columns());
+        match self {
+            Features::F32(a) if size_of::<T>() == 4 => bytemuck::cast_slice(&slice(a)[start..end]),
+            Features::F64(a) if size_of::<T>() == 8 => bytemuck::cast_slice(&slice(a)[start..end]),
+            _ => &[],
         }
     }
 
