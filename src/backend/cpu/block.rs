@@ -19,7 +19,7 @@ use std::ops::{Deref, DerefMut};
 use std::sync::{Mutex, PoisonError};
 
 /// Bytes that the rows of a block bring into the cache.
-const BLOCK_BYTES: usize = 1 << 20;
+const BLOCK_BYTES: usize = 2 << 20;
 
 /// How many rows ahead of its turn a row that stands anywhere is asked for.
 const AHEAD: usize = 8;
