@@ -226,14 +226,14 @@ fn files_that_are_not_there_or_of_another_kind() {
 
 fn f64s(features: Features) -> Array2<f64> {
     match features {
-        Features::F64(array) => array,
+        Features::F64(table) => table.into_array(),
         other => panic!("{other:?}"),
     }
 }
 
 fn f32s(features: Features) -> Array2<f32> {
     match features {
-        Features::F32(array) => array,
+        Features::F32(table) => table.into_array(),
         other => panic!("{other:?}"),
     }
 }

@@ -31,27 +31,15 @@ impl Features {
     ) {
         match self {
             // The fast and usual case: single precision throughout.
-            Features::F32(a) if size_of::<T>() == 4 => match a.row(i).as_slice() {
-                Some(row) => subtract(out, bytemuck::cast_slice(row), centre_t),
-                None => {
-                    for ((o, v), c) in out.iter_mut().zip(a.row(i)).zip(centre_t) {
-                        *o = T::of(f64::from(*v)) - *c;
-                    }
-                }
-            },
+            Features::F32(a) if size_of::<T>() == 4 => {
+                subtract(out, bytemuck::cast_slice(a.row(i)), centre_t);
+            }
             Features::F32(a) => {
                 for ((o, v), c) in out.iter_mut().zip(a.row(i)).zip(centre) {
                     *o = T::of(f64::from(*v) - c);
                 }
             }
-            Features::F64(a) => match a.row(i).as_slice() {
-                Some(row) => narrow(out, row, centre),
-                None => {
-                    for ((o, v), c) in out.iter_mut().zip(a.row(i)).zip(centre) {
-                        *o = T::of(*v - c);
-                    }
-                }
-            },
+            Features::F64(a) => narrow(out, a.row(i), centre),
         }
     }
 
@@ -74,8 +62,8 @@ impl Dataset {
     pub fn crc32(&self) -> u32 {
         let mut crc = crc32fast::Hasher::new();
         match &self.features {
-            Features::F32(a) => a.iter().for_each(|v| crc.update(&v.to_le_bytes())),
-            Features::F64(a) => a.iter().for_each(|v| crc.update(&v.to_le_bytes())),
+            Features::F32(a) => a.as_slice().iter().for_each(|v| crc.update(&v.to_le_bytes())),
+            Features::F64(a) => a.as_slice().iter().for_each(|v| crc.update(&v.to_le_bytes())),
         }
         if let Some(labels) = &self.labels {
             labels.codes.iter().for_each(|c| crc.update(&c.to_le_bytes()));
