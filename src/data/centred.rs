@@ -4,42 +4,63 @@ use super::{Dataset, Features};
 use crate::parts::real::Real;
 
 crate::vectorized! {
-    fn subtract<T>(out: &mut [T], row: &[T], centre: &[T]) {
-        for ((o, v), c) in out.iter_mut().zip(row).zip(centre) {
-            *o = *v - *c;
+    fn subtract<T>(out: &mut [T], rows: &[T], centre: &[T]) {
+        for (out, rows) in out.chunks_mut(centre.len()).zip(rows.chunks(centre.len())) {
+            for ((o, v), c) in out.iter_mut().zip(rows).zip(centre) {
+                *o = *v - *c;
+            }
         }
     }
 
-    fn narrow<T>(out: &mut [T], row: &[f64], centre: &[f64]) {
-        for ((o, v), c) in out.iter_mut().zip(row).zip(centre) {
-            *o = T::of(*v - *c);
+    fn convert<T, U: Real>(out: &mut [T], rows: &[U], centre: &[f64]) {
+        for (out, rows) in out.chunks_mut(centre.len()).zip(rows.chunks(centre.len())) {
+            for ((o, v), c) in out.iter_mut().zip(rows).zip(centre) {
+                *o = T::of(v.f64() - *c);
+            }
         }
     }
 }
 
 impl Features {
-    /// Row `i` minus a fixed vector, in the precision of `out`. `centre` and `centre_t` are the same vector.
+    /// Asks for row `i` to be brought into the cache, where there is an instruction for that.
+    #[inline]
+    pub(crate) fn prefetch(&self, i: usize) {
+        fn ask<T>(row: &[T]) {
+            #[cfg(target_arch = "x86_64")]
+            for line in row.chunks(64 / size_of::<T>()) {
+                use std::arch::x86_64::{_MM_HINT_T0, _mm_prefetch};
+                // SAFETY: a hint; it reads nothing, and the address is one of the row's.
+                unsafe { _mm_prefetch::<_MM_HINT_T0>(line.as_ptr().cast()) };
+            }
+            #[cfg(not(target_arch = "x86_64"))]
+            let _ = row;
+        }
+        match self {
+            Features::F32(a) => ask(a.row(i)),
+            Features::F64(a) => ask(a.row(i)),
+        }
+    }
+
+    /// Rows from `first` on minus a fixed vector, as many as fit `out` (some whole rows), in its precision. `centre`: that vector in both precisions,
+    /// once or several times in a row.
     ///
-    /// The difference is taken in the wider of the two precisions, so a row far from 0 keeps its digits. Panics if there is
-    /// no such row.
-    pub(crate) fn centred_row_into<T: Real>(
+    /// The difference is taken in the wider of the two precisions, so a row far from 0 keeps its digits. Panics if there are
+    /// no such rows.
+    pub(crate) fn centred_rows_into<T: Real>(
         &self,
-        i: usize,
-        centre: &[f64],
-        centre_t: &[T],
+        first: usize,
+        (centre, centre_t): (&[f64], &[T]),
         out: &mut [T],
     ) {
+        let start = first * self.columns();
+        let span = start..start + out.len();
         match self {
             // The fast and usual case: single precision throughout.
             Features::F32(a) if size_of::<T>() == 4 => {
-                subtract(out, bytemuck::cast_slice(a.row(i)), centre_t);
+                subtract(out, bytemuck::cast_slice(&a.as_slice()[span]), centre_t);
             }
-            Features::F32(a) => {
-                for ((o, v), c) in out.iter_mut().zip(a.row(i)).zip(centre) {
-                    *o = T::of(f64::from(*v) - c);
-                }
-            }
-            Features::F64(a) => narrow(out, a.row(i), centre),
+            Features::F32(a) => convert(out, &a.as_slice()[span], centre),
+            Features::F64(a) => convert(out, &a.as_slice()[span], centre),
         }
     }
 
@@ -86,7 +107,7 @@ mod tests {
         let x = Features::from(array![[10_000.001_f64, 1.0], [10_000.003, 3.0]]);
         let centre = [10_000.002, 2.0];
         let mut out = [0.0f32; 2];
-        x.centred_row_into(0, &centre, &centre.map(|c| c as f32), &mut out);
+        x.centred_rows_into(0, (&centre[..], &centre.map(|c| c as f32)[..]), &mut out);
         assert!((out[0] + 0.001).abs() < 1e-9 && out[1] == -1.0);
         let dev = x.deviations(&centre);
         assert!((dev[0] - 0.001).abs() < 1e-9 && dev[1] == 1.0);

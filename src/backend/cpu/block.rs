@@ -2,7 +2,7 @@
 
 use crate::backend::Question;
 use crate::data::Features;
-use crate::parts::composition::{Composition, Cooperation, Kernel, MetricName};
+use crate::parts::composition::{Composition, Cooperation, Kernel, MetricName, Ties};
 use crate::parts::cooperation::ranks::{Neighbourhood, Room};
 use crate::parts::cooperation::reasoning::Reasoning;
 use crate::parts::cooperation::winner_pair::Classes;
@@ -21,6 +21,9 @@ use std::sync::{Mutex, PoisonError};
 /// Bytes that the rows of a block bring into the cache.
 const BLOCK_BYTES: usize = 1 << 20;
 
+/// How many rows ahead of its turn a row that stands anywhere is asked for.
+const AHEAD: usize = 8;
+
 /// What stays the same from step to step.
 pub(super) struct Plan<T> {
     pub composition: Composition,
@@ -30,6 +33,7 @@ pub(super) struct Plan<T> {
     pub prototype_labels: Vec<u32>,
     /// Prototypes of each class as runs.
     pub runs: Classes,
+    /// The centre, more than once in a row where it is short.
     centre: Vec<f64>,
     centre_t: Vec<T>,
     operand: Operand,
@@ -37,6 +41,8 @@ pub(super) struct Plan<T> {
     pub target: u32,
     /// What the metric's keys stand for.
     pub map: Map,
+    /// Winner pairs of plain distances, the first on ties, with both winners there for a row of any class.
+    pub opposed: bool,
     /// Rows of a block.
     pub rows: usize,
     /// Workspaces that no thread works in, and sums that have been added.
@@ -147,6 +153,17 @@ impl BlockRows<'_> {
     }
 }
 
+crate::vectorized! {
+    /// Every row minus the centre, the difference taken in f64.
+    fn centred<T>(rows: &mut [T], centre: &[f64]) {
+        for row in rows.chunks_exact_mut(centre.len()) {
+            for (v, c) in row.iter_mut().zip(centre) {
+                *v = T::of(v.f64() - *c);
+            }
+        }
+    }
+}
+
 impl<T: Real> Plan<T> {
     pub fn new(question: &Question<'_>) -> Self {
         let Question { composition, classes, target, prototype_labels, centre, tensors, .. } =
@@ -162,18 +179,24 @@ impl<T: Real> Plan<T> {
             MetricName::Bilinear => tensors.get("omega_hat").map_or(0, |t| t.shape[1]),
             _ => 0,
         };
+        let runs = Classes::new(prototype_labels, classes);
         let bytes = (d + 2 * p + projections) * size_of::<T>();
         // A product repacks the prototypes for each block: many rows pay for that.
         let rows = (BLOCK_BYTES / bytes).clamp(16, 512) / 16 * 16;
+        // Short ones in a row: a loop over few features is over before it is under way.
+        let wide = centre.repeat(64usize.div_ceil(d));
         Plan {
             composition: composition.clone(),
             d,
             p,
             classes,
             prototype_labels: prototype_labels.to_vec(),
-            runs: Classes::new(prototype_labels, classes),
-            centre: centre.to_vec(),
-            centre_t: centre.iter().map(|c| T::of(*c)).collect(),
+            opposed: runs.are_opposed()
+                && composition.kernel.map() == Map::Identity
+                && composition.cooperation == Cooperation::WinnerPair { ties: Ties::First },
+            runs,
+            centre_t: wide.iter().map(|c| T::of(*c)).collect(),
+            centre: wide,
             operand: question.precision.operand(),
             target,
             map: composition.kernel.map(),
@@ -187,12 +210,8 @@ impl<T: Real> Plan<T> {
     pub fn ready(&self, tensors: &Tensors<T>, learn: &dyn Fn(&str) -> bool) -> Ready<T> {
         let name = self.composition.prototypes;
         // Not in T: a centre far from 0 would cost the prototypes their digits.
-        let mut prototypes: Vec<T> = tensors
-            .values(name)
-            .iter()
-            .zip(self.centre.iter().cycle())
-            .map(|(w, c)| T::of(w.f64() - c))
-            .collect();
+        let mut prototypes = tensors.values(name).to_vec();
+        centred(&mut prototypes, self.centre());
         self.operand.round(&mut prototypes);
         let own = self.composition.metric.own_tensor();
         let own_tensor = own.and_then(|name| tensors.get(name));
@@ -282,8 +301,16 @@ impl<T: Real> Plan<T> {
     pub fn load(&self, rows: BlockRows<'_>, ws: &mut Workspace<T>) {
         let (b, d) = (rows.len(), self.d);
         ws.x.resize(b * d, T::zero());
-        for (k, out) in ws.x.chunks_exact_mut(d).enumerate() {
-            rows.features.centred_row_into(rows.row(k), &self.centre, &self.centre_t, out);
+        let centre = (&self.centre[..], &self.centre_t[..]);
+        if rows.indices.is_none() {
+            rows.features.centred_rows_into(rows.start, centre, &mut ws.x);
+        } else {
+            for (k, out) in ws.x.chunks_exact_mut(d).enumerate() {
+                if k + AHEAD < b {
+                    rows.features.prefetch(rows.row(k + AHEAD));
+                }
+                rows.features.centred_rows_into(rows.row(k), centre, out);
+            }
         }
         self.operand.round(&mut ws.x);
     }
@@ -303,20 +330,26 @@ impl<T: Real> Plan<T> {
 
     /// What is subtracted from rows and prototypes.
     pub fn centre(&self) -> &[f64] {
-        &self.centre
+        &self.centre[..self.d]
     }
 
     /// The metric of one prototype, number j's own matrix, standing at row `at` of the data.
     pub fn ready_at(&self, features: &Features, at: usize, own: &[T]) -> Box<dyn Metric<T>> {
         let mut w = vec![T::zero(); self.d];
-        features.centred_row_into(at, &self.centre, &self.centre_t, &mut w);
+        let centre = (&self.centre[..], &self.centre_t[..]);
+        features.centred_rows_into(at, centre, &mut w);
         self.metric(&w, own, own.len() / self.d, false, false)
     }
 
     /// Rows and distances of the block.
     pub fn forward(&self, ready: &Ready<T>, rows: BlockRows<'_>, ws: &mut Workspace<T>) {
         self.load(rows, ws);
-        ws.d.resize(rows.len() * self.p, T::zero());
+        self.distances(ready, ws);
+    }
+
+    /// Distances of the rows that have been loaded.
+    pub fn distances(&self, ready: &Ready<T>, ws: &mut Workspace<T>) {
+        ws.d.resize(ws.x.len() / self.d * self.p, T::zero());
         ready.metric.forward(&ws.x, &mut ws.d, &mut ws.scratch);
     }
 }

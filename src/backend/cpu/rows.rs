@@ -14,7 +14,7 @@ use crate::parts::objective::{
     rslvq, transfer::Transfer,
 };
 use crate::parts::real::Real;
-use crate::parts::simd::{add_scaled, inner};
+use crate::parts::simd::{LANES, add_scaled, inner};
 use std::sync::PoisonError;
 
 /// What a pass wants, and what it knows of all its rows.
@@ -54,6 +54,27 @@ impl<T: Real> Partial<T> {
         self.range += other.range;
         self.loss += other.loss;
         self.confusion.merge(&other.confusion);
+    }
+}
+
+crate::vectorized! {
+    /// `sum_i a_i b_i` in f64.
+    fn weighted_sum<T>(a: &[T], b: &[T]) -> f64 {
+        let mut lanes = [0.0; LANES];
+        let ((a, a_rest), (b, b_rest)) = (a.as_chunks::<LANES>(), b.as_chunks::<LANES>());
+        for (a, b) in a.iter().zip(b) {
+            for l in 0..LANES {
+                lanes[l] += a[l].f64() * b[l].f64();
+            }
+        }
+        let mut sum = 0.0;
+        for lane in lanes {
+            sum += lane;
+        }
+        for (a, b) in a_rest.iter().zip(b_rest) {
+            sum += a.f64() * b.f64();
+        }
+        sum
     }
 }
 
@@ -116,10 +137,16 @@ impl<T: Real> Plan<T> {
         ws: &mut Workspace<T>,
         out: &mut Partial<T>,
     ) {
-        self.forward(ready, rows, ws);
-        ws.losses.clear();
-        ws.pairs.clear();
-        let row = Rows { plan: self, ready, rows, factors, pass };
+        self.load(rows, ws);
+        let mut row = Rows { plan: self, ready, rows, factors, pass, found: false };
+        row.found = self.opposed && row.few(ws);
+        if !row.found {
+            self.distances(ready, ws);
+        }
+        if !self.opposed {
+            ws.losses.clear();
+            ws.pairs.clear();
+        }
         let objective = &self.composition.objective;
         let mut sparse = false;
         match (objective, self.composition.cooperation) {
@@ -186,9 +213,7 @@ impl<T: Real> Plan<T> {
     }
 
     fn add_losses(&self, factors: &[T], ws: &Workspace<T>, out: &mut Partial<T>) {
-        for (loss, factor) in ws.losses.iter().zip(factors) {
-            out.loss += loss.f64() * factor.f64();
-        }
+        out.loss += weighted_sum(&ws.losses, factors);
     }
 
     fn scale_pairs(&self, scale: T, ws: &mut Workspace<T>) {
@@ -392,11 +417,22 @@ struct Rows<'a, T: Real> {
     rows: BlockRows<'a>,
     factors: &'a [T],
     pass: Pass<T>,
+    /// Whether the winners and their distances are there already, and the block's distances are not.
+    found: bool,
 }
 
 impl<T: Real> Rows<'_, T> {
     fn class(&self, k: usize) -> u32 {
         self.rows.codes[self.rows.row(k)]
+    }
+
+    /// The class of each row, into `ws.indices`.
+    fn classes(&self, ws: &mut Workspace<T>) {
+        ws.indices.clear();
+        match self.rows.indices {
+            None => ws.indices.extend_from_slice(&self.rows.codes[self.rows.start..self.rows.end]),
+            Some(_) => ws.indices.extend((0..self.rows.len()).map(|k| self.class(k))),
+        }
     }
 
     /// The row's factor where a gradient is wanted and the row counts.
@@ -425,8 +461,7 @@ impl<T: Real> Rows<'_, T> {
         if ties == Ties::Even {
             (0..count).for_each(|k| self.exact_row(k, ws));
         }
-        ws.indices.clear();
-        ws.indices.extend((0..count).map(|k| self.class(k)));
+        self.classes(ws);
         self.plan.runs.winner_pairs(&ws.d, self.plan.p, &ws.indices, &mut ws.winner_pairs);
         ws.wanted.clear();
         for (k, pair) in ws.winner_pairs.iter().enumerate() {
@@ -443,6 +478,9 @@ impl<T: Real> Rows<'_, T> {
 
     fn winner_pairs(&self, objective: &impl PairObjective<T>, ties: Ties, ws: &mut Workspace<T>) {
         let map = self.plan.map;
+        if self.plan.opposed {
+            return self.opposed_pairs(objective, ws);
+        }
         self.pairs_of_winners(ties, ws);
         let mut next = 0;
         for k in 0..self.rows.len() {
@@ -473,6 +511,58 @@ impl<T: Real> Rows<'_, T> {
                 self.push(ws, k, winner, ties, g * seen.slope * factor, competes);
             }
         }
+    }
+
+    /// [`Rows::winner_pairs`] of [opposed](Plan::opposed) winners: many rows at a time.
+    fn opposed_pairs(&self, objective: &impl PairObjective<T>, ws: &mut Workspace<T>) {
+        let b = self.rows.len();
+        if !self.found {
+            self.pairs_of_winners(Ties::First, ws);
+        }
+        let (plus, minus, slopes) = (&mut ws.row, &mut ws.other, &mut ws.seen);
+        for room in [&mut *plus, &mut *minus, &mut *slopes, &mut ws.losses] {
+            room.resize(b, T::zero());
+        }
+        for ((plus, minus), pair) in plus.iter_mut().zip(&mut *minus).zip(ws.exact.chunks_exact(2)) {
+            (*plus, *minus) = (pair[0], pair[1]);
+        }
+        objective.pairs(plus, minus, T::of(EPS), &mut ws.losses, slopes);
+        if !self.pass.gradient {
+            return;
+        }
+        let rows = ws.winner_pairs.iter().zip(plus.iter().zip(minus.iter())).zip(self.factors);
+        // (What was there is overwritten.)
+        ws.pairs.resize(2 * b, Pair { row: 0, prototype: 0, g: T::zero() });
+        for ((k, ((winners, (plus, minus)), factor)), pairs) in
+            rows.enumerate().zip(ws.pairs.chunks_exact_mut(2))
+        {
+            let row = k as u32;
+            pairs[0] = Pair { row, prototype: winners[0], g: *plus * *factor };
+            pairs[1] = Pair { row, prototype: winners[1], g: *minus * *factor };
+        }
+        // Rows that do not count are left out, whatever their slopes are.
+        if self.factors.contains(&T::zero()) {
+            ws.pairs.retain(|pair| self.factors[pair.row as usize] != T::zero());
+        }
+    }
+
+    /// The nearest of its class and of all others for each row, without the block's distances: what [`Rows::pairs_of_winners`] leaves, where the
+    /// metric has a way of its own.
+    fn few(&self, ws: &mut Workspace<T>) -> bool {
+        self.classes(ws);
+        let labels = &self.plan.prototype_labels;
+        let metric = &self.ready.metric;
+        if !metric.winner_pairs(&ws.x, &ws.indices, labels, &mut ws.winner_pairs, &mut ws.exact) {
+            return false;
+        }
+        // No distance was a number: the loss will not be one either, and any prototype will do.
+        for (pair, class) in ws.winner_pairs.iter_mut().zip(&ws.indices) {
+            let any = self.plan.runs.first_of_each_side(*class);
+            for (winner, any) in pair.iter_mut().zip(any) {
+                *winner = if *winner == NOBODY { any } else { *winner };
+            }
+        }
+        true
     }
 
     /// A pair for the winner, or, with even ties, a share for each prototype that is exactly as near.

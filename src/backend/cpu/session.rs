@@ -87,6 +87,7 @@ impl<'a, T: Real> CpuSession<'a, T> {
         let ready = self.plan.ready(tensors, &learn);
         let chunks = Chunks::new(n, self.plan.rows, partial_len(&self.plan, &ready));
         let inverse = 1.0 / n as f64;
+        let weighted = rows.weights.is_some() || self.row_weights.is_some();
         let weight = |k: usize| -> f64 {
             match (rows.weights, &self.row_weights, rows.set) {
                 (Some(w), _, _) => w[k],
@@ -104,7 +105,11 @@ impl<'a, T: Real> CpuSession<'a, T> {
             let mut factors = Vec::with_capacity(self.plan.rows);
             for (start, end) in chunks.blocks(chunk) {
                 factors.clear();
-                factors.extend((start..end).map(|k| T::of(weight(k) * inverse)));
+                if weighted {
+                    factors.extend((start..end).map(|k| T::of(weight(k) * inverse)));
+                } else {
+                    factors.resize(end - start, T::of(inverse));
+                }
                 let block = BlockRows {
                     features: samples.features,
                     codes: samples.codes,
@@ -434,11 +439,13 @@ impl<T: Real> Session for CpuSession<'_, T> {
     ) -> Result<()> {
         let Some(mut optimizer) = self.optimizer.take() else { return Ok(()) };
         let n = rows.indices.map_or(self.samples(rows.set).features.rows(), <[u32]>::len);
-        let only = |all: &Tensors<T>, names: &[String]| Tensors {
-            list: all.list.iter().filter(|t| names.contains(&t.name)).cloned().collect(),
-        };
         let mut current = std::mem::take(&mut self.slots[Slot::Current as usize]);
-        let gradient = only(&self.gradient, &self.train);
+        let trains = |t: &&Tensor<T>| self.train.contains(&t.name);
+        let whole = self.gradient.list.iter().all(|t| trains(&t));
+        let gradient = match whole {
+            true => std::mem::take(&mut self.gradient),
+            false => Tensors { list: self.gradient.list.iter().filter(trains).cloned().collect() },
+        };
         let result = if optimizer.needs_objective() {
             optimizer.line_search_update(&mut current, loss, &gradient, rate, &mut |trial| {
                 let (loss, gradients) = self.pass(trial, rows, T::one(), true);
@@ -454,6 +461,9 @@ impl<T: Real> Session for CpuSession<'_, T> {
             optimizer.update(&mut current, &gradient, rate, multiplier, n);
             Ok(())
         };
+        if whole {
+            self.gradient = gradient;
+        }
         self.slots[Slot::Current as usize] = current;
         self.optimizer = Some(optimizer);
         self.constrain(Slot::Current)?;

@@ -1,10 +1,9 @@
 //! Nearest prototype of the row's own class and of all others: `d+` and `d-`.
 //!
-//! Prototypes of a class lie side by side in most models, so masked minima are minima over a few runs of a row: values first,
-//! many at a time, then the position of the least.
+//! Prototypes of a class lie side by side in most models, so masked minima are minima over a few runs of a row, many values at a
+//! time, each with its position.
 
 use crate::parts::real::Real;
-use crate::parts::simd;
 use std::ops::Range;
 
 /// The prototypes of each class as runs of consecutive indices.
@@ -17,40 +16,119 @@ pub struct Classes {
 /// No prototype.
 pub const NOBODY: u32 = u32::MAX;
 
-/// The least value and its first position (0 where nothing is least); to be called inside a vectorized function.
-#[inline(always)]
-fn least_of<T: Real>(values: &[T]) -> (T, usize) {
-    let least = simd::least(values);
-    let (chunks, rest) = values.as_chunks::<16>();
-    for (c, chunk) in chunks.iter().enumerate() {
-        let mut there = 0;
-        for v in chunk {
-            there |= u32::from(*v == least);
-        }
-        if there != 0 {
-            return (least, 16 * c + chunk.iter().position(|v| *v == least).unwrap_or(0));
+/// Values that are searched side by side.
+const LANES: usize = 16;
+
+/// The least value that each lane has seen, and where it was first.
+#[derive(Clone, Copy)]
+struct Search<T> {
+    least: [T; LANES],
+    at: [u32; LANES],
+}
+
+impl<T: Real> Search<T> {
+    #[inline(always)]
+    fn new() -> Self {
+        Search { least: [T::infinity(); LANES], at: [NOBODY; LANES] }
+    }
+
+    /// Sees `values`, which stand from `start` on.
+    #[inline(always)]
+    fn see(&mut self, values: &[T; LANES], start: usize) {
+        for l in 0..LANES {
+            let less = values[l] < self.least[l];
+            self.at[l] = if less { start as u32 + l as u32 } else { self.at[l] };
+            self.least[l] = if less { values[l] } else { self.least[l] };
         }
     }
-    let at = rest.iter().position(|v| *v == least);
-    (least, at.map_or(0, |at| values.len() - rest.len() + at))
+
+    /// Sees those of `values` whose positions are in `run`.
+    #[inline(always)]
+    fn see_some(&mut self, values: &[T; LANES], start: usize, run: &Range<usize>) {
+        let (from, to) = (run.start as u32, run.end as u32);
+        for l in 0..LANES {
+            let position = start as u32 + l as u32;
+            let less = (from <= position) & (position < to) & (values[l] < self.least[l]);
+            self.at[l] = if less { position } else { self.at[l] };
+            self.least[l] = if less { values[l] } else { self.least[l] };
+        }
+    }
+
+    /// Sees the run of `values`, of which there are at least [`LANES`].
+    #[inline(always)]
+    fn see_run(&mut self, values: &[T], run: &Range<usize>) {
+        let window = |start: usize| -> &[T; LANES] {
+            values[start..start + LANES].try_into().expect("as many as lanes")
+        };
+        let mut start = run.start;
+        while start + LANES <= run.end {
+            self.see(window(start), start);
+            start += LANES;
+        }
+        if start == run.end {
+            return;
+        }
+        if run.len() >= LANES {
+            // Some are seen again, which changes nothing.
+            self.see(window(run.end - LANES), run.end - LANES);
+        } else {
+            let start = run.start.min(values.len() - LANES);
+            self.see_some(window(start), start, run);
+        }
+    }
+
+    /// The first position of the least value, [`NOBODY`] where nothing is below infinity.
+    #[inline(always)]
+    fn first(&self) -> u32 {
+        let mut least = self.least;
+        let mut width = LANES / 2;
+        while width > 0 {
+            for l in 0..width {
+                least[l] = if least[l + width] < least[l] { least[l + width] } else { least[l] };
+            }
+            width /= 2;
+        }
+        let mut at = [NOBODY; LANES];
+        for l in 0..LANES {
+            at[l] = if self.least[l] == least[0] { self.at[l] } else { NOBODY };
+        }
+        let mut width = LANES / 2;
+        while width > 0 {
+            for l in 0..width {
+                at[l] = at[l].min(at[l + width]);
+            }
+            width /= 2;
+        }
+        at[0]
+    }
 }
 
 /// First index of the least value within the runs; to be called inside a vectorized function.
+///
+/// Where nothing is below infinity (or a number) it is the first of the runs.
 #[inline(always)]
 fn nearest_in<T: Real>(d: &[T], runs: &[Range<usize>]) -> u32 {
-    let (mut least, mut nearest) = (T::infinity(), NOBODY);
-    for run in runs {
-        let (value, at) = least_of(&d[run.start..run.end]);
-        if nearest == NOBODY || value < least {
-            (least, nearest) = (value, (run.start + at) as u32);
+    let mut search = Search::new();
+    if d.len() >= LANES {
+        for run in runs {
+            search.see_run(d, run);
+        }
+    } else {
+        let mut values = [T::infinity(); LANES];
+        values[..d.len()].copy_from_slice(d);
+        for run in runs {
+            search.see_some(&values, 0, run);
         }
     }
-    nearest
+    match (search.first(), runs.first()) {
+        (NOBODY, Some(run)) => run.start as u32,
+        (at, _) => at,
+    }
 }
 
 crate::vectorized! {
-    fn first_least<T>(values: &[T]) -> (T, usize) {
-        least_of(values)
+    fn nearest_whole<T>(values: &[T]) -> u32 {
+        nearest_in(values, std::slice::from_ref(&(0..values.len())))
     }
 
     fn nearest<T>(d: &[T], runs: &[Range<usize>]) -> u32 {
@@ -85,7 +163,7 @@ crate::vectorized! {
 
 /// The nearest of all, the first on ties.
 pub fn nearest_of_all<T: Real>(d: &[T]) -> usize {
-    first_least(d).1
+    nearest_whole(d) as usize
 }
 
 /// Whether more than one distance is at most `limit`.
@@ -111,6 +189,17 @@ impl Classes {
             (0..classes as u32).map(|c| runs(&|l| f(l, c))).collect::<Vec<_>>()
         };
         Classes { own: each(&|l, c| l == c), others: each(&|l, c| l != c) }
+    }
+
+    /// Whether each of the classes has a prototype, and one of another class beside it.
+    pub fn are_opposed(&self) -> bool {
+        self.own.iter().chain(&self.others).all(|runs| !runs.is_empty())
+    }
+
+    /// The first prototype of `class` and the first of all others, [`NOBODY`] where there is none.
+    pub fn first_of_each_side(&self, class: u32) -> [u32; 2] {
+        let first = |runs: &[Range<usize>]| runs.first().map_or(NOBODY, |run| run.start as u32);
+        [first(&self.own[class as usize]), first(&self.others[class as usize])]
     }
 
     /// Number of classes.

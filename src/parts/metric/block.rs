@@ -3,7 +3,7 @@
 use super::Pair;
 use crate::parts::linalg::{Mat, gemm};
 use crate::parts::real::Real;
-use crate::parts::simd::dot;
+use crate::parts::simd::{LANES, dot};
 use crate::vectorized;
 
 /// The first `len` values of a buffer that only ever grows. What they hold is whatever was there before.
@@ -46,10 +46,7 @@ vectorized! {
     pub fn scatter_differences<T>(x: &[T], w: &[T], d: usize, pairs: &[Pair<T>], h: &mut [T]) {
         for pair in pairs {
             let (i, j) = (pair.row as usize * d, pair.prototype as usize * d);
-            let (x, w) = (&x[i..i + d], &w[j..j + d]);
-            for ((h, x), w) in h[j..j + d].iter_mut().zip(x).zip(w) {
-                *h += pair.g * (*x - *w);
-            }
+            add_difference(&mut h[j..j + d], pair.g, &x[i..i + d], &w[j..j + d]);
         }
     }
 
@@ -60,6 +57,25 @@ vectorized! {
                 *y += *s * *x;
             }
         }
+    }
+}
+
+/// `h += g (x - w)`; to be called inside a vectorized function.
+#[inline(always)]
+fn add_difference<T: Real>(h: &mut [T], g: T, x: &[T], w: &[T]) {
+    let (h, rest) = h.as_chunks_mut::<LANES>();
+    let (x, x_rest) = x.as_chunks::<LANES>();
+    let (w, w_rest) = w.as_chunks::<LANES>();
+    for ((h, x), w) in h.iter_mut().zip(x).zip(w) {
+        // A copy: the compiler need not ask whether the slices overlap.
+        let mut sum = *h;
+        for l in 0..LANES {
+            sum[l] += g * (x[l] - w[l]);
+        }
+        *h = sum;
+    }
+    for ((h, x), w) in rest.iter_mut().zip(x_rest).zip(w_rest) {
+        *h += g * (*x - *w);
     }
 }
 

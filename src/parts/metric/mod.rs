@@ -20,6 +20,7 @@ pub mod cosine;
 pub mod custom;
 pub mod direct;
 pub mod euclidean;
+mod lanes;
 pub mod local_omega;
 pub mod lp;
 pub mod manhattan;
@@ -153,6 +154,22 @@ pub trait Metric<T: Real>: Send + Sync {
         for ([row, prototype], out) in pairs.iter().zip(out) {
             *out = self.exact(x, *row as usize, *prototype as usize, scratch);
         }
+    }
+
+    /// The nearest prototype of its class (`of`, one a row) and of all others for each row, and their distances by differences, one after the other, without a
+    /// forward before; [`NOBODY`](super::cooperation::winner_pair::NOBODY) and infinity where there is none. `labels`: classes of the prototypes.
+    ///
+    /// Returns false, and does nothing, where the metric has no way for prototypes of these sizes that is faster than a forward and a search.
+    fn winner_pairs(
+        &self,
+        x: &[T],
+        of: &[u32],
+        labels: &[u32],
+        winners: &mut Vec<[u32; 2]>,
+        least: &mut Vec<T>,
+    ) -> bool {
+        let _ = (x, of, labels, winners, least);
+        false
     }
 
     /// How far the last [`Metric::forward`] may be off for row `row`: distances that differ by less are compared by

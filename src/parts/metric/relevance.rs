@@ -15,7 +15,7 @@
 //! Pairs sum `H_j += G_ij (x_i - w_j)` without `g`, as in [`squared_euclidean`](super::squared_euclidean). The first form of `dlam` is used for pairs, the second (which needs centred rows) for a dense `G`.
 
 use super::block::{add_column_sums, expansion_slack, grow, largest, scatter_differences};
-use super::{Inputs, Metric, Pair, Scratch, Sums};
+use super::{Inputs, Metric, lanes, Pair, Scratch, Sums};
 use crate::parts::linalg::{Mat, gemm, softmax};
 use crate::parts::real::Real;
 use crate::parts::simd::{reduce, weighted_squared_difference};
@@ -135,6 +135,22 @@ impl<T: Real> Metric<T> for Relevance<T> {
 
     fn exact_pairs(&self, x: &[T], pairs: &[[u32; 2]], _: &mut Scratch<T>, out: &mut [T]) {
         pair_distances(&self.lam, x, &self.w, pairs, out);
+    }
+
+    fn winner_pairs(
+        &self,
+        x: &[T],
+        of: &[u32],
+        labels: &[u32],
+        winners: &mut Vec<[u32; 2]>,
+        least: &mut Vec<T>,
+    ) -> bool {
+        let few = lanes::pays(self.d, labels.len());
+        if few {
+            let block = lanes::Block { x, of, w: &self.w, labels };
+            lanes::winner_pairs(&block, &lanes::Weighted(&self.lam), winners, least);
+        }
+        few
     }
 
     fn slack(&self, row: usize, scratch: &Scratch<T>) -> T {

@@ -17,7 +17,7 @@ use super::block::{
     add_column_sums, expansion_slack, largest, pair_distances, scatter_differences,
     squared_expansion, squared_norms,
 };
-use super::{Inputs, Metric, Pair, Scratch, Sums};
+use super::{Inputs, Metric, lanes, Pair, Scratch, Sums};
 use crate::parts::linalg::{Mat, gemm};
 use crate::parts::real::Real;
 use crate::parts::simd::squared_distance;
@@ -49,6 +49,18 @@ impl<T: Real> SquaredEuclidean<T> {
     }
 }
 
+crate::vectorized! {
+    /// `H_j <- 2 (g_j w_j - H_j)`.
+    fn pulled<T>(h: &mut [T], g: &[T], w: &[T], d: usize) {
+        let two = T::of(2.0);
+        for ((h, w), g) in h.chunks_exact_mut(d).zip(w.chunks_exact(d)).zip(g) {
+            for (h, w) in h.iter_mut().zip(w) {
+                *h = two * (*g * *w - *h);
+            }
+        }
+    }
+}
+
 impl<T: Real> Metric<T> for SquaredEuclidean<T> {
     fn forward(&self, x: &[T], dist: &mut [T], scratch: &mut Scratch<T>) {
         squared_expansion(x, &self.w, &self.norms, self.d, dist, &mut scratch.norms);
@@ -61,6 +73,22 @@ impl<T: Real> Metric<T> for SquaredEuclidean<T> {
 
     fn exact_pairs(&self, x: &[T], pairs: &[[u32; 2]], _: &mut Scratch<T>, out: &mut [T]) {
         pair_distances(x, &self.w, self.d, pairs, out);
+    }
+
+    fn winner_pairs(
+        &self,
+        x: &[T],
+        of: &[u32],
+        labels: &[u32],
+        winners: &mut Vec<[u32; 2]>,
+        least: &mut Vec<T>,
+    ) -> bool {
+        let few = lanes::pays(self.d, labels.len());
+        if few {
+            let block = lanes::Block { x, of, w: &self.w, labels };
+            lanes::winner_pairs(&block, &lanes::Plain, winners, least);
+        }
+        few
     }
 
     fn slack(&self, row: usize, scratch: &Scratch<T>) -> T {
@@ -88,9 +116,9 @@ impl<T: Real> Metric<T> for SquaredEuclidean<T> {
 
     fn finish(&self, sums: &Sums<T>) -> Vec<(&'static str, Vec<T>)> {
         let [h, gs] = &sums[..] else { return vec![] };
-        let two = T::of(2.0);
-        let dw = self.w.iter().zip(h).enumerate();
-        vec![("prototypes", dw.map(|(i, (w, h))| two * (gs[i / self.d] * *w - *h)).collect())]
+        let mut dw = h.clone();
+        pulled(&mut dw, gs, &self.w, self.d);
+        vec![("prototypes", dw)]
     }
 }
 

@@ -41,6 +41,28 @@ impl<T: Real> PairObjective<T> for Glvq {
             _ => (value(-T::one()).0, T::zero(), T::zero()),
         }
     }
+
+    fn pairs(&self, d_plus: &mut [T], d_minus: &mut [T], eps: T, losses: &mut [T], slopes: &mut [T]) {
+        ratios(d_plus, d_minus, eps, T::of(self.margin), losses);
+        if self.transfer == Transfer::Identity {
+            return;
+        }
+        self.transfer.values_and_derivatives(losses, slopes);
+        for ((plus, minus), slope) in d_plus.iter_mut().zip(d_minus).zip(slopes) {
+            *plus *= *slope;
+            *minus *= *slope;
+        }
+    }
+}
+
+crate::vectorized! {
+    /// [`ratio`] of each pair: `mu + margin` into `mu`, the derivatives in place of the distances.
+    fn ratios<T>(p: &mut [T], q: &mut [T], eps: T, margin: T, mu: &mut [T]) {
+        for ((p, q), mu) in p.iter_mut().zip(q).zip(mu) {
+            let (ratio, dp, dq) = ratio(*p, *q, eps);
+            (*mu, *p, *q) = (ratio + margin, dp, dq);
+        }
+    }
 }
 
 #[cfg(test)]
@@ -63,6 +85,23 @@ mod tests {
                 assert!((gm - fm).abs() < 1e-6 * fm.abs().max(1.0), "{gm} {fm}");
                 // mu does not change when both distances are scaled.
                 assert!((gp * p + gm * m).abs() < 1e-9);
+            }
+        }
+    }
+
+    #[test]
+    fn many_rows_are_as_each() {
+        let own = Transfer::Custom(std::sync::Arc::new(|z| (z * z, 2.0 * z)));
+        for transfer in [Transfer::Identity, Transfer::SigmoidBeta(10.0), own] {
+            let o = Glvq { transfer, margin: 0.1 };
+            let p: Vec<f64> = (0..37).map(|i| f64::from(i % 7) / 3.0).collect();
+            let q: Vec<f64> = (0..37).map(|i| f64::from(i % 5) + 0.1).collect();
+            let (mut dp, mut dq) = (p.clone(), q.clone());
+            let (mut losses, mut slopes) = (vec![0.0; 37], vec![0.0; 37]);
+            o.pairs(&mut dp, &mut dq, EPS, &mut losses, &mut slopes);
+            for i in 0..37 {
+                let one = o.pair(Some(p[i]), Some(q[i]), EPS);
+                assert_eq!((losses[i], dp[i], dq[i]), one, "row {i}");
             }
         }
     }

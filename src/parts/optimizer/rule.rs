@@ -3,7 +3,7 @@
 use super::plan::Plan;
 use crate::parts::random::Stream;
 use crate::parts::real::Real;
-use crate::parts::simd::{LANES, dispatch};
+use crate::parts::simd::{LANES, Vectorize, dispatch, run};
 use crate::parts::tensor::Tensor;
 use rand_distr::{Distribution, StandardNormal};
 use std::fmt::Debug;
@@ -121,20 +121,57 @@ pub(super) fn sweep<T: Real, const S: usize>(
     theta: &mut [T],
     g: &[T],
     state: [&mut [T]; S],
-    mut f: impl FnMut(T, T, [T; S]) -> (T, [T; S]),
+    f: impl FnMut(T, T, [T; S]) -> (T, [T; S]),
 ) {
-    dispatch(|| {
+    run(Sweep { theta, g, state, f });
+}
+
+struct Sweep<'a, T, F, const S: usize> {
+    theta: &'a mut [T],
+    g: &'a [T],
+    state: [&'a mut [T]; S],
+    f: F,
+}
+
+impl<T: Real, F: FnMut(T, T, [T; S]) -> (T, [T; S]), const S: usize> Vectorize
+    for Sweep<'_, T, F, S>
+{
+    type Output = ();
+    #[inline(always)]
+    fn call(self) {
+        let Sweep { theta, g, state, mut f } = self;
         let n = theta.len();
         let g = &g[..n];
         let state = state.map(|s| &mut s[..n]);
-        for i in 0..n {
+        let mut start = 0;
+        // Values of a group are copies of their own: the compiler need not ask whether slices overlap.
+        while start + LANES <= n {
+            let group = |s: &[T]| -> [T; LANES] {
+                s[start..start + LANES].try_into().expect("as many as lanes")
+            };
+            let (mut t, g) = (group(theta), group(g));
+            let mut of: [[T; LANES]; S] = std::array::from_fn(|s| group(state[s]));
+            for l in 0..LANES {
+                let (u, new) = f(t[l], g[l], std::array::from_fn(|s| of[s][l]));
+                for s in 0..S {
+                    of[s][l] = new[s];
+                }
+                t[l] += u;
+            }
+            theta[start..start + LANES].copy_from_slice(&t);
+            for s in 0..S {
+                state[s][start..start + LANES].copy_from_slice(&of[s]);
+            }
+            start += LANES;
+        }
+        for i in start..n {
             let (u, new) = f(theta[i], g[i], std::array::from_fn(|s| state[s][i]));
             for s in 0..S {
                 state[s][i] = new[s];
             }
             theta[i] += u;
         }
-    });
+    }
 }
 
 /// The pass that comes before the update of the optimizers that need the norm of a direction first:

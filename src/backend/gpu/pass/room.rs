@@ -177,7 +177,7 @@ impl<D: Driver> Pass<D> {
         let single: Vec<f32> = centre.iter().map(|c| *c as f32).collect();
         let operand = self.question.precision.operand();
         self.write_with(rows, to, &|i, out| {
-            features.centred_row_into(i, centre, &single, out);
+            features.centred_rows_into(i, (centre, &single), out);
             operand.round(out);
         })
     }

@@ -1,0 +1,182 @@
+//! The search in AVX-512 registers, of single precision: the same sums in the same order as the loops that the compiler makes.
+
+use super::{Block, FEATURES, ROWS};
+use crate::parts::cooperation::winner_pair::NOBODY;
+use std::arch::x86_64::*;
+
+/// Prototypes whose sums are formed at a time.
+const AT_ONCE: usize = 4;
+
+/// What [`super::winner_pairs`] does, for features that count `lam` times (none: once), if this machine has the instructions; else false.
+pub fn search(
+    block: &Block<'_, f32>,
+    lam: Option<&[f32]>,
+    winners: &mut [[u32; 2]],
+    least: &mut [f32],
+) -> bool {
+    let there = is_x86_feature_detected!("avx512f");
+    if there {
+        // SAFETY: the instructions are there.
+        unsafe {
+            match lam {
+                None => tiles::<false>(block, &[], winners, least),
+                Some(lam) => tiles::<true>(block, lam, winners, least),
+            }
+        }
+    }
+    there
+}
+
+#[target_feature(enable = "avx512f")]
+fn tiles<const WEIGHTED: bool>(
+    block: &Block<'_, f32>,
+    lam: &[f32],
+    winners: &mut [[u32; 2]],
+    least: &mut [f32],
+) {
+    let d = block.w.len() / block.labels.len();
+    let mut room = [_mm512_setzero_ps(); FEATURES];
+    let turned = &mut room[..d];
+    let mut padded = [0.0; ROWS * FEATURES];
+    let all = block.x.chunks(ROWS * d).zip(block.of.chunks(ROWS));
+    let results = winners.chunks_mut(ROWS).zip(least.chunks_mut(2 * ROWS));
+    for ((x, of), (winners, least)) in all.zip(results) {
+        if let (Ok(of), Ok(winners), Ok(least)) =
+            (of.try_into(), (&mut *winners).try_into(), (&mut *least).try_into())
+        {
+            turn(x, turned);
+            tile::<WEIGHTED>(turned, of, block, lam, winners, least);
+            continue;
+        }
+        // The last rows: what is beside them is not looked at.
+        padded[..x.len()].copy_from_slice(x);
+        let mut classes = [NOBODY; ROWS];
+        classes[..of.len()].copy_from_slice(of);
+        turn(&padded, turned);
+        let (mut some, mut distances) = ([[0; 2]; ROWS], [0.0; 2 * ROWS]);
+        tile::<WEIGHTED>(turned, &classes, block, lam, &mut some, &mut distances);
+        winners.copy_from_slice(&some[..of.len()]);
+        least.copy_from_slice(&distances[..2 * of.len()]);
+    }
+}
+
+/// [`ROWS`] rows, of which each feature becomes a register.
+#[inline]
+#[target_feature(enable = "avx512f")]
+fn turn(x: &[f32], turned: &mut [__m512]) {
+    let d = turned.len();
+    for (c, columns) in turned.chunks_mut(ROWS).enumerate() {
+        let mask = u16::MAX >> (ROWS - columns.len());
+        let row = |l: usize| -> __m512 {
+            let from = &x[l * d + c * ROWS..][..columns.len()];
+            // SAFETY: as many values as the mask has ones.
+            unsafe { _mm512_maskz_loadu_ps(mask, from.as_ptr()) }
+        };
+        // Pairs of rows, then fours, within each quarter of a register.
+        let mut pairs = [_mm512_setzero_ps(); ROWS];
+        for i in 0..ROWS / 2 {
+            let (a, b) = (row(2 * i), row(2 * i + 1));
+            pairs[2 * i] = _mm512_unpacklo_ps(a, b);
+            pairs[2 * i + 1] = _mm512_unpackhi_ps(a, b);
+        }
+        let mut fours = [_mm512_setzero_ps(); ROWS];
+        for i in 0..ROWS / 4 {
+            let [a, b, c, d] = [0, 1, 2, 3].map(|k| _mm512_castps_pd(pairs[4 * i + k]));
+            fours[4 * i] = _mm512_castpd_ps(_mm512_unpacklo_pd(a, c));
+            fours[4 * i + 1] = _mm512_castpd_ps(_mm512_unpackhi_pd(a, c));
+            fours[4 * i + 2] = _mm512_castpd_ps(_mm512_unpacklo_pd(b, d));
+            fours[4 * i + 3] = _mm512_castpd_ps(_mm512_unpackhi_pd(b, d));
+        }
+        // Quarter q of fours[4 i + k] is feature 4 q + k of rows 4 i .. 4 i + 4.
+        for k in 0..4 {
+            let even = _mm512_shuffle_f32x4::<0x88>(fours[k], fours[4 + k]);
+            let odd = _mm512_shuffle_f32x4::<0xdd>(fours[k], fours[4 + k]);
+            let even_rest = _mm512_shuffle_f32x4::<0x88>(fours[8 + k], fours[12 + k]);
+            let odd_rest = _mm512_shuffle_f32x4::<0xdd>(fours[8 + k], fours[12 + k]);
+            let features = [
+                _mm512_shuffle_f32x4::<0x88>(even, even_rest),
+                _mm512_shuffle_f32x4::<0x88>(odd, odd_rest),
+                _mm512_shuffle_f32x4::<0xdd>(even, even_rest),
+                _mm512_shuffle_f32x4::<0xdd>(odd, odd_rest),
+            ];
+            for (q, feature) in features.into_iter().enumerate() {
+                if let Some(column) = columns.get_mut(4 * q + k) {
+                    *column = feature;
+                }
+            }
+        }
+    }
+}
+
+/// Distances of prototypes `j .. j + N` to the rows that `turned` holds.
+#[inline]
+#[target_feature(enable = "avx512f")]
+fn distances<const WEIGHTED: bool, const N: usize>(
+    turned: &[__m512],
+    w: &[f32],
+    j: usize,
+    lam: &[f32],
+) -> [__m512; N] {
+    let d = turned.len();
+    let w = &w[j * d..][..N * d];
+    let mut sums = [_mm512_setzero_ps(); N];
+    for (a, x) in turned.iter().enumerate() {
+        for n in 0..N {
+            let e = _mm512_sub_ps(*x, _mm512_set1_ps(w[n * d + a]));
+            let first = if WEIGHTED { _mm512_mul_ps(_mm512_set1_ps(lam[a]), e) } else { e };
+            sums[n] = _mm512_add_ps(sums[n], _mm512_mul_ps(first, e));
+        }
+    }
+    sums
+}
+
+#[inline]
+#[target_feature(enable = "avx512f")]
+fn tile<const WEIGHTED: bool>(
+    turned: &[__m512],
+    of: &[u32; ROWS],
+    block: &Block<'_, f32>,
+    lam: &[f32],
+    winners: &mut [[u32; 2]; ROWS],
+    least: &mut [f32; 2 * ROWS],
+) {
+    // SAFETY: sixteen values.
+    let classes = unsafe { _mm512_loadu_si512(of.as_ptr().cast()) };
+    let mut nearest = [_mm512_set1_ps(f32::INFINITY); 2];
+    let mut at = [_mm512_set1_epi32(NOBODY as i32); 2];
+    let mut see = |sums: __m512, j: usize| {
+        let label = _mm512_set1_epi32(block.labels[j] as i32);
+        let own = _mm512_cmpeq_epi32_mask(classes, label);
+        let number = _mm512_set1_epi32(j as i32);
+        for (side, mask) in [own, !own].into_iter().enumerate() {
+            let nearer = _mm512_mask_cmp_ps_mask::<_CMP_LT_OQ>(mask, sums, nearest[side]);
+            nearest[side] = _mm512_mask_mov_ps(nearest[side], nearer, sums);
+            at[side] = _mm512_mask_mov_epi32(at[side], nearer, number);
+        }
+    };
+    let mut j = 0;
+    while j + AT_ONCE <= block.labels.len() {
+        let sums = distances::<WEIGHTED, AT_ONCE>(turned, block.w, j, lam);
+        for (n, sums) in sums.into_iter().enumerate() {
+            see(sums, j + n);
+        }
+        j += AT_ONCE;
+    }
+    while j < block.labels.len() {
+        let [sums] = distances::<WEIGHTED, 1>(turned, block.w, j, lam);
+        see(sums, j);
+        j += 1;
+    }
+    // Lane l of the one and lane l of the other, side by side.
+    let first = _mm512_setr_epi32(0, 16, 1, 17, 2, 18, 3, 19, 4, 20, 5, 21, 6, 22, 7, 23);
+    let second = _mm512_add_epi32(first, _mm512_set1_epi32(8));
+    for (half, lanes) in [first, second].into_iter().enumerate() {
+        let both = _mm512_permutex2var_epi32(at[0], lanes, at[1]);
+        let distances = _mm512_permutex2var_ps(nearest[0], lanes, nearest[1]);
+        // SAFETY: each half takes sixteen values of the thirty-two.
+        unsafe {
+            _mm512_storeu_si512(winners[8 * half..].as_mut_ptr().cast(), both);
+            _mm512_storeu_ps(least[16 * half..].as_mut_ptr(), distances);
+        }
+    }
+}

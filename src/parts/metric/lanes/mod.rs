@@ -1,0 +1,278 @@
+//! Few short prototypes: rows side by side.
+//!
+//! A product of a block with a handful of prototypes of a few features has no work to hide its packing behind, and a search among
+//! eight values is over before it begins. Here [`ROWS`] rows stand side by side, turned so that each feature is a vector of rows. Every
+//! prototype is held against all of them at once, by differences, and each lane keeps the nearest of its row's class and of all others.
+
+#[cfg(target_arch = "x86_64")]
+mod avx512;
+
+use crate::parts::cooperation::winner_pair::NOBODY;
+use crate::parts::real::Real;
+
+/// Rows side by side.
+const ROWS: usize = 16;
+/// Features at most.
+const FEATURES: usize = 32;
+/// Prototypes whose sums are formed at a time.
+const AT_ONCE: usize = 4;
+
+/// Whether `p` prototypes of `d` features are so few.
+pub fn pays(d: usize, p: usize) -> bool {
+    d <= FEATURES && p <= 64 && d * p <= 512
+}
+
+/// How a feature counts in a squared distance.
+pub trait Weighting<T> {
+    /// `e^2` of feature `a`, weighted.
+    fn square(&self, a: usize, e: T) -> T;
+
+    /// How many times each feature counts, where that is not once.
+    fn weights(&self) -> Option<&[T]>;
+}
+
+/// Every feature counts the same.
+pub struct Plain;
+
+impl<T: Real> Weighting<T> for Plain {
+    #[inline(always)]
+    fn square(&self, _: usize, e: T) -> T {
+        e * e
+    }
+
+    fn weights(&self) -> Option<&[T]> {
+        None
+    }
+}
+
+/// Feature `a` counts `lam_a` times.
+pub struct Weighted<'a, T>(pub &'a [T]);
+
+impl<T: Real> Weighting<T> for Weighted<'_, T> {
+    #[inline(always)]
+    fn square(&self, a: usize, e: T) -> T {
+        self.0[a] * e * e
+    }
+
+    fn weights(&self) -> Option<&[T]> {
+        Some(self.0)
+    }
+}
+
+/// The rows of a block and what they are held against.
+pub struct Block<'a, T> {
+    /// Centred rows, `b x d`.
+    pub x: &'a [T],
+    /// The class of each.
+    pub of: &'a [u32],
+    /// Prototypes, `p x d`.
+    pub w: &'a [T],
+    /// The class of each.
+    pub labels: &'a [u32],
+}
+
+/// The nearest prototypes so far of a row in each lane, and their distances.
+///
+/// Numbers of prototypes and classes are values of `T` here: lanes of one kind only become vectors of one width.
+#[derive(Clone, Copy)]
+struct Nearest<T> {
+    least: [T; ROWS],
+    at: [T; ROWS],
+}
+
+/// No prototype, no class.
+const NONE: f64 = -1.0;
+
+impl<T: Real> Nearest<T> {
+    #[inline(always)]
+    fn new() -> Self {
+        Nearest { least: [T::infinity(); ROWS], at: [T::of(NONE); ROWS] }
+    }
+
+    /// Sees prototype `j` at `distances`, infinite where it does not count; the first keeps a tie.
+    #[inline(always)]
+    fn see(&mut self, distances: [T; ROWS], j: T) {
+        let Nearest { mut least, mut at } = *self;
+        for l in 0..ROWS {
+            let nearer = distances[l] < least[l];
+            at[l] = if nearer { j } else { at[l] };
+            least[l] = if nearer { distances[l] } else { least[l] };
+        }
+        *self = Nearest { least, at };
+    }
+}
+
+/// The distances where a row's class is `label`, and where it is another.
+#[inline(always)]
+fn sides<T: Real>(distances: &[T; ROWS], classes: &[T; ROWS], label: T) -> [[T; ROWS]; 2] {
+    let (mut own, mut other) = (*distances, *distances);
+    for l in 0..ROWS {
+        own[l] = if classes[l] == label { own[l] } else { T::infinity() };
+    }
+    for l in 0..ROWS {
+        other[l] = if classes[l] == label { T::infinity() } else { other[l] };
+    }
+    [own, other]
+}
+
+/// Distances of prototypes `j .. j + N` to the rows that `turned` holds.
+#[inline(always)]
+fn distances<T: Real, K: Weighting<T>, const N: usize>(
+    turned: &[[T; ROWS]],
+    w: &[T],
+    j: usize,
+    by: &K,
+) -> [[T; ROWS]; N] {
+    let d = turned.len();
+    let w: [&[T]; N] = std::array::from_fn(|n| &w[(j + n) * d..][..d]);
+    let mut sums = [[T::zero(); ROWS]; N];
+    for (a, x) in turned.iter().enumerate() {
+        for (sum, w) in sums.iter_mut().zip(&w) {
+            let w = w[a];
+            for l in 0..ROWS {
+                sum[l] += by.square(a, x[l] - w);
+            }
+        }
+    }
+    sums
+}
+
+/// Rows of `d` values side by side.
+#[inline(always)]
+fn turn<T: Real>(x: &[T], d: usize, turned: &mut [[T; ROWS]]) {
+    let rows: [&[T]; ROWS] = std::array::from_fn(|l| &x[l * d..][..d]);
+    for (a, lanes) in turned[..d].iter_mut().enumerate() {
+        *lanes = std::array::from_fn(|l| rows[l][a]);
+    }
+}
+
+crate::vectorized! {
+    fn search<T, K: Weighting<T>>(block: &Block<'_, T>, by: &K, winners: &mut [[u32; 2]], least: &mut [T]) {
+        let d = block.w.len() / block.labels.len();
+        let mut room = [[T::zero(); ROWS]; FEATURES];
+        let turned = &mut room[..d];
+        let mut rest = [T::zero(); ROWS * FEATURES];
+        let tiles = block.x.chunks(ROWS * d).zip(block.of.chunks(ROWS));
+        for ((x, of), (winners, least)) in tiles.zip(winners.chunks_mut(ROWS).zip(least.chunks_mut(2 * ROWS))) {
+            let mut classes = [T::of(NONE); ROWS];
+            for (class, of) in classes.iter_mut().zip(of) {
+                *class = T::of(f64::from(*of));
+            }
+            if of.len() == ROWS {
+                turn(x, d, turned);
+            } else {
+                rest[..x.len()].copy_from_slice(x);
+                turn(&rest, d, turned);
+            }
+            let (mut own, mut other) = (Nearest::new(), Nearest::new());
+            let mut j = 0;
+            while j + AT_ONCE <= block.labels.len() {
+                let sums = distances::<T, K, AT_ONCE>(turned, block.w, j, by);
+                for (n, sums) in sums.iter().enumerate() {
+                    let [own_sums, other_sums] = sides(sums, &classes, T::of(f64::from(block.labels[j + n])));
+                    own.see(own_sums, T::of((j + n) as f64));
+                    other.see(other_sums, T::of((j + n) as f64));
+                }
+                j += AT_ONCE;
+            }
+            while j < block.labels.len() {
+                let [sums] = distances::<T, K, 1>(turned, block.w, j, by);
+                let [own_sums, other_sums] = sides(&sums, &classes, T::of(f64::from(block.labels[j])));
+                own.see(own_sums, T::of(j as f64));
+                other.see(other_sums, T::of(j as f64));
+                j += 1;
+            }
+            for (l, (winners, least)) in winners.iter_mut().zip(least.chunks_exact_mut(2)).enumerate() {
+                // -1 is NOBODY.
+                *winners = [own.at[l], other.at[l]].map(|at| at.f64() as i32 as u32);
+                (least[0], least[1]) = (own.least[l], other.least[l]);
+            }
+        }
+    }
+}
+
+/// The nearest prototype of its class and of all others for each row ([`NOBODY`] where no distance is below infinity), and the two distances,
+/// one after the other.
+///
+/// Panics if [`pays`] refuses the prototypes.
+pub fn winner_pairs<T: Real>(
+    block: &Block<'_, T>,
+    by: &impl Weighting<T>,
+    winners: &mut Vec<[u32; 2]>,
+    least: &mut Vec<T>,
+) {
+    winners.resize(block.of.len(), [NOBODY; 2]);
+    least.resize(2 * block.of.len(), T::zero());
+    #[cfg(target_arch = "x86_64")]
+    if size_of::<T>() == 4 {
+        use bytemuck::{cast_slice, cast_slice_mut};
+        let Block { x, of, w, labels } = *block;
+        let block = Block { x: cast_slice(x), of, w: cast_slice(w), labels };
+        let lam = by.weights().map(cast_slice);
+        if avx512::search(&block, lam, winners, cast_slice_mut(least)) {
+            return;
+        }
+    }
+    search(block, by, winners, least);
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use proptest::prelude::*;
+
+    proptest! {
+        #[test]
+        fn as_a_plain_search(
+            rows in 1usize..40,
+            d in 1usize..=32,
+            labels in proptest::collection::vec(0u32..3, 1..16),
+            seed in 0u64..1000,
+        ) {
+            // Coarse values, so that ties occur.
+            let value = |i: usize| f64::from(((i as u64 * 2_654_435_761 + seed * 40_503) >> 7) as u8 % 5);
+            let p = labels.len();
+            let x: Vec<f64> = (0..rows * d).map(value).collect();
+            let w: Vec<f64> = (0..p * d).map(|i| value(i + 7)).collect();
+            let lam: Vec<f64> = (0..d).map(|a| value(a + 3)).collect();
+            let of: Vec<u32> = (0..rows as u32).map(|i| i % 3).collect();
+            let block = Block { x: &x, of: &of, w: &w, labels: &labels };
+            let (mut winners, mut least) = (vec![], vec![]);
+            let mut check = |weighted: bool, winners: &[[u32; 2]], least: &[f64]| -> Result<(), TestCaseError> {
+                for i in 0..rows {
+                    let distance = |j: usize| -> f64 {
+                        (0..d).map(|a| {
+                            let e = x[i * d + a] - w[j * d + a];
+                            if weighted { lam[a] * e * e } else { e * e }
+                        }).sum()
+                    };
+                    for side in 0..2 {
+                        let nearest = (0..p)
+                            .filter(|&j| (labels[j] == of[i]) == (side == 0))
+                            .reduce(|b, j| if distance(j) < distance(b) { j } else { b });
+                        prop_assert_eq!(winners[i][side], nearest.map_or(NOBODY, |j| j as u32));
+                        prop_assert_eq!(least[2 * i + side], nearest.map_or(f64::INFINITY, distance));
+                    }
+                }
+                Ok(())
+            };
+            winner_pairs(&block, &Plain, &mut winners, &mut least);
+            check(false, &winners, &least)?;
+            winner_pairs(&block, &Weighted(&lam), &mut winners, &mut least);
+            check(true, &winners, &least)?;
+
+            // Single precision may have instructions of its own: the same bits.
+            let single = |values: &[f64]| values.iter().map(|v| *v as f32 / 3.0).collect::<Vec<f32>>();
+            let (x, w, lam) = (single(&x), single(&w), single(&lam));
+            let block = Block { x: &x, of: &of, w: &w, labels: &labels };
+            let (mut winners, mut least) = (vec![], vec![]);
+            let (mut expected, mut expected_least) = (vec![[0; 2]; rows], vec![0.0; 2 * rows]);
+            winner_pairs(&block, &Plain, &mut winners, &mut least);
+            search(&block, &Plain, &mut expected, &mut expected_least);
+            prop_assert_eq!((&winners, &least), (&expected, &expected_least));
+            winner_pairs(&block, &Weighted(&lam), &mut winners, &mut least);
+            search(&block, &Weighted(&lam), &mut expected, &mut expected_least);
+            prop_assert_eq!((&winners, &least), (&expected, &expected_least));
+        }
+    }
+}
