@@ -2,6 +2,8 @@
 
 use super::{Dataset, Features};
 use crate::parts::real::Real;
+use crate::parts::simd::prefetch;
+use std::ops::Range;
 
 crate::vectorized! {
     fn subtract<T>(out: &mut [T], rows: &[T], centre: &[T]) {
@@ -23,21 +25,24 @@ crate::vectorized! {
 
 impl Features {
     /// Asks for row `i` to be brought into the cache, where there is an instruction for that.
-    #[inline]
     pub(crate) fn prefetch(&self, i: usize) {
-        fn ask<T>(row: &[T]) {
-            #[cfg(target_arch = "x86_64")]
-            for line in row.chunks(64 / size_of::<T>()) {
-                use std::arch::x86_64::{_MM_HINT_T0, _mm_prefetch};
-                // SAFETY: a hint; it reads nothing, and the address is one of the row's.
-                unsafe { _mm_prefetch::<_MM_HINT_T0>(line.as_ptr().cast()) };
-            }
-            #[cfg(not(target_arch = "x86_64"))]
-            let _ = row;
-        }
         match self {
-            Features::F32(a) => ask(a.row(i)),
-            Features::F64(a) => ask(a.row(i)),
+            Features::F32(a) => prefetch(a.row(i)),
+            Features::F64(a) => prefetch(a.row(i)),
+        }
+    }
+
+    /// The values of those of the rows that there are, if they are stored in `T`.
+    pub(crate) fn values<T: Real>(&self, rows: Range<usize>) -> &[T] {
+        let [start, end] = [rows.start, rows.end].map(|row| row.min(self.rows()) * self.columns());
+        match self {
+            Features::F32(a) if size_of::<T>() == 4 => {
+                bytemuck::cast_slice(&a.as_slice()[start..end])
+            }
+            Features::F64(a) if size_of::<T>() == 8 => {
+                bytemuck::cast_slice(&a.as_slice()[start..end])
+            }
+            _ => &[],
         }
     }
 

@@ -151,6 +151,14 @@ impl BlockRows<'_> {
     pub fn len(&self) -> usize {
         self.end - self.start
     }
+
+    /// The values of as many rows after these, where rows follow each other and are stored in `T`.
+    pub fn ahead<T: Real>(&self) -> &[T] {
+        match self.indices {
+            None => self.features.values(self.end..self.end + self.len()),
+            Some(_) => &[],
+        }
+    }
 }
 
 crate::vectorized! {

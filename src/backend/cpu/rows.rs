@@ -7,7 +7,7 @@ use crate::parts::cooperation::posterior::{posterior, ranked};
 use crate::parts::cooperation::ranks::{Neighbourhood, ranks, ranks_within};
 use crate::parts::cooperation::winner_pair::{NOBODY, nearest_of_all, several_within};
 use crate::parts::kernel;
-use crate::parts::metric::{Operand, Pair, Sums};
+use crate::parts::metric::{Labelled, Operand, Pair, Sums};
 use crate::parts::objective::svq_occ::{self, Confusion, Cost};
 use crate::parts::objective::{
     EPS, PairObjective, cross_entropy, glvq, hinge, lvq1::Lvq1, lvq21::Lvq21, nllr, one_class,
@@ -552,8 +552,14 @@ impl<T: Real> Rows<'_, T> {
         self.classes(ws);
         let labels = &self.plan.prototype_labels;
         let metric = &self.ready.metric;
-        if !metric.winner_pairs(&ws.x, &ws.indices, labels, &mut ws.winner_pairs, &mut ws.exact) {
+        let ahead = self.rows.ahead();
+        let rows = Labelled { x: &ws.x, of: &ws.indices, labels, ahead };
+        if !metric.winner_pairs(&rows, &mut ws.winner_pairs, &mut ws.exact) {
             return false;
+        }
+        let nobody = |any: bool, j: &u32| any | (*j == NOBODY);
+        if !ws.winner_pairs.as_flattened().iter().fold(false, nobody) {
+            return true;
         }
         // No distance was a number: the loss will not be one either, and any prototype will do.
         for (pair, class) in ws.winner_pairs.iter_mut().zip(&ws.indices) {

@@ -44,6 +44,13 @@ vectorized! {
 
     /// `H_j += g (x_i - w_j)` for every pair.
     pub fn scatter_differences<T>(x: &[T], w: &[T], d: usize, pairs: &[Pair<T>], h: &mut [T]) {
+        match d {
+            8 => return scatter::<T, 8>(x, w, pairs, h),
+            16 => return scatter::<T, 16>(x, w, pairs, h),
+            32 => return scatter::<T, 32>(x, w, pairs, h),
+            64 => return scatter::<T, 64>(x, w, pairs, h),
+            _ => {}
+        }
         for pair in pairs {
             let (i, j) = (pair.row as usize * d, pair.prototype as usize * d);
             add_difference(&mut h[j..j + d], pair.g, &x[i..i + d], &w[j..j + d]);
@@ -57,6 +64,22 @@ vectorized! {
                 *y += *s * *x;
             }
         }
+    }
+}
+
+/// [`scatter_differences`] for rows of `D` values; to be called inside a vectorized function.
+#[inline(always)]
+fn scatter<T: Real, const D: usize>(x: &[T], w: &[T], pairs: &[Pair<T>], h: &mut [T]) {
+    let (x, w, h) = (x.as_chunks::<D>().0, w.as_chunks::<D>().0, h.as_chunks_mut::<D>().0);
+    for pair in pairs {
+        let (x, w) = (&x[pair.row as usize], &w[pair.prototype as usize]);
+        let h = &mut h[pair.prototype as usize];
+        // A copy: the compiler need not ask whether they overlap.
+        let mut sum = *h;
+        for l in 0..D {
+            sum[l] += pair.g * (x[l] - w[l]);
+        }
+        *h = sum;
     }
 }
 

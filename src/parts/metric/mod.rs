@@ -134,6 +134,18 @@ pub struct Scratch<T> {
     pub nested: Vec<Scratch<T>>,
 }
 
+/// Rows of a block and prototypes, each of a class.
+pub struct Labelled<'a, T> {
+    /// Centred rows, `b x d`.
+    pub x: &'a [T],
+    /// The class of each.
+    pub of: &'a [u32],
+    /// The class of each prototype.
+    pub labels: &'a [u32],
+    /// Values that will be read next, wherever they stand: memory that may be asked for in passing.
+    pub ahead: &'a [T],
+}
+
 /// Buffers of a gradient's sums; their lengths are given by [`Metric::sums`].
 pub type Sums<T> = Vec<Vec<T>>;
 
@@ -156,19 +168,17 @@ pub trait Metric<T: Real>: Send + Sync {
         }
     }
 
-    /// The nearest prototype of its class (`of`, one a row) and of all others for each row, and their distances by differences, one after the other, without a
-    /// forward before; [`NOBODY`](super::cooperation::winner_pair::NOBODY) and infinity where there is none. `labels`: classes of the prototypes.
+    /// The nearest prototype of its class and of all others for each row, and their distances by differences, one after the other, without a
+    /// forward before; [`NOBODY`](super::cooperation::winner_pair::NOBODY) and infinity where there is none.
     ///
     /// Returns false, and does nothing, where the metric has no way for prototypes of these sizes that is faster than a forward and a search.
     fn winner_pairs(
         &self,
-        x: &[T],
-        of: &[u32],
-        labels: &[u32],
+        rows: &Labelled<'_, T>,
         winners: &mut Vec<[u32; 2]>,
         least: &mut Vec<T>,
     ) -> bool {
-        let _ = (x, of, labels, winners, least);
+        let _ = (rows, winners, least);
         false
     }
 

@@ -17,7 +17,7 @@ use super::block::{
     add_column_sums, expansion_slack, largest, pair_distances, scatter_differences,
     squared_expansion, squared_norms,
 };
-use super::{Inputs, Metric, lanes, Pair, Scratch, Sums};
+use super::{Inputs, Labelled, Metric, lanes, Pair, Scratch, Sums};
 use crate::parts::linalg::{Mat, gemm};
 use crate::parts::real::Real;
 use crate::parts::simd::squared_distance;
@@ -77,16 +77,13 @@ impl<T: Real> Metric<T> for SquaredEuclidean<T> {
 
     fn winner_pairs(
         &self,
-        x: &[T],
-        of: &[u32],
-        labels: &[u32],
+        rows: &Labelled<'_, T>,
         winners: &mut Vec<[u32; 2]>,
         least: &mut Vec<T>,
     ) -> bool {
-        let few = lanes::pays(self.d, labels.len());
+        let few = lanes::pays(self.d, rows.labels.len());
         if few {
-            let block = lanes::Block { x, of, w: &self.w, labels };
-            lanes::winner_pairs(&block, &lanes::Plain, winners, least);
+            lanes::winner_pairs(rows, &self.w, &lanes::Plain, winners, least);
         }
         few
     }

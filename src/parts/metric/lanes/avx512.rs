@@ -1,7 +1,8 @@
 //! The search in AVX-512 registers, of single precision: the same sums in the same order as the loops that the compiler makes.
 
-use super::{Block, FEATURES, ROWS};
+use super::{FEATURES, Labelled, ROWS};
 use crate::parts::cooperation::winner_pair::NOBODY;
+use crate::parts::simd::prefetch;
 use std::arch::x86_64::*;
 
 /// Prototypes whose sums are formed at a time.
@@ -9,7 +10,8 @@ const AT_ONCE: usize = 4;
 
 /// What [`super::winner_pairs`] does, for features that count `lam` times (none: once), if this machine has the instructions; else false.
 pub fn search(
-    block: &Block<'_, f32>,
+    rows: &Labelled<'_, f32>,
+    w: &[f32],
     lam: Option<&[f32]>,
     winners: &mut [[u32; 2]],
     least: &mut [f32],
@@ -19,8 +21,8 @@ pub fn search(
         // SAFETY: the instructions are there.
         unsafe {
             match lam {
-                None => tiles::<false>(block, &[], winners, least),
-                Some(lam) => tiles::<true>(block, lam, winners, least),
+                None => tiles::<false>(rows, w, &[], winners, least),
+                Some(lam) => tiles::<true>(rows, w, lam, winners, least),
             }
         }
     }
@@ -29,23 +31,27 @@ pub fn search(
 
 #[target_feature(enable = "avx512f")]
 fn tiles<const WEIGHTED: bool>(
-    block: &Block<'_, f32>,
+    rows: &Labelled<'_, f32>,
+    w: &[f32],
     lam: &[f32],
     winners: &mut [[u32; 2]],
     least: &mut [f32],
 ) {
-    let d = block.w.len() / block.labels.len();
+    let d = w.len() / rows.labels.len();
     let mut room = [_mm512_setzero_ps(); FEATURES];
     let turned = &mut room[..d];
     let mut padded = [0.0; ROWS * FEATURES];
-    let all = block.x.chunks(ROWS * d).zip(block.of.chunks(ROWS));
+    let all = rows.x.chunks(ROWS * d).zip(rows.of.chunks(ROWS));
+    let mut ahead = rows.ahead.chunks(ROWS * d);
     let results = winners.chunks_mut(ROWS).zip(least.chunks_mut(2 * ROWS));
     for ((x, of), (winners, least)) in all.zip(results) {
+        // The memory has nothing to do meanwhile.
+        ahead.next().into_iter().for_each(prefetch);
         if let (Ok(of), Ok(winners), Ok(least)) =
             (of.try_into(), (&mut *winners).try_into(), (&mut *least).try_into())
         {
             turn(x, turned);
-            tile::<WEIGHTED>(turned, of, block, lam, winners, least);
+            tile::<WEIGHTED>(turned, of, rows.labels, w, lam, winners, least);
             continue;
         }
         // The last rows: what is beside them is not looked at.
@@ -54,7 +60,7 @@ fn tiles<const WEIGHTED: bool>(
         classes[..of.len()].copy_from_slice(of);
         turn(&padded, turned);
         let (mut some, mut distances) = ([[0; 2]; ROWS], [0.0; 2 * ROWS]);
-        tile::<WEIGHTED>(turned, &classes, block, lam, &mut some, &mut distances);
+        tile::<WEIGHTED>(turned, &classes, rows.labels, w, lam, &mut some, &mut distances);
         winners.copy_from_slice(&some[..of.len()]);
         least.copy_from_slice(&distances[..2 * of.len()]);
     }
@@ -135,7 +141,8 @@ fn distances<const WEIGHTED: bool, const N: usize>(
 fn tile<const WEIGHTED: bool>(
     turned: &[__m512],
     of: &[u32; ROWS],
-    block: &Block<'_, f32>,
+    labels: &[u32],
+    w: &[f32],
     lam: &[f32],
     winners: &mut [[u32; 2]; ROWS],
     least: &mut [f32; 2 * ROWS],
@@ -145,7 +152,7 @@ fn tile<const WEIGHTED: bool>(
     let mut nearest = [_mm512_set1_ps(f32::INFINITY); 2];
     let mut at = [_mm512_set1_epi32(NOBODY as i32); 2];
     let mut see = |sums: __m512, j: usize| {
-        let label = _mm512_set1_epi32(block.labels[j] as i32);
+        let label = _mm512_set1_epi32(labels[j] as i32);
         let own = _mm512_cmpeq_epi32_mask(classes, label);
         let number = _mm512_set1_epi32(j as i32);
         for (side, mask) in [own, !own].into_iter().enumerate() {
@@ -155,15 +162,15 @@ fn tile<const WEIGHTED: bool>(
         }
     };
     let mut j = 0;
-    while j + AT_ONCE <= block.labels.len() {
-        let sums = distances::<WEIGHTED, AT_ONCE>(turned, block.w, j, lam);
+    while j + AT_ONCE <= labels.len() {
+        let sums = distances::<WEIGHTED, AT_ONCE>(turned, w, j, lam);
         for (n, sums) in sums.into_iter().enumerate() {
             see(sums, j + n);
         }
         j += AT_ONCE;
     }
-    while j < block.labels.len() {
-        let [sums] = distances::<WEIGHTED, 1>(turned, block.w, j, lam);
+    while j < labels.len() {
+        let [sums] = distances::<WEIGHTED, 1>(turned, w, j, lam);
         see(sums, j);
         j += 1;
     }

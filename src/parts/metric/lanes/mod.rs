@@ -7,8 +7,10 @@
 #[cfg(target_arch = "x86_64")]
 mod avx512;
 
+use super::Labelled;
 use crate::parts::cooperation::winner_pair::NOBODY;
 use crate::parts::real::Real;
+use crate::parts::simd::prefetch;
 
 /// Rows side by side.
 const ROWS: usize = 16;
@@ -57,18 +59,6 @@ impl<T: Real> Weighting<T> for Weighted<'_, T> {
     fn weights(&self) -> Option<&[T]> {
         Some(self.0)
     }
-}
-
-/// The rows of a block and what they are held against.
-pub struct Block<'a, T> {
-    /// Centred rows, `b x d`.
-    pub x: &'a [T],
-    /// The class of each.
-    pub of: &'a [u32],
-    /// Prototypes, `p x d`.
-    pub w: &'a [T],
-    /// The class of each.
-    pub labels: &'a [u32],
 }
 
 /// The nearest prototypes so far of a row in each lane, and their distances.
@@ -147,13 +137,17 @@ fn turn<T: Real>(x: &[T], d: usize, turned: &mut [[T; ROWS]]) {
 }
 
 crate::vectorized! {
-    fn search<T, K: Weighting<T>>(block: &Block<'_, T>, by: &K, winners: &mut [[u32; 2]], least: &mut [T]) {
-        let d = block.w.len() / block.labels.len();
+    fn search<T, K: Weighting<T>>(rows: &Labelled<'_, T>, w: &[T], by: &K, winners: &mut [[u32; 2]], least: &mut [T]) {
+        let Labelled { x, of, labels, .. } = *rows;
+        let d = w.len() / labels.len();
         let mut room = [[T::zero(); ROWS]; FEATURES];
         let turned = &mut room[..d];
         let mut rest = [T::zero(); ROWS * FEATURES];
-        let tiles = block.x.chunks(ROWS * d).zip(block.of.chunks(ROWS));
+        let mut ahead = rows.ahead.chunks(ROWS * d);
+        let tiles = x.chunks(ROWS * d).zip(of.chunks(ROWS));
         for ((x, of), (winners, least)) in tiles.zip(winners.chunks_mut(ROWS).zip(least.chunks_mut(2 * ROWS))) {
+            // The memory has nothing to do meanwhile.
+            ahead.next().into_iter().for_each(prefetch);
             let mut classes = [T::of(NONE); ROWS];
             for (class, of) in classes.iter_mut().zip(of) {
                 *class = T::of(f64::from(*of));
@@ -166,18 +160,18 @@ crate::vectorized! {
             }
             let (mut own, mut other) = (Nearest::new(), Nearest::new());
             let mut j = 0;
-            while j + AT_ONCE <= block.labels.len() {
-                let sums = distances::<T, K, AT_ONCE>(turned, block.w, j, by);
+            while j + AT_ONCE <= labels.len() {
+                let sums = distances::<T, K, AT_ONCE>(turned, w, j, by);
                 for (n, sums) in sums.iter().enumerate() {
-                    let [own_sums, other_sums] = sides(sums, &classes, T::of(f64::from(block.labels[j + n])));
+                    let [own_sums, other_sums] = sides(sums, &classes, T::of(f64::from(labels[j + n])));
                     own.see(own_sums, T::of((j + n) as f64));
                     other.see(other_sums, T::of((j + n) as f64));
                 }
                 j += AT_ONCE;
             }
-            while j < block.labels.len() {
-                let [sums] = distances::<T, K, 1>(turned, block.w, j, by);
-                let [own_sums, other_sums] = sides(&sums, &classes, T::of(f64::from(block.labels[j])));
+            while j < labels.len() {
+                let [sums] = distances::<T, K, 1>(turned, w, j, by);
+                let [own_sums, other_sums] = sides(&sums, &classes, T::of(f64::from(labels[j])));
                 own.see(own_sums, T::of(j as f64));
                 other.see(other_sums, T::of(j as f64));
                 j += 1;
@@ -196,24 +190,25 @@ crate::vectorized! {
 ///
 /// Panics if [`pays`] refuses the prototypes.
 pub fn winner_pairs<T: Real>(
-    block: &Block<'_, T>,
+    rows: &Labelled<'_, T>,
+    w: &[T],
     by: &impl Weighting<T>,
     winners: &mut Vec<[u32; 2]>,
     least: &mut Vec<T>,
 ) {
-    winners.resize(block.of.len(), [NOBODY; 2]);
-    least.resize(2 * block.of.len(), T::zero());
+    winners.resize(rows.of.len(), [NOBODY; 2]);
+    least.resize(2 * rows.of.len(), T::zero());
     #[cfg(target_arch = "x86_64")]
     if size_of::<T>() == 4 {
         use bytemuck::{cast_slice, cast_slice_mut};
-        let Block { x, of, w, labels } = *block;
-        let block = Block { x: cast_slice(x), of, w: cast_slice(w), labels };
+        let Labelled { x, of, labels, ahead } = *rows;
+        let rows = Labelled { x: cast_slice(x), of, labels, ahead: cast_slice(ahead) };
         let lam = by.weights().map(cast_slice);
-        if avx512::search(&block, lam, winners, cast_slice_mut(least)) {
+        if avx512::search(&rows, cast_slice(w), lam, winners, cast_slice_mut(least)) {
             return;
         }
     }
-    search(block, by, winners, least);
+    search(rows, w, by, winners, least);
 }
 
 #[cfg(test)]
@@ -236,7 +231,7 @@ mod tests {
             let w: Vec<f64> = (0..p * d).map(|i| value(i + 7)).collect();
             let lam: Vec<f64> = (0..d).map(|a| value(a + 3)).collect();
             let of: Vec<u32> = (0..rows as u32).map(|i| i % 3).collect();
-            let block = Block { x: &x, of: &of, w: &w, labels: &labels };
+            let block = Labelled { x: &x, of: &of, labels: &labels, ahead: &x };
             let (mut winners, mut least) = (vec![], vec![]);
             let mut check = |weighted: bool, winners: &[[u32; 2]], least: &[f64]| -> Result<(), TestCaseError> {
                 for i in 0..rows {
@@ -256,22 +251,22 @@ mod tests {
                 }
                 Ok(())
             };
-            winner_pairs(&block, &Plain, &mut winners, &mut least);
+            winner_pairs(&block, &w, &Plain, &mut winners, &mut least);
             check(false, &winners, &least)?;
-            winner_pairs(&block, &Weighted(&lam), &mut winners, &mut least);
+            winner_pairs(&block, &w, &Weighted(&lam), &mut winners, &mut least);
             check(true, &winners, &least)?;
 
             // Single precision may have instructions of its own: the same bits.
             let single = |values: &[f64]| values.iter().map(|v| *v as f32 / 3.0).collect::<Vec<f32>>();
             let (x, w, lam) = (single(&x), single(&w), single(&lam));
-            let block = Block { x: &x, of: &of, w: &w, labels: &labels };
+            let block = Labelled { x: &x, of: &of, labels: &labels, ahead: &x };
             let (mut winners, mut least) = (vec![], vec![]);
             let (mut expected, mut expected_least) = (vec![[0; 2]; rows], vec![0.0; 2 * rows]);
-            winner_pairs(&block, &Plain, &mut winners, &mut least);
-            search(&block, &Plain, &mut expected, &mut expected_least);
+            winner_pairs(&block, &w, &Plain, &mut winners, &mut least);
+            search(&block, &w, &Plain, &mut expected, &mut expected_least);
             prop_assert_eq!((&winners, &least), (&expected, &expected_least));
-            winner_pairs(&block, &Weighted(&lam), &mut winners, &mut least);
-            search(&block, &Weighted(&lam), &mut expected, &mut expected_least);
+            winner_pairs(&block, &w, &Weighted(&lam), &mut winners, &mut least);
+            search(&block, &w, &Weighted(&lam), &mut expected, &mut expected_least);
             prop_assert_eq!((&winners, &least), (&expected, &expected_least));
         }
     }
