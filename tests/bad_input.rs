@@ -50,8 +50,10 @@ fn data_that_cannot_be_trained_on() {
     // NaN and infinity, with row and column: also when they come in behind the constructor's back.
     for bad in [f64::NAN, f64::INFINITY] {
         let mut d = iris();
-        if let Features::F64(x) = &mut d.features {
+        if let Features::F64(x) = &d.features {
+            let mut x = x.view().to_owned();
             x[[3, 2]] = bad;
+            d.features = x.into();
         }
         match fit(Model::new("GMLVQ").unwrap(), &d) {
             Err(Error::NotFinite { row: 3, column: 2, .. }) => {}
@@ -66,8 +68,8 @@ fn data_that_cannot_be_trained_on() {
     // Distances that overflow, digits that single precision has not, f16 that is too small.
     let scaled = |factor: f64, shift: f64| {
         let mut d = iris();
-        if let Features::F64(x) = &mut d.features {
-            x.mapv_inplace(|v| v * factor + shift);
+        if let Features::F64(x) = &d.features {
+            d.features = x.view().mapv(|v| v * factor + shift).into();
         }
         d
     };

@@ -494,8 +494,20 @@ fn bench_times_more_than_steps() {
     for what in ["seconds", "bytes"] {
         assert!(report["predicted"][what].as_f64().unwrap() > 0.0, "{report}");
     }
+    // 51 MB of features, in memory and not.
+    let many: &[&str] = &["bench", "--rows", "200000", "--steps", "1", "--device", "cpu"];
+    let held = |more: &[&str]| {
+        let report = json(&[many, &["--explain", "--json"], more].concat());
+        assert_eq!(report["mmap"], !more.is_empty());
+        report["anonymous_bytes"].as_u64()
+    };
+    if cfg!(target_os = "linux") {
+        let (made, mapped) = (held(&[]).unwrap(), held(&["--mmap"]).unwrap());
+        assert!(made > 48 << 20 && mapped < 25 << 20, "{made} {mapped}");
+    }
     for (more, told) in [
-        (&["--batch", "601"][..], "--batch"),
+        (&["--what", "distances", "--mmap"][..], "--mmap"),
+        (&["--batch", "601"], "--batch"),
         (&["--batch", "0"], "--batch"),
         (&["--batch", "10", "--model", "LVQ1"], "update rule"),
         (&["--batch", "10", "--what", "predict"], "--what step"),
@@ -569,6 +581,62 @@ fn a_device_by_name() {
 }
 
 /// Wrong calls: exit status 2, the reason, the valid choices, and nothing written.
+/// A file that is mapped gives what it gives when it is read, by flag and by configuration.
+#[test]
+fn mapped_features_give_the_same_bits() {
+    use lvq::data::write::{npy_bytes, npy_bytes_of_texts};
+    let folder = Folder::new();
+    let iris = lvq::data::read(&data("iris.csv"), &Default::default()).unwrap();
+    let lvq::Features::F64(x) = &iris.features else { panic!("a CSV is read in f64") };
+    let names: Vec<String> =
+        iris.labels.as_ref().unwrap().values().iter().map(|l| l.to_string()).collect();
+    let [x_file, y_file, job] = ["x.npy", "y.npy", "job.toml"].map(|name| folder.text(name));
+    std::fs::write(&x_file, npy_bytes(x.view().mapv(|v| v as f32).view())).unwrap();
+    std::fs::write(&y_file, npy_bytes_of_texts(&names)).unwrap();
+    std::fs::write(&job, "mmap = true").unwrap();
+    let run = |name: &str, more: &[&str]| {
+        let out = folder.text(name);
+        let args = ["--model", "GMLVQ", "--max-iter", "8", "--out", &out, "--json"];
+        let data = ["train", &x_file, "--labels", &y_file, "--device", "cpu"];
+        let report = json(&[&data[..], &args, more].concat());
+        let mut tensors = lvq::model::container::read_container(Path::new(&out)).unwrap().0;
+        assert!(tensors.remove("history/seconds").is_some());
+        (report["loss"].clone(), report["accuracy"].clone(), tensors)
+    };
+    for more in [&[][..], &["--batch-size", "40"], &["--standardize", "--holdout", "0.2"]] {
+        let read = run("read.safetensors", more);
+        assert!(run("flag.safetensors", &[more, &["--mmap"]].concat()) == read, "{more:?}");
+        assert!(run("job.safetensors", &[more, &["--config", &job]].concat()) == read, "{more:?}");
+    }
+    let model = folder.text("read.safetensors");
+    for args in [
+        &["predict", &model, &x_file, "--distances"][..],
+        &["predict", &model, &x_file],
+        &["evaluate", &model, &x_file, "--labels", &y_file],
+        &["gradient", &x_file, "--labels", &y_file, "--model", "GLVQ"],
+    ] {
+        assert_eq!(ok(args).stdout, ok(&[args, &["--mmap"]].concat()).stdout, "{args:?}");
+    }
+    let [read, mapped] = ["read.npy", "mapped.npy"].map(|name| folder.text(name));
+    ok(&["transform", &model, &x_file, "--out", &read]);
+    ok(&["transform", &model, &x_file, "--out", &mapped, "--mmap"]);
+    assert_eq!(std::fs::read(read).unwrap(), std::fs::read(mapped).unwrap());
+    // Every command asks for the mapping, which a CSV file cannot have.
+    let csv = file("iris.csv");
+    for args in [
+        &["train", &csv, "--model", "GLVQ", "--mmap"][..],
+        &["train", &csv, "--model", "GLVQ", "--config", &job],
+        &["train", &x_file, "--labels", &y_file, "--model", "GLVQ", "--mmap", "--validation", &csv],
+        &["predict", &model, &csv, "--mmap"],
+        &["evaluate", &model, &csv, "--mmap"],
+        &["transform", &model, &csv, "--out", &folder.text("z.npy"), "--mmap"],
+        &["gradient", &csv, "--model", "GLVQ", "--mmap"],
+    ] {
+        let (status, text) = fails(args);
+        assert!(status == 2 && text.contains("mmap: only .npy files can be mapped"), "{text}");
+    }
+}
+
 #[test]
 fn wrong_calls() {
     let folder = Folder::new();
@@ -607,6 +675,7 @@ fn wrong_calls() {
         (&["--model", "GLVQ", "--resume", "/no/such/file"], "/no/such/file"),
         (&["--model", "GLVQ", "--checkpoint-every", "3"], "--checkpoint"),
         (&["--model", "GLVQ", "--history", "/no/such/folder/h.csv"], "/no/such/folder"),
+        (&["--model", "GLVQ", "--mmap"], "mmap: only .npy files can be mapped; save the features"),
     ];
     for (args, expected) in table {
         let (status, text) = train(args);
@@ -617,6 +686,10 @@ fn wrong_calls() {
     let (status, text) =
         fails(&["train", &iris, "--model", "GLVQ", "--out", "/no/such/folder/m.safetensors"]);
     assert!(status == 2 && text.contains("/no/such/folder"), "{text}");
+    // Not in the order of the rows; a validation file is mapped as well.
+    let turned = concat!(env!("CARGO_MANIFEST_DIR"), "/tests/files/f8-fortran.npy");
+    let (status, text) = fails(&["train", turned, "--labels", turned, "--model", "GLVQ", "--mmap"]);
+    assert!(status == 2 && text.contains("f8-fortran.npy: cannot be mapped"), "{text}");
     let (status, text) = fails(&["train", "missing.csv", "--model", "GLVQ"]);
     assert!(status == 2 && text.contains("missing.csv"), "{text}");
 }

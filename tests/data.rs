@@ -224,16 +224,46 @@ fn files_that_are_not_there_or_of_another_kind() {
     }
 }
 
+#[test]
+fn mapped_files_are_what_is_read() {
+    let mapped = |path: &Path| read(path, &ReadOptions { mmap: true, ..unlabelled() });
+    for name in ["f8.npy", "version-2.npy"] {
+        let (there, here) = (mapped(&at(name)).unwrap(), read(&at(name), &unlabelled()).unwrap());
+        assert!(matches!(&there.features, Features::F64(table) if table.is_mapped()), "{name}");
+        assert!(matches!(&here.features, Features::F64(table) if !table.is_mapped()), "{name}");
+        assert_eq!(there, here, "{name}");
+    }
+    let folder = folder();
+    let bad = Array2::from_shape_fn((3, 2), |(i, a)| if i + a == 2 { f32::NAN } else { 1.0 });
+    let bad = put(&folder, "bad.npy", lvq::data::write::npy_bytes(bad.view()));
+    let cases = [
+        (at("f8-fortran.npy"), "f8-fortran.npy"),
+        (at("f8-fortran.npy"), "columns come first (Fortran order); save numpy.ascontiguousarray"),
+        (at("f4-big-endian.npy"), "'>f4'"),
+        (at("f2.npy"), "of type '<f2'; save x.astype"),
+        (at("flat.npy"), "[3], expected (rows, columns)"),
+        (at("stored.npz"), "mmap: only .npy files can be mapped"),
+        ("-".into(), "mmap: only .npy files can be mapped"),
+        ("x.csv".into(), "mmap: only .npy files can be mapped"),
+        ("no.npy".into(), "no.npy"),
+        (bad, "row 1, column 1"),
+    ];
+    for (path, expected) in cases {
+        let message = mapped(&path).unwrap_err().to_string();
+        assert!(message.contains(expected), "{path:?}: expected '{expected}' in: {message}");
+    }
+}
+
 fn f64s(features: Features) -> Array2<f64> {
     match features {
-        Features::F64(array) => array,
+        Features::F64(table) => table.into_array(),
         other => panic!("{other:?}"),
     }
 }
 
 fn f32s(features: Features) -> Array2<f32> {
     match features {
-        Features::F32(array) => array,
+        Features::F32(table) => table.into_array(),
         other => panic!("{other:?}"),
     }
 }

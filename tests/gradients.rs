@@ -426,7 +426,7 @@ fn properties_that_need_no_reference() {
         let (loss, gradient) = loss_and_gradient(&model, &data, &given);
         let shift = |v: &f64| v + 3.0;
         let moved = match &data.features {
-            Features::F64(x) => Features::from(x.map(shift)),
+            Features::F64(x) => Features::from(x.view().map(shift)),
             Features::F32(_) => unreachable!(),
         };
         let mut there = given.clone();

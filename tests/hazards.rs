@@ -52,8 +52,8 @@ fn assert_warns(f: &Fitted, expected: &str) {
 
 fn scaled(factor: f64, shift: f64) -> Dataset {
     let mut d = iris();
-    if let Features::F64(x) = &mut d.features {
-        x.mapv_inplace(|v| v * factor + shift);
+    if let Features::F64(x) = &d.features {
+        d.features = x.view().mapv(|v| v * factor + shift).into();
     }
     d
 }
@@ -73,8 +73,10 @@ fn numbers_that_are_not_finite_in_fit_and_predict() {
         let m = Model::new(row.name).unwrap();
         for bad in [f64::NAN, f64::INFINITY] {
             let mut d = iris();
-            if let Features::F64(x) = &mut d.features {
+            if let Features::F64(x) = &d.features {
+                let mut x = x.view().to_owned();
                 x[[7, 2]] = bad;
+                d.features = x.into();
             }
             match fit(&m, &d) {
                 Err(Error::NotFinite { row: 7, column: 2, .. }) => {}

@@ -11,7 +11,7 @@ use lvq::model::start::Given;
 use lvq::parts::metric::custom::UserMetric;
 use lvq::parts::tensor::{Tensor, Tensors};
 use lvq::{Cpu, Dataset, Extras, Features, Label, Labels, Model, Training};
-use ndarray::Array2;
+use ndarray::{Array2, ArrayView2};
 use std::sync::Arc;
 
 fn model(name: &str) -> Model {
@@ -182,9 +182,9 @@ fn p4_p5_robust_soft_at_both_ends() {
     assert!(values(&g, "prototypes").iter().all(|v| v.abs() < 1e-8));
 }
 
-fn matrix(data: &Dataset) -> &Array2<f64> {
+fn matrix(data: &Dataset) -> ArrayView2<'_, f64> {
     match &data.features {
-        Features::F64(x) => x,
+        Features::F64(x) => x.view(),
         Features::F32(_) => unreachable!(),
     }
 }

@@ -585,8 +585,8 @@ fn f16_skips_steps_that_overflow_and_scales_less() {
     let d = iris();
     let near = Dataset {
         features: lvq::Features::from(match &d.features {
-            lvq::Features::F64(x) => x * 1e-3,
-            lvq::Features::F32(x) => x.mapv(f64::from) * 1e-3,
+            lvq::Features::F64(x) => &x.view() * 1e-3,
+            lvq::Features::F32(x) => x.view().mapv(f64::from) * 1e-3,
         }),
         ..d
     };
@@ -686,8 +686,8 @@ fn translation_changes_no_label() {
     let plain = fit("GMLVQ", &Training { max_iter: 50, ..base() }, &d);
     let far = Dataset {
         features: lvq::Features::from(match &d.features {
-            lvq::Features::F64(x) => x + 1e4,
-            lvq::Features::F32(x) => x.mapv(f64::from) + 1e4,
+            lvq::Features::F64(x) => &x.view() + 1e4,
+            lvq::Features::F32(x) => x.view().mapv(f64::from) + 1e4,
         }),
         ..d.clone()
     };

@@ -11,6 +11,7 @@ pub mod cuda;
 pub mod device;
 #[cfg(any(feature = "cuda", feature = "vulkan"))]
 mod gpu;
+pub(crate) mod mapped;
 pub mod vulkan;
 
 use crate::data::Features;

@@ -58,6 +58,10 @@ pub struct Data {
     /// Labels of an .npy file of features
     #[arg(long, value_name = "FILE.npy")]
     pub labels: Option<PathBuf>,
+    /// Map the .npy file of features (f4 or f8, row by row) into memory instead of reading it: memory stays flat however many rows there are.
+    /// The file must not change meanwhile. What scales or chooses rows (--standardize, --holdout, --folds) still copies them into memory
+    #[arg(long)]
+    pub mmap: bool,
 }
 
 /// Where it runs.
@@ -334,6 +338,9 @@ pub struct Bench {
     /// Rows of a mini-batch [default: a step takes all rows]
     #[arg(long, value_name = "N")]
     pub batch: Option<usize>,
+    /// Make the data in a temporary file (in TMPDIR) and map it: memory stays flat however many rows there are. The same numbers as without it
+    #[arg(long)]
+    pub mmap: bool,
     /// With --what distances [default: squared_euclidean]
     #[arg(long, value_name = "NAME")]
     pub metric: Option<String>,

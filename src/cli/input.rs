@@ -133,11 +133,10 @@ pub fn labelled(path: &Path, source: &Data) -> Result<Dataset> {
     let options = ReadOptions {
         target: source.target.clone(),
         labels: source.labels.clone(),
+        mmap: source.mmap,
         ..ReadOptions::default()
     };
-    let data = read(path, &options)?;
-    data.validate()?;
-    Ok(data)
+    read(path, &options)
 }
 
 /// Rows for a model: labels may be there or not.
@@ -145,6 +144,7 @@ pub fn rows_for(fitted: &Fitted, path: &Path, source: &Data) -> Result<Dataset> 
     let options = ReadOptions {
         target: source.target.clone(),
         labels: source.labels.clone(),
+        mmap: source.mmap,
         unlabelled: true,
         expected_columns: Some(fitted.features()),
         ..ReadOptions::default()
@@ -157,6 +157,5 @@ pub fn rows_for(fitted: &Fitted, path: &Path, source: &Data) -> Result<Dataset> 
             data.features.columns(),
         ));
     }
-    data.features.check_finite(&data.source)?;
     Ok(data)
 }

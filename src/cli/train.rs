@@ -320,10 +320,12 @@ fn apply_config(args: &mut Train, config: &mut Map<String, Json>) -> Result<()> 
     or(&mut args.checkpoint, path(text("checkpoint")?));
     or(&mut args.checkpoint_every, number("checkpoint_every", text("checkpoint_every")?)?);
     or(&mut args.resume, path(text("resume")?));
-    if let Some(value) = config.remove("standardize") {
-        args.standardize |= value.as_bool().ok_or_else(|| {
-            Error::parameter("standardize", format!("expected true or false, got {value}"))
-        })?;
+    for (key, flag) in [("standardize", &mut args.standardize), ("mmap", &mut args.source.mmap)] {
+        if let Some(value) = config.remove(key) {
+            *flag |= value.as_bool().ok_or_else(|| {
+                Error::parameter(key, format!("expected true or false, got {value}"))
+            })?;
+        }
     }
     if let Some(value) = config.remove("prototypes") {
         config.insert("n_prototypes_per_class".into(), value);

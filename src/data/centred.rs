@@ -1,6 +1,5 @@
 //! What training asks of features: centred rows, how far they reach, and a checksum.
 
-use super::dataset::slice;
 use super::{Dataset, Features};
 use crate::parts::real::Real;
 use crate::parts::simd::prefetch;
@@ -27,10 +26,9 @@ crate::vectorized! {
 impl Features {
     /// Asks for row `i` to be brought into the cache, where there is an instruction for that.
     pub(crate) fn prefetch(&self, i: usize) {
-        let span = i * self.columns()..(i + 1) * self.columns();
         match self {
-            Features::F32(a) => prefetch(&slice(a)[span]),
-            Features::F64(a) => prefetch(&slice(a)[span]),
+            Features::F32(a) => prefetch(a.row(i)),
+            Features::F64(a) => prefetch(a.row(i)),
         }
     }
 
@@ -38,8 +36,12 @@ impl Features {
     pub(crate) fn values<T: Real>(&self, rows: Range<usize>) -> &[T] {
         let [start, end] = [rows.start, rows.end].map(|row| row.min(self.rows()) * self.columns());
         match self {
-            Features::F32(a) if size_of::<T>() == 4 => bytemuck::cast_slice(&slice(a)[start..end]),
-            Features::F64(a) if size_of::<T>() == 8 => bytemuck::cast_slice(&slice(a)[start..end]),
+            Features::F32(a) if size_of::<T>() == 4 => {
+                bytemuck::cast_slice(&a.as_slice()[start..end])
+            }
+            Features::F64(a) if size_of::<T>() == 8 => {
+                bytemuck::cast_slice(&a.as_slice()[start..end])
+            }
             _ => &[],
         }
     }
@@ -60,10 +62,10 @@ impl Features {
         match self {
             // The fast and usual case: single precision throughout.
             Features::F32(a) if size_of::<T>() == 4 => {
-                subtract(out, bytemuck::cast_slice(&slice(a)[span]), centre_t);
+                subtract(out, bytemuck::cast_slice(&a.as_slice()[span]), centre_t);
             }
-            Features::F32(a) => convert(out, &slice(a)[span], centre),
-            Features::F64(a) => convert(out, &slice(a)[span], centre),
+            Features::F32(a) => convert(out, &a.as_slice()[span], centre),
+            Features::F64(a) => convert(out, &a.as_slice()[span], centre),
         }
     }
 
@@ -86,8 +88,8 @@ impl Dataset {
     pub fn crc32(&self) -> u32 {
         let mut crc = crc32fast::Hasher::new();
         match &self.features {
-            Features::F32(a) => a.iter().for_each(|v| crc.update(&v.to_le_bytes())),
-            Features::F64(a) => a.iter().for_each(|v| crc.update(&v.to_le_bytes())),
+            Features::F32(a) => a.as_slice().iter().for_each(|v| crc.update(&v.to_le_bytes())),
+            Features::F64(a) => a.as_slice().iter().for_each(|v| crc.update(&v.to_le_bytes())),
         }
         if let Some(labels) = &self.labels {
             labels.codes.iter().for_each(|c| crc.update(&c.to_le_bytes()));

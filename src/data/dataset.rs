@@ -1,30 +1,32 @@
-//! Features, labels and weights in memory, checked once.
+//! Features, labels and weights, checked once.
 
-use ndarray::{Array2, ArrayBase, ArrayView2, Axis, Data, Ix2};
+use ndarray::{Array2, ArrayView2, Axis};
 use rayon::prelude::*;
 
 use super::labels::Labels;
+use super::table::Table;
 use crate::error::{Error, Result};
 use crate::parts::real::Real;
 
 /// Rows of a block of the parallel loops. Fixed, so that sums do not depend on the number of threads.
 const BLOCK_ROWS: usize = 4096;
 
-/// A matrix of features, one row a sample, in one of the two precisions. Always stored row by row.
+/// A matrix of features, one row a sample, in one of the two precisions: in memory, or in a file that is mapped. Always stored
+/// row by row.
 #[derive(Clone, Debug, PartialEq)]
 pub enum Features {
     /// Single precision.
-    F32(Array2<f32>),
+    F32(Table<f32>),
     /// Double precision.
-    F64(Array2<f64>),
+    F64(Table<f64>),
 }
 
 /// Runs the same expression for either precision.
 macro_rules! either {
-    ($features:expr, $array:ident => $body:expr) => {
+    ($features:expr, $table:ident => $body:expr) => {
         match $features {
-            Features::F32($array) => $body,
-            Features::F64($array) => $body,
+            Features::F32($table) => $body,
+            Features::F64($table) => $body,
         }
     };
 }
@@ -54,7 +56,7 @@ impl Features {
     /// Checks that every value is a finite number; `source` (an array or a file) is named in the error
     /// together with the first offending row and column.
     pub fn check_finite(&self, source: &str) -> Result<()> {
-        let first = either!(self, a => first_not_finite(slice(a), a.ncols()));
+        let first = either!(self, a => first_not_finite(a.as_slice(), a.ncols()));
         match first {
             None => Ok(()),
             Some((row, column, value)) => {
@@ -63,12 +65,9 @@ impl Features {
         }
     }
 
-    /// Some rows, in that order. Panics if there is no such row.
+    /// A copy of some rows, in that order. Panics if there is no such row.
     pub fn select(&self, rows: &[usize]) -> Features {
-        match self {
-            Features::F32(a) => Features::F32(a.select(Axis(0), rows)),
-            Features::F64(a) => Features::F64(a.select(Axis(0), rows)),
-        }
+        either!(self, a => a.view().select(Axis(0), rows).into())
     }
 
     /// The mean of each column, in two passes: `m = sum x / n`, then `m + sum (x - m) / n`, which
@@ -90,7 +89,7 @@ impl Features {
             self.fold_blocks(
                 |first, last| {
                     let mut sums = vec![0.0; a.ncols()];
-                    for row in a.slice(ndarray::s![first..last, ..]).rows() {
+                    for row in (first..last).map(|i| a.row(i)) {
                         for (column, (sum, x)) in sums.iter_mut().zip(row).enumerate() {
                             *sum += f(column, x.f64());
                         }
@@ -126,8 +125,8 @@ impl Features {
 
     /// The same shape and precision with `f(column, x)` in place of each value, computed in `f64`.
     pub(crate) fn map_columns(&self, f: impl Fn(usize, f64) -> f64 + Sync) -> Features {
-        fn run<T: Real>(a: &Array2<T>, f: impl Fn(usize, f64) -> f64 + Sync) -> Array2<T> {
-            let mut out = a.clone();
+        fn run<T: Real>(a: &Table<T>, f: impl Fn(usize, f64) -> f64 + Sync) -> Table<T> {
+            let mut out = a.view().to_owned();
             out.as_slice_mut()
                 .expect("stored row by row")
                 .par_chunks_mut(a.ncols().max(1))
@@ -136,7 +135,7 @@ impl Features {
                         *x = T::of(f(column, x.f64()));
                     }
                 });
-            out
+            out.into()
         }
         match self {
             Features::F32(a) => Features::F32(run(a, f)),
@@ -149,13 +148,13 @@ macro_rules! features_from {
     ($element:ty, $variant:ident) => {
         impl From<Array2<$element>> for Features {
             fn from(array: Array2<$element>) -> Self {
-                Features::$variant(row_by_row(array))
+                Features::$variant(array.into())
             }
         }
 
         impl From<ArrayView2<'_, $element>> for Features {
             fn from(array: ArrayView2<'_, $element>) -> Self {
-                Features::$variant(row_by_row(array))
+                Features::$variant(array.as_standard_layout().into_owned().into())
             }
         }
     };
@@ -163,19 +162,6 @@ macro_rules! features_from {
 
 features_from!(f32, F32);
 features_from!(f64, F64);
-
-/// Owned and in standard layout; moves when it already is.
-fn row_by_row<T: Clone, S: Data<Elem = T>>(array: ArrayBase<S, Ix2>) -> Array2<T> {
-    if array.is_standard_layout() {
-        array.into_owned()
-    } else {
-        array.as_standard_layout().into_owned()
-    }
-}
-
-pub(super) fn slice<T>(array: &Array2<T>) -> &[T] {
-    array.as_slice().expect("stored row by row")
-}
 
 /// Row, column and value of the first NaN or infinity.
 fn first_not_finite<T: Real>(values: &[T], columns: usize) -> Option<(usize, usize, f64)> {

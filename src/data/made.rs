@@ -2,6 +2,8 @@
 //! any number of threads.
 
 use std::f64::consts::PI;
+use std::io::{self, Write};
+use std::sync::Arc;
 
 use ndarray::Array2;
 use rand::seq::SliceRandom;
@@ -10,6 +12,8 @@ use rayon::prelude::*;
 
 use super::dataset::{Dataset, Features};
 use super::labels::{Label, Labels};
+use super::table::Table;
+use crate::backend::mapped;
 use crate::error::{Error, Result};
 use crate::parts::random::{Stream, stream};
 
@@ -88,38 +92,88 @@ pub fn blobs(
 ///
 /// Errors: no row, no column, no class, more classes than rows.
 pub fn gaussian_blobs(n: usize, d: usize, classes: usize, seed: u64) -> Result<Dataset> {
-    const SPREAD: f64 = 3.0;
-    const BLOCK_ROWS: usize = 1024;
-    if n == 0 || d == 0 {
-        return Err(Error::shape(
-            "blobs",
-            "at least one row and one column",
-            format!("({n}, {d})"),
-        ));
-    }
-    if classes == 0 || classes > n {
-        let reason = format!("got {classes}, expected 1 to {n}, the number of rows");
-        return Err(Error::parameter("classes", reason));
-    }
-    let mut random = stream(seed, "gaussian_blobs centres", 0);
-    let centers = Array2::from_shape_simple_fn((classes, d), || SPREAD * normal(&mut random));
-
+    let clouds = Clouds::new(n, d, classes, seed)?;
     let mut points = Array2::<f32>::zeros((n, d));
-    let values = points.as_slice_mut().expect("just made, row by row");
-    values.par_chunks_mut(BLOCK_ROWS * d).enumerate().for_each(|(block, values)| {
-        let mut random = stream(seed, "gaussian_blobs", block as u64);
-        for (row, values) in values.chunks_mut(d).enumerate() {
-            let class = (block * BLOCK_ROWS + row) % classes;
-            for (x, c) in values.iter_mut().zip(centers.row(class)) {
-                *x = (c + normal(&mut random)) as f32;
-            }
+    clouds.fill(0, points.as_slice_mut().expect("just made, row by row"));
+    named(Dataset::new(points, Some(clouds.labels()))?, "blobs")
+}
+
+/// The same rows in a mapped file without a name, in the system's folder for temporary files: they are never whole in memory (unless that
+/// folder is memory itself), and the file is gone with the data set.
+///
+/// Errors: those of [`gaussian_blobs`], and [`Error::Io`] where the file cannot be written.
+pub fn gaussian_blobs_mapped(n: usize, d: usize, classes: usize, seed: u64) -> Result<Dataset> {
+    let clouds = Clouds::new(n, d, classes, seed)?;
+    let file = clouds.write().and_then(|file| mapped::map(&file));
+    let file = file.map_err(|source| Error::io(&std::env::temp_dir(), source))?;
+    let points = Table::mapped(Arc::new(file), 0, n, d).map_err(Error::data)?;
+    named(Dataset::new(Features::F32(points), Some(clouds.labels()))?, "blobs")
+}
+
+/// The rows of [`gaussian_blobs`]; those of a block follow from its number alone.
+struct Clouds {
+    rows: usize,
+    centers: Array2<f64>,
+    seed: u64,
+}
+
+impl Clouds {
+    const BLOCK_ROWS: usize = 1024;
+
+    fn new(n: usize, d: usize, classes: usize, seed: u64) -> Result<Self> {
+        const SPREAD: f64 = 3.0;
+        if n == 0 || d == 0 {
+            return Err(Error::shape(
+                "blobs",
+                "at least one row and one column",
+                format!("({n}, {d})"),
+            ));
         }
-    });
-    let labels = Labels {
-        classes: (0..classes as i64).map(Label::Int).collect(),
-        codes: (0..n).map(|row| (row % classes) as u32).collect(),
-    };
-    named(Dataset::new(points, Some(labels))?, "blobs")
+        if classes == 0 || classes > n {
+            let reason = format!("got {classes}, expected 1 to {n}, the number of rows");
+            return Err(Error::parameter("classes", reason));
+        }
+        let mut random = stream(seed, "gaussian_blobs centres", 0);
+        let centers = Array2::from_shape_simple_fn((classes, d), || SPREAD * normal(&mut random));
+        Ok(Clouds { rows: n, centers, seed })
+    }
+
+    /// Fills whole rows, from the block of that number on.
+    fn fill(&self, first_block: usize, values: &mut [f32]) {
+        let (classes, d) = self.centers.dim();
+        values.par_chunks_mut(Self::BLOCK_ROWS * d).enumerate().for_each(|(block, values)| {
+            let block = first_block + block;
+            let mut random = stream(self.seed, "gaussian_blobs", block as u64);
+            for (row, values) in values.chunks_mut(d).enumerate() {
+                let class = (block * Self::BLOCK_ROWS + row) % classes;
+                for (x, c) in values.iter_mut().zip(self.centers.row(class)) {
+                    *x = (c + normal(&mut random)) as f32;
+                }
+            }
+        });
+    }
+
+    /// All rows in a file, some blocks at a time.
+    fn write(&self) -> io::Result<std::fs::File> {
+        let (d, together) = (self.centers.ncols(), rayon::current_num_threads());
+        let mut file = tempfile::tempfile()?;
+        let mut values = vec![0.0f32; Self::BLOCK_ROWS.min(self.rows) * together * d];
+        for first_block in (0..self.rows.div_ceil(Self::BLOCK_ROWS)).step_by(together) {
+            let left = self.rows - first_block * Self::BLOCK_ROWS;
+            let values = &mut values[..left.min(Self::BLOCK_ROWS * together) * d];
+            self.fill(first_block, values);
+            file.write_all(bytemuck::cast_slice(values))?;
+        }
+        Ok(file)
+    }
+
+    fn labels(&self) -> Labels {
+        let classes = self.centers.nrows();
+        Labels {
+            classes: (0..classes as i64).map(Label::Int).collect(),
+            codes: (0..self.rows).map(|row| (row % classes) as u32).collect(),
+        }
+    }
 }
 
 fn normal(random: &mut Stream) -> f64 {
@@ -207,6 +261,17 @@ mod tests {
         assert_eq!(dataset, with(3));
         assert_eq!(dataset.labels.unwrap().counts(), [1250; 4]);
         assert_ne!(dataset.features, gaussian_blobs(5000, 3, 4, 2).unwrap().features);
+    }
+
+    #[test]
+    fn benchmark_data_in_a_file_is_the_same() {
+        // Fewer rows than a block, whole blocks, and a rest.
+        for rows in [7, 2048, 5000] {
+            let mapped = gaussian_blobs_mapped(rows, 3, 4, 1).unwrap();
+            assert!(matches!(&mapped.features, Features::F32(table) if table.is_mapped()));
+            assert_eq!(mapped, gaussian_blobs(rows, 3, 4, 1).unwrap());
+        }
+        assert!(gaussian_blobs_mapped(3, 1, 4, 0).is_err());
     }
 
     #[test]

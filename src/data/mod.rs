@@ -8,8 +8,10 @@ pub mod read;
 pub mod scaling;
 pub mod split;
 pub mod stored;
+pub mod table;
 pub mod write;
 
 pub use dataset::{Dataset, Features};
 pub use labels::{Label, LabelValue, Labels};
 pub use read::{ReadOptions, read};
+pub use table::Table;

@@ -179,8 +179,8 @@ impl Pca {
         let projected = Array2::from_shape_vec((n, k), blocks.unwrap_or_default())
             .map_err(|error| Error::data(error.to_string()))?;
         Ok(match features {
-            Features::F32(_) => Features::F32(projected.mapv(|v| v as f32)),
-            Features::F64(_) => Features::F64(projected),
+            Features::F32(_) => Features::from(projected.mapv(|v| v as f32)),
+            Features::F64(_) => Features::from(projected),
         })
     }
 }
@@ -192,8 +192,8 @@ fn centred(features: &Features, mean: &[f64], first: usize, last: usize) -> Vec<
         rows.iter().zip(columns).map(|(x, m)| x.f64() - m).collect()
     }
     match features {
-        Features::F32(a) => run(a.slice(s![first..last, ..]), mean),
-        Features::F64(a) => run(a.slice(s![first..last, ..]), mean),
+        Features::F32(a) => run(a.view().slice(s![first..last, ..]), mean),
+        Features::F64(a) => run(a.view().slice(s![first..last, ..]), mean),
     }
 }
 
@@ -246,8 +246,8 @@ fn extremes(features: &Features) -> Result<(Vec<f64>, Vec<f64>)> {
     features
         .fold_blocks(
             |first, last| match features {
-                Features::F32(a) => run(a.slice(s![first..last, ..])),
-                Features::F64(a) => run(a.slice(s![first..last, ..])),
+                Features::F32(a) => run(a.view().slice(s![first..last, ..])),
+                Features::F64(a) => run(a.view().slice(s![first..last, ..])),
             },
             |(min, max), (other_min, other_max)| {
                 min.iter_mut().zip(other_min).for_each(|(m, o)| *m = m.min(o));
@@ -283,8 +283,8 @@ mod tests {
 
     fn f64s(features: Features) -> Array2<f64> {
         match features {
-            Features::F64(a) => a,
-            Features::F32(a) => a.mapv(f64::from),
+            Features::F64(a) => a.into_array(),
+            Features::F32(a) => a.into_array().mapv(f64::from),
         }
     }
 

@@ -266,7 +266,6 @@ fn first_thresholds(
     tensors: &Tensors<f64>,
 ) -> Result<Vec<f64>> {
     let rows: Vec<usize> = (0..codes.len()).filter(|i| codes[*i] == target).collect();
-    let targets = data.features.select(&rows);
     let radii = model.row().tensors.iter().any(|t| t.name == "radii");
     let plain;
     let composition = if radii {
@@ -288,25 +287,34 @@ fn first_thresholds(
         tensors,
         precision: Precision::F64,
     };
-    let distances = Cpu::default().predictor(question)?.distances(&targets)?;
-    if distances.iter().any(|d| !d.is_finite()) {
-        let hint = match model.has("omega_hat_scale") {
-            true => "lower omega_hat_scale or scale the data",
-            false => "scale the data",
-        };
-        return Err(Error::data(format!("distances overflow, and no threshold is formed: {hint}")));
+    let predictor = Cpu::default().predictor(question)?;
+    // Of all rows, and of those that a prototype is nearest to.
+    let (mut sums, mut cells) = (vec![0.0; labels.len()], vec![(0.0, 0usize); labels.len()]);
+    let mut total = 0.0;
+    // A block at a time: neither the rows nor their distances are ever there as a whole.
+    for block in rows.chunks(4096) {
+        let distances = predictor.distances(&data.features.select(block))?;
+        if distances.iter().any(|d| !d.is_finite()) {
+            let hint = match model.has("omega_hat_scale") {
+                true => "lower omega_hat_scale or scale the data",
+                false => "scale the data",
+            };
+            return Err(Error::data(format!(
+                "distances overflow, and no threshold is formed: {hint}"
+            )));
+        }
+        for row in distances.rows() {
+            sums.iter_mut().zip(row).for_each(|(sum, v)| *sum += v);
+            let nearest =
+                row.iter().enumerate().fold(0, |b, (j, v)| if *v < row[b] { j } else { b });
+            cells[nearest].0 += row[nearest];
+            cells[nearest].1 += 1;
+            total += row[nearest];
+        }
     }
     let n = rows.len().max(1) as f64;
     if !radii {
-        return Ok(distances.columns().into_iter().map(|c| c.sum() / n).collect());
-    }
-    let mut cells = vec![(0.0, 0usize); labels.len()];
-    let mut total = 0.0;
-    for row in distances.rows() {
-        let nearest = row.iter().enumerate().fold(0, |b, (j, v)| if *v < row[b] { j } else { b });
-        cells[nearest].0 += row[nearest];
-        cells[nearest].1 += 1;
-        total += row[nearest];
+        return Ok(sums.into_iter().map(|sum| sum / n).collect());
     }
     let mean = |(sum, count): (f64, usize)| if count == 0 { total / n } else { sum / count as f64 };
     Ok(cells.into_iter().map(|cell| mean(cell).max(1e-10).sqrt()).collect())
@@ -524,13 +532,7 @@ fn omega(model: &Model, data: &Dataset, l: usize, seed: u64) -> Result<Vec<f64>>
             }
             Ok(initialiser::random_omega(d, l, &mut stream(seed, "omegas", 0)))
         }
-        Some("pca") => {
-            let mut x = vec![0.0; n * d];
-            for (i, row) in x.chunks_mut(d).enumerate() {
-                data.features.row_into(i, row);
-            }
-            linalg::principal_axes(&x, n, d, l)
-        }
+        Some("pca") => linalg::principal_axes(n, d, l, &|i, row| data.features.row_into(i, row)),
         _ => Ok(initialiser::identity_omega(d, l)),
     }
 }

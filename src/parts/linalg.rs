@@ -164,13 +164,17 @@ pub fn thin_q<T: Real>(matrix: &[T], rows: usize, cols: usize) -> Vec<T> {
 /// The first `count` right singular vectors of `x - mean(x)` (the principal axes), as the columns of a `d x count`
 /// matrix, row-major, in falling order of singular values. Each column's sign makes its largest entry positive.
 ///
-/// `x` is `n x d`. The rows are taken in blocks and only a triangular factor is kept (a QR of the factor so far on
+/// `x` is `n x d`; `rows(i, out)` copies its row i. The rows are taken in blocks and only a triangular factor is kept (a QR of the factor so far on
 /// top of the next block), in f64, so memory stays at O(d^2) and no square of the data is formed.
 ///
 /// # Errors
 /// `latent_dim` is named when `count` is 0 or above `min(n, d)`.
-pub fn principal_axes<T: Real>(x: &[T], n: usize, d: usize, count: usize) -> Result<Vec<T>> {
-    assert_eq!(x.len(), n * d, "principal axes of a {n} x {d} matrix");
+pub fn principal_axes(
+    n: usize,
+    d: usize,
+    count: usize,
+    rows: &dyn Fn(usize, &mut [f64]),
+) -> Result<Vec<f64>> {
     if count == 0 || count > n.min(d) {
         return Err(Error::parameter(
             "latent_dim",
@@ -181,22 +185,28 @@ pub fn principal_axes<T: Real>(x: &[T], n: usize, d: usize, count: usize) -> Res
         ));
     }
     let mut mean = vec![0.0f64; d];
-    for row in x.chunks_exact(d) {
-        for (m, v) in mean.iter_mut().zip(row) {
-            *m += v.f64();
+    let mut row = vec![0.0f64; d];
+    for i in 0..n {
+        rows(i, &mut row);
+        for (m, v) in mean.iter_mut().zip(&row) {
+            *m += v;
         }
     }
     for m in &mut mean {
         *m /= n as f64;
     }
     let mut factor = faer::Mat::<f64>::zeros(0, d);
-    for block in x.chunks(d.max(256) * d) {
-        let kept = factor.nrows();
-        let stacked =
-            faer::Mat::from_fn(kept + block.len() / d, d, |r, c| match r.checked_sub(kept) {
-                None => factor[(r, c)],
-                Some(row) => block[row * d + c].f64() - mean[c],
-            });
+    let size = d.max(256);
+    for first in (0..n).step_by(size) {
+        let (kept, more) = (factor.nrows(), size.min(n - first));
+        let mut stacked = faer::Mat::zeros(kept + more, d);
+        stacked.as_mut().subrows_mut(0, kept).copy_from(&factor);
+        for r in 0..more {
+            rows(first + r, &mut row);
+            for (c, (v, m)) in row.iter().zip(&mean).enumerate() {
+                stacked[(kept + r, c)] = v - m;
+            }
+        }
         factor = if stacked.nrows() > d { stacked.qr().thin_R().to_owned() } else { stacked };
     }
     let largest = (0..factor.nrows())
@@ -208,12 +218,12 @@ pub fn principal_axes<T: Real>(x: &[T], n: usize, d: usize, count: usize) -> Res
         Error::data("the singular value decomposition of the features did not converge")
     })?;
     let v = svd.V();
-    let mut axes = vec![T::zero(); d * count];
+    let mut axes = vec![0.0; d * count];
     for k in 0..count {
         let sign =
             (0..d).map(|a| v[(a, k)]).fold(0.0f64, |m, e| if e.abs() > m.abs() { e } else { m });
         for a in 0..d {
-            axes[a * count + k] = T::of(v[(a, k)] * sign.signum());
+            axes[a * count + k] = v[(a, k)] * sign.signum();
         }
     }
     Ok(axes)
@@ -370,7 +380,8 @@ mod tests {
             for (i, v) in x.iter_mut().enumerate() {
                 *v = *v * (1.0 + (i % d) as f64) + 100.0;
             }
-            let axes = principal_axes(&x, n, d, count).unwrap();
+            let rows = |i: usize, out: &mut [f64]| out.copy_from_slice(&x[i * d..][..d]);
+            let axes = principal_axes(n, d, count, &rows).unwrap();
             assert!(not_orthonormal(&axes, d, count) < 1e-10);
             for a in 0..d {
                 let mean = (0..n).map(|i| x[i * d + a]).sum::<f64>() / n as f64;
@@ -392,6 +403,6 @@ mod tests {
             let share: f64 = (0..count).map(|k| scatter[k * (count + 1)]).sum();
             assert!(share >= total * count as f64 / d as f64 - 1e-9);
         }
-        assert!(principal_axes(&[1.0, 2.0, 3.0, 4.0], 2, 2, 3).is_err());
+        assert!(principal_axes(2, 2, 3, &|i, out| out.fill(i as f64)).is_err());
     }
 }

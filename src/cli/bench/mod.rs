@@ -8,14 +8,14 @@ use super::args::Bench;
 use super::input::{assignment, device, set};
 use super::output::{json, table};
 use crate::backend::{Backend, DeviceRequest, Problem, Rows, Samples};
-use crate::data::made::gaussian_blobs;
+use crate::data::made::{gaussian_blobs, gaussian_blobs_mapped};
 use crate::error::{Error, Result};
 use crate::model::parameter::from_text;
 use crate::model::start::{self, Given};
 use crate::model::{Model, Sizes, cost};
 use crate::parts::composition::Precision;
 use crate::train::Training;
-use peaks::{peak_bandwidth, peak_flops};
+use peaks::{Held, peak_bandwidth, peak_flops};
 use rand::SeedableRng;
 use rand::seq::SliceRandom;
 use rand_chacha::ChaCha8Rng;
@@ -73,6 +73,9 @@ pub fn run(args: Bench) -> Result<Done> {
         }
     }
     if args.what == "distances" {
+        if args.mmap {
+            return Err(Error::parameter("--mmap", "goes with --what step or predict"));
+        }
         return other::distances(&args);
     }
     let mut model = Model::new(&args.model)?;
@@ -93,8 +96,9 @@ pub fn run(args: Bench) -> Result<Done> {
     } else {
         device(&args.place, training.precision)?
     };
-    let before = peaks::resident();
-    let data = gaussian_blobs(args.rows, args.features, args.classes, training.random_seed)?;
+    let before = Held::now();
+    let make = if args.mmap { gaussian_blobs_mapped } else { gaussian_blobs };
+    let data = make(args.rows, args.features, args.classes, training.random_seed)?;
     let labels = data.labels.as_ref().ok_or_else(|| Error::data("made data has labels"))?;
     if args.what == "predict" {
         return other::predict(&args, &model, &training, &data, &*backend);
@@ -144,7 +148,10 @@ pub fn run(args: Bench) -> Result<Done> {
         }
     };
     // Mini-batches: rows in an order of their own; what is timed is all of them, over their number.
-    let mut order: Vec<u32> = (0..args.rows as u32).collect();
+    let mut order: Vec<u32> = match args.batch {
+        None => Vec::new(),
+        Some(_) => (0..args.rows as u32).collect(),
+    };
     order.shuffle(&mut ChaCha8Rng::seed_from_u64(training.random_seed));
     let batches: Vec<Rows<'_>> = match args.batch {
         None => vec![Rows::TRAINING],
@@ -163,7 +170,7 @@ pub fn run(args: Bench) -> Result<Done> {
     seconds.sort_by(f64::total_cmp);
     let median = seconds[seconds.len() / 2];
     let rows = args.batch.unwrap_or(args.rows);
-    let resident = peaks::resident().zip(before).map(|(now, before)| now.saturating_sub(before));
+    let held = Held::now().zip(before).map(|(now, before)| now.since(before));
 
     let l = start
         .tensors
@@ -215,6 +222,7 @@ pub fn run(args: Bench) -> Result<Done> {
         "prototypes": p,
         "precision": training.precision.name(),
         "steps": args.steps,
+        "mmap": args.mmap,
         "seconds_per_step": median,
         "fastest": seconds[0],
         "slowest": seconds[seconds.len() - 1],
@@ -236,7 +244,10 @@ pub fn run(args: Bench) -> Result<Done> {
     });
     if let (true, Some(predicted)) = (args.explain, predicted) {
         report["predicted"] = json!({"seconds": predicted.seconds, "bytes": predicted.bytes});
-        report["resident_bytes"] = json!(resident);
+    }
+    if args.explain {
+        report["resident_bytes"] = json!(held.map(|held| held.resident));
+        report["anonymous_bytes"] = json!(held.map(|held| held.anonymous));
     }
     if args.json {
         if let (true, Some(plan)) = (args.explain, &plan) {
@@ -296,12 +307,13 @@ pub fn run(args: Bench) -> Result<Done> {
         if let Some(predicted) = predicted {
             let (ms, ratio) = (1e3 * predicted.seconds, predicted.seconds / median);
             let mib = predicted.bytes / f64::from(1 << 20);
-            let measured = |bytes: u64| format!("{:.1}", bytes as f64 / f64::from(1 << 20));
-            let measured = resident.map_or("unknown".into(), measured);
-            let text = format!(
-                "{ms:.3} ms ({ratio:.2} of that measured), {mib:.1} MiB of memory ({measured} measured)"
-            );
+            let text = format!("{ms:.3} ms ({ratio:.2} of that measured), {mib:.1} MiB of memory");
             line("predicted", text);
+        }
+        if let Some(held) = held {
+            let [resident, anonymous] =
+                [held.resident, held.anonymous].map(|bytes| bytes as f64 / f64::from(1 << 20));
+            line("held", format!("{resident:.1} MiB, {anonymous:.1} MiB of it not pages of files"));
         }
         line("arithmetic", format!("{arithmetic}: {:.1} TFLOP/s here", peak_flops / 1e12));
         line("forward", format!("{:.3e} operations", cost.forward_flops));

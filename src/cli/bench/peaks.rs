@@ -62,9 +62,31 @@ pub fn pool(args: &Bench) -> Result<rayon::ThreadPool> {
 }
 
 /// Bytes of memory that the process holds, where the system tells.
-pub fn resident() -> Option<u64> {
-    let status = std::fs::read_to_string("/proc/self/status").ok()?;
-    let line = status.lines().find_map(|line| line.strip_prefix("VmRSS:"))?;
-    let kibibytes: u64 = line.trim().strip_suffix(" kB")?.trim().parse().ok()?;
-    Some(1024 * kibibytes)
+#[derive(Clone, Copy)]
+pub struct Held {
+    /// All that is there.
+    pub resident: u64,
+    /// Of that, what is not pages of files, which go when memory is short.
+    pub anonymous: u64,
+}
+
+impl Held {
+    /// What is held now.
+    pub fn now() -> Option<Self> {
+        let status = std::fs::read_to_string("/proc/self/status").ok()?;
+        let bytes = |name: &str| {
+            let line = status.lines().find_map(|line| line.strip_prefix(name))?;
+            let kibibytes: u64 = line.trim().strip_suffix(" kB")?.trim().parse().ok()?;
+            Some(1024 * kibibytes)
+        };
+        Some(Held { resident: bytes("VmRSS:")?, anonymous: bytes("RssAnon:")? })
+    }
+
+    /// How much more it is than `before`.
+    pub fn since(self, before: Self) -> Self {
+        Held {
+            resident: self.resident.saturating_sub(before.resident),
+            anonymous: self.anonymous.saturating_sub(before.anonymous),
+        }
+    }
 }

@@ -89,7 +89,7 @@ fn parse(
         None => None,
     };
     let feature_names = columns.features.iter().map(|&column| names[column].clone()).collect();
-    finish(path, Features::F64(features), labels, feature_names, columns.weight.map(|_| weights))
+    finish(path, Features::from(features), labels, feature_names, columns.weight.map(|_| weights))
 }
 
 /// A row, counted from 0 without the header, and where the reader was before it.

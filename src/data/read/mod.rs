@@ -31,6 +31,9 @@ pub struct ReadOptions {
     pub weights_column: Option<String>,
     /// With `unlabelled`: the number of features of the model that the data is for.
     pub expected_columns: Option<usize>,
+    /// NPY: map the features into memory in place of reading them, so that memory stays flat however many rows there are. The
+    /// file must not change as long as the data set or a clone of it is there; see [`npy::map_npy`] for what can be mapped.
+    pub mmap: bool,
 }
 
 /// Reads a data set; the ending of `path` (`.csv`, `.npy`, `.npz`, `.safetensors`) says how, and `-` is
@@ -41,8 +44,14 @@ pub struct ReadOptions {
 ///
 /// Errors: [`Error::Io`] for a file that cannot be read, [`Error::Format`] for one that is not what its
 /// ending says (rows count from 0 and do not include the header), [`Error::Parameter`] for an option
-/// that does not fit the file, and those of [`Dataset::new`].
+/// that does not fit the file (such as `mmap` for a file that is no `.npy`), and those of [`Dataset::new`].
 pub fn read(path: &Path, options: &ReadOptions) -> Result<Dataset> {
+    let ending = path.extension().and_then(|e| e.to_str()).unwrap_or("").to_lowercase();
+    if options.mmap && ending != "npy" {
+        let why =
+            "only .npy files can be mapped; save the features as .npy, or read them without it";
+        return Err(Error::parameter("mmap", why));
+    }
     if path == Path::new("-") {
         reject(&options.labels, "labels", "CSV has the labels in one of its columns")?;
         let name = Path::new("standard input");
@@ -50,7 +59,6 @@ pub fn read(path: &Path, options: &ReadOptions) -> Result<Dataset> {
         io::stdin().lock().read_to_end(&mut bytes).map_err(|source| Error::io(name, source))?;
         return csv::read_csv_bytes(&bytes, name, options);
     }
-    let ending = path.extension().and_then(|e| e.to_str()).unwrap_or("").to_lowercase();
     match ending.as_str() {
         "csv" => {
             reject(&options.labels, "labels", "CSV has the labels in one of its columns")?;
@@ -93,8 +101,12 @@ fn open(path: &Path) -> Result<File> {
 }
 
 fn read_npy(path: &Path, options: &ReadOptions) -> Result<Dataset> {
-    let features =
-        features_of(npy::read_npy(path)?, "the array").map_err(|r| Error::format(path, r))?;
+    let features = match options.mmap {
+        true => npy::map_npy(path)?,
+        false => {
+            features_of(npy::read_npy(path)?, "the array").map_err(|r| Error::format(path, r))?
+        }
+    };
     let labels = match &options.labels {
         Some(file) => {
             let labels = labels_of(npy::read_npy(file)?, "the array");
@@ -165,16 +177,20 @@ fn numbers(array: NpyArray, what: &str) -> Result<StoredTensor, String> {
 fn features_of(array: NpyArray, what: &str) -> Result<Features, String> {
     let tensor = numbers(array, what)?;
     let [rows, columns] = tensor.shape[..] else {
-        return Err(format!("{what} has shape {:?}, expected (rows, columns)", tensor.shape));
+        return Err(no_matrix(what, &tensor.shape));
     };
     let failed = |e: ndarray::ShapeError| format!("{what}: {e}");
     if tensor.dtype.fits_f32() {
         let array = Array2::from_shape_vec((rows, columns), tensor.to_f32()).map_err(failed)?;
-        Ok(Features::F32(array))
+        Ok(Features::from(array))
     } else {
         let array = Array2::from_shape_vec((rows, columns), tensor.to_f64()).map_err(failed)?;
-        Ok(Features::F64(array))
+        Ok(Features::from(array))
     }
+}
+
+fn no_matrix(what: &str, shape: &[usize]) -> String {
+    format!("{what} has shape {shape:?}, expected (rows, columns)")
 }
 
 /// One number a row: shape (n) or (n,1).

@@ -6,9 +6,13 @@
 use std::fs::File;
 use std::io::{BufReader, Read};
 use std::path::Path;
+use std::sync::Arc;
 
-use super::{Fault, open};
+use super::{Fault, no_matrix, open};
+use crate::backend::mapped;
+use crate::data::dataset::Features;
 use crate::data::stored::{Dtype, StoredTensor};
+use crate::data::table::Table;
 use crate::error::Result;
 
 /// An array of numbers or of texts, row-major.
@@ -46,32 +50,84 @@ fn read_file(file: File) -> Result<NpyArray, Fault> {
     read_array(&mut BufReader::new(file), bytes)
 }
 
+/// Maps the matrix of an `.npy` file into memory: nothing but its header is read here, and values when they are looked at.
+///
+/// The file must not change as long as the features or a clone of them are there: rows would be partly old and partly new, and
+/// to read beyond the end of a file that was cut ends the program.
+///
+/// Errors: those of [`read_npy`] for a damaged file, and [`crate::Error::Format`] for one whose values cannot be used where they
+/// are: other numbers than little-endian `f4` and `f8`, columns first, another shape than (rows, columns), values that do not begin
+/// at a multiple of their size.
+pub fn map_npy(path: &Path) -> Result<Features> {
+    let file = open(path)?;
+    map_file(&file).map_err(|fault| fault.at(path))
+}
+
+fn map_file(file: &File) -> Result<Features, Fault> {
+    let metadata = file.metadata()?;
+    if !metadata.is_file() {
+        return Err(cannot_map("it is no regular file", "read it without mmap"));
+    }
+    let header = read_header(&mut BufReader::new(file))?;
+    let (element, big_endian) = Element::parse(&header.descr)?;
+    let [rows, columns] = header.shape[..] else {
+        return Err(Fault::Wrong(no_matrix("the array", &header.shape)));
+    };
+    let Element::Number(dtype @ (Dtype::F32 | Dtype::F64)) = element else {
+        return Err(cannot_map(
+            format!("its elements are of type '{}'", header.descr),
+            "save x.astype('f4') or x.astype('f8'), or read it without mmap",
+        ));
+    };
+    if header.fortran_order {
+        return Err(cannot_map(
+            "its columns come first (Fortran order)",
+            "save numpy.ascontiguousarray(x), or read it without mmap",
+        ));
+    }
+    if big_endian != cfg!(target_endian = "big") {
+        return Err(cannot_map(
+            format!("the bytes of its numbers ('{}') are in the other order", header.descr),
+            "save x.astype(x.dtype.newbyteorder('=')), or read it without mmap",
+        ));
+    }
+    let expected = header.data_len(dtype.size())?;
+    let found = metadata.len().saturating_sub(header.data_start as u64);
+    if found < expected as u64 {
+        return Err(header.truncated(expected, found));
+    }
+    if found > expected as u64 {
+        return Err(header.too_long());
+    }
+    let (file, start) = (Arc::new(mapped::map(file)?), header.data_start);
+    let features = match dtype {
+        Dtype::F32 => Table::mapped(file, start, rows, columns).map(Features::F32),
+        _ => Table::mapped(file, start, rows, columns).map(Features::F64),
+    };
+    features.map_err(|why| {
+        cannot_map(why, "save it again with NumPy, which aligns them, or read it without mmap")
+    })
+}
+
+fn cannot_map(why: impl std::fmt::Display, instead: &str) -> Fault {
+    Fault::Wrong(format!("cannot be mapped: {why}; {instead}"))
+}
+
 /// Reads an array to the end of `input`, which holds about `bytes` bytes (only a hint for memory).
 pub(super) fn read_array(input: &mut impl Read, bytes: u64) -> Result<NpyArray, Fault> {
     let header = read_header(input)?;
     let (element, big_endian) = Element::parse(&header.descr)?;
     let size = element.size();
-    let expected = header
-        .shape
-        .iter()
-        .try_fold(size, |product, &length| product.checked_mul(length))
-        .ok_or_else(|| format!("the shape {:?} is too large", header.shape))?;
+    let expected = header.data_len(size)?;
 
     // The shape may be damaged: memory grows with what is really there.
     let mut data = Vec::with_capacity(expected.min(usize::try_from(bytes).unwrap_or(0)));
     input.take(expected as u64).read_to_end(&mut data)?;
     if data.len() < expected {
-        return Err(Fault::Wrong(format!(
-            "is truncated: {expected} bytes of data expected for shape {:?}, {} found",
-            header.shape,
-            data.len()
-        )));
+        return Err(header.truncated(expected, data.len() as u64));
     }
     if input.read(&mut [0])? != 0 {
-        return Err(Fault::Wrong(format!(
-            "has more bytes than an array of shape {:?} takes",
-            header.shape
-        )));
+        return Err(header.too_long());
     }
 
     if header.fortran_order {
@@ -196,6 +252,29 @@ struct Header {
     descr: String,
     fortran_order: bool,
     shape: Vec<usize>,
+    /// The byte of the file at which the elements begin.
+    data_start: usize,
+}
+
+impl Header {
+    /// Bytes that the elements take, `size` each.
+    fn data_len(&self, size: usize) -> Result<usize, String> {
+        self.shape
+            .iter()
+            .try_fold(size, |product, &length| product.checked_mul(length))
+            .ok_or_else(|| format!("the shape {:?} is too large", self.shape))
+    }
+
+    fn truncated(&self, expected: usize, found: u64) -> Fault {
+        Fault::Wrong(format!(
+            "is truncated: {expected} bytes of data expected for shape {:?}, {found} found",
+            self.shape
+        ))
+    }
+
+    fn too_long(&self) -> Fault {
+        Fault::Wrong(format!("has more bytes than an array of shape {:?} takes", self.shape))
+    }
 }
 
 fn read_header(input: &mut impl Read) -> Result<Header, Fault> {
@@ -210,16 +289,16 @@ fn read_header(input: &mut impl Read) -> Result<Header, Fault> {
             "is not an .npy file: it does not begin with '\\x93NUMPY'".into(),
         ));
     }
-    let length = match start[6..] {
+    let (text_start, length) = match start[6..] {
         [1, 0] => {
             let mut bytes = [0; 2];
             input.read_exact(&mut bytes)?;
-            usize::from(u16::from_le_bytes(bytes))
+            (10, usize::from(u16::from_le_bytes(bytes)))
         }
         [2 | 3, 0] => {
             let mut bytes = [0; 4];
             input.read_exact(&mut bytes)?;
-            u32::from_le_bytes(bytes) as usize
+            (12, u32::from_le_bytes(bytes) as usize)
         }
         _ => {
             return Err(Fault::Wrong(format!(
@@ -238,7 +317,8 @@ fn read_header(input: &mut impl Read) -> Result<Header, Fault> {
     input.read_exact(&mut text)?;
     let text = std::str::from_utf8(&text)
         .map_err(|_| Fault::Wrong("has a header that is not text".to_string()))?;
-    Ok(Literal { rest: text }.header().map_err(|what| format!("has a wrong header: {what}"))?)
+    let header = Literal { rest: text }.header(text_start + length);
+    Ok(header.map_err(|what| format!("has a wrong header: {what}"))?)
 }
 
 /// The part of Python's notation that headers of plain arrays use:
@@ -248,7 +328,7 @@ struct Literal<'a> {
 }
 
 impl<'a> Literal<'a> {
-    fn header(mut self) -> Result<Header, String> {
+    fn header(mut self, data_start: usize) -> Result<Header, String> {
         let (mut descr, mut fortran_order, mut shape) = (None, None, None);
         self.expect("{")?;
         while !self.skip("}") {
@@ -272,6 +352,7 @@ impl<'a> Literal<'a> {
             descr: descr.ok_or("no 'descr'")?,
             fortran_order: fortran_order.ok_or("no 'fortran_order'")?,
             shape: shape.ok_or("no 'shape'")?,
+            data_start,
         })
     }
 
@@ -370,6 +451,68 @@ mod tests {
             panic!()
         };
         assert_eq!((&shape[..], &values[..]), (&[3][..], &texts.map(String::from)[..]));
+    }
+
+    fn mapped(bytes: &[u8]) -> Result<Features, String> {
+        use std::io::{Seek, Write};
+        let mut file = tempfile::tempfile().unwrap();
+        file.write_all(bytes).unwrap();
+        file.rewind().unwrap();
+        map_file(&file).map_err(|fault| match fault {
+            Fault::Wrong(reason) => reason,
+            Fault::Io(error) => panic!("{error}"),
+        })
+    }
+
+    #[test]
+    fn a_mapped_matrix_is_the_one_that_is_read() {
+        let double = ndarray::array![[0.1, -2.0, 3.0], [4.0, 5.0, 1e300]];
+        let single = double.mapv(|v| v as f32);
+        assert_eq!(mapped(&npy_bytes(double.view())).unwrap(), Features::from(double));
+        let bytes = npy_bytes(single.view());
+        assert_eq!(mapped(&bytes).unwrap(), Features::from(single.clone()));
+        // A header of another length and version; no row at all, which is for others to refuse.
+        let data: &[u8] = bytemuck::cast_slice(single.as_slice().unwrap());
+        let text = "{'descr': '<f4', 'fortran_order': False, 'shape': (2, 3)}   ";
+        let version_2 = [b"\x93NUMPY\x02\x00", &60u32.to_le_bytes()[..], text.as_bytes(), data];
+        assert_eq!(mapped(&version_2.concat()).unwrap(), Features::from(single));
+        let none = ndarray::Array2::<f64>::zeros((0, 4));
+        assert_eq!(mapped(&npy_bytes(none.view())).unwrap(), Features::from(none));
+    }
+
+    #[test]
+    fn what_cannot_be_mapped_is_told_why() {
+        // 10 bytes and this text: values begin at byte 72.
+        let plain = "{'descr': '<f8', 'fortran_order': False, 'shape': (2, 1)}     ";
+        let data = [0; 16];
+        assert!(mapped(&file(plain, &data)).is_ok());
+        let with = |from: &str, to: &str| file(&plain.replace(from, to), &data);
+        let cases: Vec<(Vec<u8>, &str)> = vec![
+            (b"a,b\n1,2\n3,4\n".to_vec(), "NUMPY"),
+            (
+                file(plain, &data[1..]),
+                "is truncated: 16 bytes of data expected for shape [2, 1], 15",
+            ),
+            (file(plain, &[0; 17]), "more bytes"),
+            (with("(2, 1)", "(18446744073709551615, 2)"), "too large"),
+            (with("(2, 1)", "(1000000000000, 1)"), "truncated"),
+            (with("(2, 1)", "(2,)  "), "shape [2], expected (rows, columns)"),
+            (with("(2, 1)", "(2,1,1)"), "shape [2, 1, 1], expected (rows, columns)"),
+            (with("<f8", "<f2"), "elements are of type '<f2'; save x.astype('f4')"),
+            (with("<f8", "<i8"), "elements are of type '<i8'; save x.astype('f4')"),
+            (with("<f8", "<U2"), "elements are of type '<U2'"),
+            (with("<f8", "|O"), "Python objects"),
+            (with("False", "True "), "numpy.ascontiguousarray(x), or read it without mmap"),
+            (with("<f8", ">f8"), "newbyteorder"),
+            (
+                with("False, ", "False,"),
+                "begin at byte 71, which is no multiple of 8; save it again",
+            ),
+        ];
+        for (bytes, expected) in cases {
+            let reason = mapped(&bytes).unwrap_err();
+            assert!(reason.contains(expected), "expected '{expected}' in: {reason}");
+        }
     }
 
     #[test]
