@@ -2,7 +2,6 @@
 
 use super::{Dataset, Features};
 use crate::parts::real::Real;
-use crate::parts::simd::prefetch;
 use std::ops::Range;
 
 crate::vectorized! {
@@ -24,14 +23,6 @@ crate::vectorized! {
 }
 
 impl Features {
-    /// Asks for row `i` to be brought into the cache, where there is an instruction for that.
-    pub(crate) fn prefetch(&self, i: usize) {
-        match self {
-            Features::F32(a) => prefetch(a.row(i)),
-            Features::F64(a) => prefetch(a.row(i)),
-        }
-    }
-
     /// The values of those of the rows that there are, if they are stored in `T`.
     pub(crate) fn values<T: Real>(&self, rows: Range<usize>) -> &[T] {
         let [start, end] = [rows.start, rows.end].map(|row| row.min(self.rows()) * self.columns());

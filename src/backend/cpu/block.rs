@@ -1,5 +1,6 @@
 //! One block of rows: loading, centring, distances; and what they are made ready with.
 
+use super::prefetch::prefetch;
 use crate::backend::Question;
 use crate::data::Features;
 use crate::parts::composition::{Composition, Cooperation, Kernel, MetricName, Ties};
@@ -315,7 +316,8 @@ impl<T: Real> Plan<T> {
         } else {
             for (k, out) in ws.x.chunks_exact_mut(d).enumerate() {
                 if k + AHEAD < b {
-                    rows.features.prefetch(rows.row(k + AHEAD));
+                    let row = rows.row(k + AHEAD);
+                    prefetch(rows.features.values::<T>(row..row + 1));
                 }
                 rows.features.centred_rows_into(rows.row(k), centre, out);
             }

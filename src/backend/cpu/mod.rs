@@ -5,7 +5,9 @@
 //! has the same bits for any number of threads.
 
 mod block;
+mod lanes;
 mod predictor;
+mod prefetch;
 mod rows;
 mod rule;
 mod session;

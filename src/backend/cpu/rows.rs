@@ -1,13 +1,14 @@
 //! From a block's distances to its loss and gradient sums: cooperation and objective, row by row.
 
 use super::block::{BlockRows, Plan, Ready, Workspace};
+use super::lanes::{self, Labelled};
 use crate::parts::composition::{Cooperation, Kernel, Objective, Ties};
 use crate::parts::cooperation::class_minimum::class_minimum;
 use crate::parts::cooperation::posterior::{posterior, ranked};
 use crate::parts::cooperation::ranks::{Neighbourhood, ranks, ranks_within};
 use crate::parts::cooperation::winner_pair::{NOBODY, nearest_of_all, several_within};
 use crate::parts::kernel;
-use crate::parts::metric::{Labelled, Operand, Pair, Sums};
+use crate::parts::metric::{Operand, Pair, Sums};
 use crate::parts::objective::svq_occ::{self, Confusion, Cost};
 use crate::parts::objective::{
     EPS, PairObjective, cross_entropy, glvq, hinge, lvq1::Lvq1, lvq21::Lvq21, nllr, one_class,
@@ -523,7 +524,8 @@ impl<T: Real> Rows<'_, T> {
         for room in [&mut *plus, &mut *minus, &mut *slopes, &mut ws.losses] {
             room.resize(b, T::zero());
         }
-        for ((plus, minus), pair) in plus.iter_mut().zip(&mut *minus).zip(ws.exact.chunks_exact(2)) {
+        for ((plus, minus), pair) in plus.iter_mut().zip(&mut *minus).zip(ws.exact.chunks_exact(2))
+        {
             (*plus, *minus) = (pair[0], pair[1]);
         }
         objective.pairs(plus, minus, T::of(EPS), &mut ws.losses, slopes);
@@ -549,14 +551,14 @@ impl<T: Real> Rows<'_, T> {
     /// The nearest of its class and of all others for each row, without the block's distances: what [`Rows::pairs_of_winners`] leaves, where the
     /// metric has a way of its own.
     fn few(&self, ws: &mut Workspace<T>) -> bool {
-        self.classes(ws);
-        let labels = &self.plan.prototype_labels;
-        let metric = &self.ready.metric;
-        let ahead = self.rows.ahead();
-        let rows = Labelled { x: &ws.x, of: &ws.indices, labels, ahead };
-        if !metric.winner_pairs(&rows, &mut ws.winner_pairs, &mut ws.exact) {
+        let Some(squares) = self.ready.metric.squares() else { return false };
+        if !lanes::pays(self.plan.d, self.plan.p) {
             return false;
         }
+        self.classes(ws);
+        let labels = &self.plan.prototype_labels;
+        let rows = Labelled { x: &ws.x, of: &ws.indices, labels, ahead: self.rows.ahead() };
+        lanes::winner_pairs(&rows, squares, &mut ws.winner_pairs, &mut ws.exact);
         let nobody = |any: bool, j: &u32| any | (*j == NOBODY);
         if !ws.winner_pairs.as_flattened().iter().fold(false, nobody) {
             return true;

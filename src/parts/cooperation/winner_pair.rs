@@ -26,6 +26,7 @@ struct Search<T> {
     at: [u32; LANES],
 }
 
+#[expect(clippy::needless_range_loop, reason = "loops over all lanes become vectors")]
 impl<T: Real> Search<T> {
     #[inline(always)]
     fn new() -> Self {

@@ -20,7 +20,6 @@ pub mod cosine;
 pub mod custom;
 pub mod direct;
 pub mod euclidean;
-mod lanes;
 pub mod local_omega;
 pub mod lp;
 pub mod manhattan;
@@ -134,16 +133,13 @@ pub struct Scratch<T> {
     pub nested: Vec<Scratch<T>>,
 }
 
-/// Rows of a block and prototypes, each of a class.
-pub struct Labelled<'a, T> {
-    /// Centred rows, `b x d`.
-    pub x: &'a [T],
-    /// The class of each.
-    pub of: &'a [u32],
-    /// The class of each prototype.
-    pub labels: &'a [u32],
-    /// Values that will be read next, wherever they stand: memory that may be asked for in passing.
-    pub ahead: &'a [T],
+/// The parts of a weighted squared distance.
+#[derive(Clone, Copy)]
+pub struct Squares<'a, T> {
+    /// Prototypes, `p x d`.
+    pub w: &'a [T],
+    /// How many times each feature counts; none: once.
+    pub lam: Option<&'a [T]>,
 }
 
 /// Buffers of a gradient's sums; their lengths are given by [`Metric::sums`].
@@ -168,18 +164,9 @@ pub trait Metric<T: Real>: Send + Sync {
         }
     }
 
-    /// The nearest prototype of its class and of all others for each row, and their distances by differences, one after the other, without a
-    /// forward before; [`NOBODY`](super::cooperation::winner_pair::NOBODY) and infinity where there is none.
-    ///
-    /// Returns false, and does nothing, where the metric has no way for prototypes of these sizes that is faster than a forward and a search.
-    fn winner_pairs(
-        &self,
-        rows: &Labelled<'_, T>,
-        winners: &mut Vec<[u32; 2]>,
-        least: &mut Vec<T>,
-    ) -> bool {
-        let _ = (rows, winners, least);
-        false
+    /// What the distance is made of where it is `sum_a lam_a (x_a - w_a)^2`: a backend may have a way of its own for few prototypes.
+    fn squares(&self) -> Option<Squares<'_, T>> {
+        None
     }
 
     /// How far the last [`Metric::forward`] may be off for row `row`: distances that differ by less are compared by

@@ -15,7 +15,7 @@
 //! Pairs sum `H_j += G_ij (x_i - w_j)` without `g`, as in [`squared_euclidean`](super::squared_euclidean). The first form of `dlam` is used for pairs, the second (which needs centred rows) for a dense `G`.
 
 use super::block::{add_column_sums, expansion_slack, grow, largest, scatter_differences};
-use super::{Inputs, Labelled, Metric, lanes, Pair, Scratch, Sums};
+use super::{Inputs, Metric, Pair, Scratch, Squares, Sums};
 use crate::parts::linalg::{Mat, gemm, softmax};
 use crate::parts::real::Real;
 use crate::parts::simd::{reduce, weighted_squared_difference};
@@ -137,17 +137,8 @@ impl<T: Real> Metric<T> for Relevance<T> {
         pair_distances(&self.lam, x, &self.w, pairs, out);
     }
 
-    fn winner_pairs(
-        &self,
-        rows: &Labelled<'_, T>,
-        winners: &mut Vec<[u32; 2]>,
-        least: &mut Vec<T>,
-    ) -> bool {
-        let few = lanes::pays(self.d, rows.labels.len());
-        if few {
-            lanes::winner_pairs(rows, &self.w, &lanes::Weighted(&self.lam), winners, least);
-        }
-        few
+    fn squares(&self) -> Option<Squares<'_, T>> {
+        Some(Squares { w: &self.w, lam: Some(&self.lam) })
     }
 
     fn slack(&self, row: usize, scratch: &Scratch<T>) -> T {

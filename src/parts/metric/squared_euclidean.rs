@@ -17,7 +17,7 @@ use super::block::{
     add_column_sums, expansion_slack, largest, pair_distances, scatter_differences,
     squared_expansion, squared_norms,
 };
-use super::{Inputs, Labelled, Metric, lanes, Pair, Scratch, Sums};
+use super::{Inputs, Metric, Pair, Scratch, Squares, Sums};
 use crate::parts::linalg::{Mat, gemm};
 use crate::parts::real::Real;
 use crate::parts::simd::squared_distance;
@@ -75,17 +75,8 @@ impl<T: Real> Metric<T> for SquaredEuclidean<T> {
         pair_distances(x, &self.w, self.d, pairs, out);
     }
 
-    fn winner_pairs(
-        &self,
-        rows: &Labelled<'_, T>,
-        winners: &mut Vec<[u32; 2]>,
-        least: &mut Vec<T>,
-    ) -> bool {
-        let few = lanes::pays(self.d, rows.labels.len());
-        if few {
-            lanes::winner_pairs(rows, &self.w, &lanes::Plain, winners, least);
-        }
-        few
+    fn squares(&self) -> Option<Squares<'_, T>> {
+        Some(Squares { w: &self.w, lam: None })
     }
 
     fn slack(&self, row: usize, scratch: &Scratch<T>) -> T {

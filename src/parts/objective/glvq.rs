@@ -42,7 +42,14 @@ impl<T: Real> PairObjective<T> for Glvq {
         }
     }
 
-    fn pairs(&self, d_plus: &mut [T], d_minus: &mut [T], eps: T, losses: &mut [T], slopes: &mut [T]) {
+    fn pairs(
+        &self,
+        d_plus: &mut [T],
+        d_minus: &mut [T],
+        eps: T,
+        losses: &mut [T],
+        slopes: &mut [T],
+    ) {
         ratios(d_plus, d_minus, eps, T::of(self.margin), losses);
         if self.transfer == Transfer::Identity {
             return;

@@ -25,7 +25,14 @@ pub trait PairObjective<T: Real> {
     fn pair(&self, d_plus: Option<T>, d_minus: Option<T>, eps: T) -> (T, T, T);
 
     /// The same for many rows that have both, all slices as long: `d_plus` becomes `dL/dd+`, `d_minus` `dL/dd-`. `slopes` is room.
-    fn pairs(&self, d_plus: &mut [T], d_minus: &mut [T], eps: T, losses: &mut [T], slopes: &mut [T]) {
+    fn pairs(
+        &self,
+        d_plus: &mut [T],
+        d_minus: &mut [T],
+        eps: T,
+        losses: &mut [T],
+        slopes: &mut [T],
+    ) {
         let _ = slopes;
         for ((plus, minus), loss) in d_plus.iter_mut().zip(d_minus).zip(losses) {
             (*loss, *plus, *minus) = self.pair(Some(*plus), Some(*minus), eps);

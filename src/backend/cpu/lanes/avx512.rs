@@ -1,18 +1,18 @@
 //! The search in AVX-512 registers, of single precision: the same sums in the same order as the loops that the compiler makes.
 
 use super::{FEATURES, Labelled, ROWS};
+use crate::backend::cpu::prefetch::prefetch;
 use crate::parts::cooperation::winner_pair::NOBODY;
-use crate::parts::simd::prefetch;
+use crate::parts::metric::Squares;
 use std::arch::x86_64::*;
 
 /// Prototypes whose sums are formed at a time.
 const AT_ONCE: usize = 4;
 
-/// What [`super::winner_pairs`] does, for features that count `lam` times (none: once), if this machine has the instructions; else false.
+/// What [`super::winner_pairs`] does, if this machine has the instructions; else false.
 pub fn search(
     rows: &Labelled<'_, f32>,
-    w: &[f32],
-    lam: Option<&[f32]>,
+    Squares { w, lam }: Squares<'_, f32>,
     winners: &mut [[u32; 2]],
     least: &mut [f32],
 ) -> bool {

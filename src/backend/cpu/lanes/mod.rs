@@ -7,10 +7,10 @@
 #[cfg(target_arch = "x86_64")]
 mod avx512;
 
-use super::Labelled;
+use super::prefetch::prefetch;
 use crate::parts::cooperation::winner_pair::NOBODY;
+use crate::parts::metric::Squares;
 use crate::parts::real::Real;
-use crate::parts::simd::prefetch;
 
 /// Rows side by side.
 const ROWS: usize = 16;
@@ -20,44 +20,45 @@ const FEATURES: usize = 32;
 const AT_ONCE: usize = 4;
 
 /// Whether `p` prototypes of `d` features are so few.
-pub fn pays(d: usize, p: usize) -> bool {
+pub(super) fn pays(d: usize, p: usize) -> bool {
     d <= FEATURES && p <= 64 && d * p <= 512
 }
 
+/// Rows of a block and prototypes, each of a class.
+pub(super) struct Labelled<'a, T> {
+    /// Centred rows, `b x d`.
+    pub x: &'a [T],
+    /// The class of each.
+    pub of: &'a [u32],
+    /// The class of each prototype.
+    pub labels: &'a [u32],
+    /// Values that will be read next, wherever they stand: memory that is asked for in passing.
+    pub ahead: &'a [T],
+}
+
 /// How a feature counts in a squared distance.
-pub trait Weighting<T> {
+trait Weighting<T> {
     /// `e^2` of feature `a`, weighted.
     fn square(&self, a: usize, e: T) -> T;
-
-    /// How many times each feature counts, where that is not once.
-    fn weights(&self) -> Option<&[T]>;
 }
 
 /// Every feature counts the same.
-pub struct Plain;
+struct Plain;
 
 impl<T: Real> Weighting<T> for Plain {
     #[inline(always)]
     fn square(&self, _: usize, e: T) -> T {
         e * e
     }
-
-    fn weights(&self) -> Option<&[T]> {
-        None
-    }
 }
 
 /// Feature `a` counts `lam_a` times.
-pub struct Weighted<'a, T>(pub &'a [T]);
+struct Weighted<'a, T>(&'a [T]);
 
 impl<T: Real> Weighting<T> for Weighted<'_, T> {
     #[inline(always)]
     fn square(&self, a: usize, e: T) -> T {
         self.0[a] * e * e
-    }
-
-    fn weights(&self) -> Option<&[T]> {
-        Some(self.0)
     }
 }
 
@@ -185,14 +186,13 @@ crate::vectorized! {
     }
 }
 
-/// The nearest prototype of its class and of all others for each row ([`NOBODY`] where no distance is below infinity), and the two distances,
-/// one after the other.
+/// The nearest prototype of its class and of all others for each row ([`NOBODY`] where no distance is below infinity), and the two distances by
+/// differences, one after the other.
 ///
 /// Panics if [`pays`] refuses the prototypes.
-pub fn winner_pairs<T: Real>(
+pub(super) fn winner_pairs<T: Real>(
     rows: &Labelled<'_, T>,
-    w: &[T],
-    by: &impl Weighting<T>,
+    squares: Squares<'_, T>,
     winners: &mut Vec<[u32; 2]>,
     least: &mut Vec<T>,
 ) {
@@ -203,12 +203,24 @@ pub fn winner_pairs<T: Real>(
         use bytemuck::{cast_slice, cast_slice_mut};
         let Labelled { x, of, labels, ahead } = *rows;
         let rows = Labelled { x: cast_slice(x), of, labels, ahead: cast_slice(ahead) };
-        let lam = by.weights().map(cast_slice);
-        if avx512::search(&rows, cast_slice(w), lam, winners, cast_slice_mut(least)) {
+        let squares = Squares { w: cast_slice(squares.w), lam: squares.lam.map(cast_slice) };
+        if avx512::search(&rows, squares, winners, cast_slice_mut(least)) {
             return;
         }
     }
-    search(rows, w, by, winners, least);
+    portable(rows, squares, winners, least);
+}
+
+fn portable<T: Real>(
+    rows: &Labelled<'_, T>,
+    squares: Squares<'_, T>,
+    winners: &mut [[u32; 2]],
+    least: &mut [T],
+) {
+    match squares.lam {
+        None => search(rows, squares.w, &Plain, winners, least),
+        Some(lam) => search(rows, squares.w, &Weighted(lam), winners, least),
+    }
 }
 
 #[cfg(test)]
@@ -233,7 +245,7 @@ mod tests {
             let of: Vec<u32> = (0..rows as u32).map(|i| i % 3).collect();
             let block = Labelled { x: &x, of: &of, labels: &labels, ahead: &x };
             let (mut winners, mut least) = (vec![], vec![]);
-            let mut check = |weighted: bool, winners: &[[u32; 2]], least: &[f64]| -> Result<(), TestCaseError> {
+            let check = |weighted: bool, winners: &[[u32; 2]], least: &[f64]| -> Result<(), TestCaseError> {
                 for i in 0..rows {
                     let distance = |j: usize| -> f64 {
                         (0..d).map(|a| {
@@ -251,23 +263,23 @@ mod tests {
                 }
                 Ok(())
             };
-            winner_pairs(&block, &w, &Plain, &mut winners, &mut least);
+            winner_pairs(&block, Squares { w: &w, lam: None }, &mut winners, &mut least);
             check(false, &winners, &least)?;
-            winner_pairs(&block, &w, &Weighted(&lam), &mut winners, &mut least);
+            winner_pairs(&block, Squares { w: &w, lam: Some(&lam) }, &mut winners, &mut least);
             check(true, &winners, &least)?;
 
             // Single precision may have instructions of its own: the same bits.
             let single = |values: &[f64]| values.iter().map(|v| *v as f32 / 3.0).collect::<Vec<f32>>();
             let (x, w, lam) = (single(&x), single(&w), single(&lam));
             let block = Labelled { x: &x, of: &of, labels: &labels, ahead: &x };
-            let (mut winners, mut least) = (vec![], vec![]);
-            let (mut expected, mut expected_least) = (vec![[0; 2]; rows], vec![0.0; 2 * rows]);
-            winner_pairs(&block, &w, &Plain, &mut winners, &mut least);
-            search(&block, &w, &Plain, &mut expected, &mut expected_least);
-            prop_assert_eq!((&winners, &least), (&expected, &expected_least));
-            winner_pairs(&block, &w, &Weighted(&lam), &mut winners, &mut least);
-            search(&block, &w, &Weighted(&lam), &mut expected, &mut expected_least);
-            prop_assert_eq!((&winners, &least), (&expected, &expected_least));
+            for lam in [None, Some(&lam[..])] {
+                let squares = Squares { w: &w, lam };
+                let (mut winners, mut least) = (vec![], vec![]);
+                let (mut expected, mut expected_least) = (vec![[0; 2]; rows], vec![0.0; 2 * rows]);
+                winner_pairs(&block, squares, &mut winners, &mut least);
+                portable(&block, squares, &mut expected, &mut expected_least);
+                prop_assert_eq!((&winners, &least), (&expected, &expected_least));
+            }
         }
     }
 }
