@@ -7,7 +7,7 @@ use crate::parts::composition::{Composition, Cooperation, Kernel, MetricName, Ti
 use crate::parts::cooperation::ranks::{Neighbourhood, Room};
 use crate::parts::cooperation::reasoning::Reasoning;
 use crate::parts::cooperation::winner_pair::Classes;
-use crate::parts::kernel::{Map, bandwidth::Bandwidth, exponential::Exponential};
+use crate::parts::kernel::{Map, Opposed, bandwidth::Bandwidth, exponential::Exponential};
 use crate::parts::metric::{
     Inputs, Metric, Operand, Pair, Scratch, class_omega::ClassOmega, custom::Custom,
     local_omega::LocalOmega, matrix::plain, omega::Omega, relevance::Relevance, spread::Spread,
@@ -42,7 +42,7 @@ pub(super) struct Plan<T> {
     pub target: u32,
     /// What the metric's keys stand for.
     pub map: Map,
-    /// Winner pairs of plain distances, the first on ties, with both winners there for a row of any class.
+    /// Winner pairs, the first on ties, with both winners there for a row of any class.
     pub opposed: bool,
     /// Rows of a block.
     pub rows: usize,
@@ -98,6 +98,8 @@ pub(super) struct Workspace<T> {
     pub exact: Vec<T>,
     pub detection: svq_occ::Buffers<T>,
     pub costs: one_class::Costs<T>,
+    /// The two winners' distances of many rows.
+    pub opposed: Opposed<T>,
     /// For ranks within classes.
     pub room: Room<T>,
 }
@@ -201,7 +203,6 @@ impl<T: Real> Plan<T> {
             classes,
             prototype_labels: prototype_labels.to_vec(),
             opposed: runs.are_opposed()
-                && composition.kernel.map() == Map::Identity
                 && composition.cooperation == Cooperation::WinnerPair { ties: Ties::First },
             runs,
             centre_t: wide.iter().map(|c| T::of(*c)).collect(),

@@ -7,7 +7,7 @@ use crate::parts::cooperation::class_minimum::class_minimum;
 use crate::parts::cooperation::posterior::{posterior, ranked};
 use crate::parts::cooperation::ranks::{Neighbourhood, ranks, ranks_within};
 use crate::parts::cooperation::winner_pair::{NOBODY, nearest_of_all, several_within};
-use crate::parts::kernel;
+use crate::parts::kernel::{self, Map, Opposed};
 use crate::parts::metric::{Operand, Pair, Sums};
 use crate::parts::objective::svq_occ::{self, Confusion, Cost};
 use crate::parts::objective::{
@@ -520,17 +520,24 @@ impl<T: Real> Rows<'_, T> {
         if !self.found {
             self.pairs_of_winners(Ties::First, ws);
         }
-        let (plus, minus, slopes) = (&mut ws.row, &mut ws.other, &mut ws.seen);
-        for room in [&mut *plus, &mut *minus, &mut *slopes, &mut ws.losses] {
+        let opposed = &mut ws.opposed;
+        for room in [&mut opposed.plus, &mut opposed.minus, &mut ws.losses] {
             room.resize(b, T::zero());
         }
-        for ((plus, minus), pair) in plus.iter_mut().zip(&mut *minus).zip(ws.exact.chunks_exact(2))
-        {
+        let distances = opposed.plus.iter_mut().zip(&mut opposed.minus);
+        for ((plus, minus), pair) in distances.zip(ws.exact.chunks_exact(2)) {
             (*plus, *minus) = (pair[0], pair[1]);
         }
-        objective.pairs(plus, minus, T::of(EPS), &mut ws.losses, slopes);
+        let map = self.plan.map;
+        map.pairs(opposed);
+        let Opposed { plus, minus, eps, plus_slopes, minus_slopes } = opposed;
+        objective.pairs(plus, minus, eps, &mut ws.losses);
         if !self.pass.gradient {
             return;
+        }
+        if map != Map::Identity {
+            plus.iter_mut().zip(plus_slopes).for_each(|(g, slope)| *g *= *slope);
+            minus.iter_mut().zip(minus_slopes).for_each(|(g, slope)| *g *= *slope);
         }
         let rows = ws.winner_pairs.iter().zip(plus.iter().zip(minus.iter())).zip(self.factors);
         // (What was there is overwritten.)

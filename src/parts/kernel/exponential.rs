@@ -21,10 +21,10 @@
 
 use crate::parts::exp::{exp, exp_m1, ln};
 use crate::parts::linalg::{Mat, gemm};
-use crate::parts::metric::block::{side_by_side, sums_of_terms};
+use crate::parts::metric::block::{pair_distances, side_by_side, sums_of_terms};
 use crate::parts::metric::{Inputs, Metric, Pair, Scratch, Sums};
 use crate::parts::real::Real;
-use crate::parts::simd::{absolute, dot, squared_difference};
+use crate::parts::simd::{LANES, absolute, dot, squared_difference};
 
 /// See the [module](self).
 pub struct Exponential<T: Real> {
@@ -52,15 +52,28 @@ fn log_distance<T: Real>(a: T, b: T, q: T) -> (T, T) {
     (m + ln(br), br)
 }
 
+/// Pairs whose factors are formed side by side.
+const PAIRS: usize = 64;
+
 crate::vectorized! {
-    /// `ell` of one row against all prototypes; returns `a`.
-    fn row<T>(y: &[T], v_t: &[T], b: &[T], ell: &mut [T]) -> T {
-        let a = dot(y, y);
-        sums_of_terms(y, v_t, |e| e * e, ell);
-        for (ell, b) in ell.iter_mut().zip(b) {
-            *ell = log_distance(a, *b, *ell).0;
+    /// `a = |y|^2` of each row, and from `-2 y.v` in `ell` the logarithms of the distances to all prototypes.
+    fn log_distances<T>(y: &[T], l: usize, v_t: &[T], b: &[T], norms: &mut [T], ell: &mut [T]) {
+        for ((y, norm), ell) in y.chunks_exact(l).zip(norms).zip(ell.chunks_exact_mut(b.len())) {
+            let a = dot(y, y);
+            let mut lost = 0;
+            for (q, b) in ell.iter_mut().zip(b) {
+                *q += a + *b;
+                lost |= u32::from(*q < T::of(0.01) * (a + *b));
+            }
+            // The expansion of a small square has lost digits.
+            if lost != 0 {
+                sums_of_terms(y, v_t, |e| e * e, ell);
+            }
+            for (ell, b) in ell.iter_mut().zip(b) {
+                *ell = log_distance(a, *b, *ell).0;
+            }
+            *norm = a;
         }
-        a
     }
 
     /// `ell` of one pair.
@@ -68,24 +81,62 @@ crate::vectorized! {
         log_distance(a, b, squared_difference(y, v)).0
     }
 
-    /// Adds a pair's share to `dY` of its row and `dV` of its prototype.
-    fn add<T>(y: &[T], v: &[T], norms: [T; 2], gamma: T, dy: &mut [T], dv: &mut [T]) {
-        let [a, b] = norms;
-        let q = squared_difference(y, v);
-        let (_, br) = log_distance(a, b, q);
-        if br <= T::zero() {
-            return;
+    /// `ell` of pairs, in place of their q.
+    fn pairs_of<T>(a: &[T], b: &[T], q: &mut [T]) {
+        for ((q, a), b) in q.iter_mut().zip(a).zip(b) {
+            *q = log_distance(*a, *b, *q).0;
         }
-        let (m, half) = (if a < b { b } else { a }, T::of(0.5));
-        let factor = T::of(2.0) * gamma / br;
-        let e_c = exp((a + b - q) * half - m);
-        let (on_y, on_v) = (on(a, (b - a - q) * half, m, e_c), on(b, (a - b - q) * half, m, e_c));
-        let (e_c, on_y, on_v) = (factor * e_c, factor * on_y, factor * on_v);
-        for (((dy, dv), y), v) in dy.iter_mut().zip(dv).zip(y).zip(v) {
-            let e = e_c * (*y - *v);
-            *dy += e + on_y * *y;
-            *dv += on_v * *v - e;
+    }
+
+    /// From q and `Gam` of pairs the factors of `y - v` (in place of q), of `y` in `dY` (in place of `Gam`) and of `v` in `dV` (in place of b).
+    fn factors<T>(a: &[T], b: &mut [T], q: &mut [T], gamma: &mut [T]) {
+        let (half, zero) = (T::of(0.5), T::zero());
+        for (((a, b), q), gamma) in a.iter().zip(b).zip(q).zip(gamma) {
+            let br = log_distance(*a, *b, *q).1;
+            let m = if *a < *b { *b } else { *a };
+            let e_c = exp((*a + *b - *q) * half - m);
+            let on_y = on(*a, (*b - *a - *q) * half, m, e_c);
+            let on_v = on(*b, (*a - *b - *q) * half, m, e_c);
+            let factor = T::of(2.0) * *gamma / br;
+            let counts = (br > zero) & (*gamma != zero);
+            *q = if counts { factor * e_c } else { zero };
+            *gamma = if counts { factor * on_y } else { zero };
+            *b = if counts { factor * on_v } else { zero };
         }
+    }
+
+    /// Adds the shares of pairs to `dY` of their rows and `dV` of their prototypes. `factors`: of `y - v`, `y` and `v`.
+    fn add<T>(yv: (&[T], &[T]), l: usize, pairs: &[Pair<T>], factors: [&[T]; 3], dy: &mut [T], dv: &mut [T]) {
+        let (y, v) = yv;
+        let [on_both, on_y, on_v] = factors;
+        for (k, pair) in pairs.iter().enumerate() {
+            let (i, j) = (pair.row as usize * l, pair.prototype as usize * l);
+            let f = [on_both[k], on_y[k], on_v[k]];
+            add_one(&y[i..i + l], &v[j..j + l], f, &mut dy[i..i + l], &mut dv[j..j + l]);
+        }
+    }
+}
+
+/// `dy += f (y - v) + f_y y`, `dv += f_v v - f (y - v)`; to be called inside a vectorized function.
+#[inline(always)]
+fn add_one<T: Real>(y: &[T], v: &[T], [f, f_y, f_v]: [T; 3], dy: &mut [T], dv: &mut [T]) {
+    let ((y, y_rest), (v, v_rest)) = (y.as_chunks::<LANES>(), v.as_chunks::<LANES>());
+    let ((dy, dy_rest), (dv, dv_rest)) =
+        (dy.as_chunks_mut::<LANES>(), dv.as_chunks_mut::<LANES>());
+    for (((y, v), dy), dv) in y.iter().zip(v).zip(dy).zip(dv) {
+        // Copies: the compiler need not ask whether the slices overlap.
+        let (mut sum_y, mut sum_v) = (*dy, *dv);
+        for l in 0..LANES {
+            let e = f * (y[l] - v[l]);
+            sum_y[l] += e + f_y * y[l];
+            sum_v[l] += f_v * v[l] - e;
+        }
+        (*dy, *dv) = (sum_y, sum_v);
+    }
+    for (((y, v), dy), dv) in y_rest.iter().zip(v_rest).zip(dy_rest).zip(dv_rest) {
+        let e = f * (*y - *v);
+        *dy += e + f_y * *y;
+        *dv += f_v * *v - e;
     }
 }
 
@@ -136,16 +187,27 @@ impl<T: Real> Metric<T> for Exponential<T> {
         scratch.kept.resize(n * l, T::zero());
         let omega = Mat::new(&self.omega, self.d, l);
         gemm(&mut scratch.kept, false, T::one(), Mat::new(x, n, self.d), omega);
-        scratch.norms.clear();
-        for (y, ell) in scratch.kept.chunks_exact(l).zip(ell.chunks_exact_mut(p)) {
-            scratch.norms.push(row(y, &self.v_t, &self.b, ell));
-        }
+        let y = &scratch.kept[..n * l];
+        gemm(ell, false, T::of(-2.0), Mat::new(y, n, l), Mat::new(&self.v, p, l).t());
+        scratch.norms.resize(n, T::zero());
+        log_distances(y, l, &self.v_t, &self.b, &mut scratch.norms, ell);
     }
 
     fn exact(&self, _: &[T], row: usize, prototype: usize, scratch: &mut Scratch<T>) -> T {
         let l = self.l;
         let (y, v) = (&scratch.kept[row * l..][..l], &self.v[prototype * l..][..l]);
         pair(y, v, scratch.norms[row], self.b[prototype])
+    }
+
+    fn exact_pairs(&self, _: &[T], pairs: &[[u32; 2]], scratch: &mut Scratch<T>, out: &mut [T]) {
+        pair_distances(&scratch.kept, &self.v, self.l, pairs, out);
+        let (mut a, mut b) = ([T::zero(); PAIRS], [T::zero(); PAIRS]);
+        for (pairs, q) in pairs.chunks(PAIRS).zip(out.chunks_mut(PAIRS)) {
+            for (([i, j], a), b) in pairs.iter().zip(&mut a).zip(&mut b) {
+                (*a, *b) = (scratch.norms[*i as usize], self.b[*j as usize]);
+            }
+            pairs_of(&a, &b, q);
+        }
     }
 
     /// `dV` (`p x l`); if the matrix learns `X^T dY` (`d x l`).
@@ -171,11 +233,20 @@ impl<T: Real> Metric<T> for Exponential<T> {
         let mut dy = std::mem::take(&mut scratch.work);
         dy.clear();
         dy.resize(x.len() / self.d * l, T::zero());
-        for pair in pairs.iter().filter(|pair| pair.g != T::zero()) {
-            let (i, j) = (pair.row as usize, pair.prototype as usize);
-            let (dy, dv) = (&mut dy[i * l..][..l], &mut sums[0][j * l..][..l]);
-            let (y, v) = (&scratch.kept[i * l..][..l], &self.v[j * l..][..l]);
-            add(y, v, [scratch.norms[i], self.b[j]], pair.g, dy, dv);
+        let [mut a, mut b, mut q, mut gamma] = [[T::zero(); PAIRS]; 4];
+        let mut places = [[0; 2]; PAIRS];
+        for pairs in pairs.chunks(PAIRS) {
+            for (k, pair) in pairs.iter().enumerate() {
+                places[k] = [pair.row, pair.prototype];
+                (a[k], b[k]) =
+                    (scratch.norms[pair.row as usize], self.b[pair.prototype as usize]);
+                gamma[k] = pair.g;
+            }
+            let count = pairs.len();
+            pair_distances(&scratch.kept, &self.v, l, &places[..count], &mut q);
+            factors(&a[..count], &mut b, &mut q, &mut gamma);
+            let yv = (&scratch.kept[..], &self.v[..]);
+            add(yv, l, pairs, [&q, &gamma, &b], &mut dy, &mut sums[0]);
         }
         self.close_block(x, &dy, sums);
         scratch.work = dy;

@@ -33,6 +33,21 @@ pub struct Seen<T> {
     pub slope: T,
 }
 
+/// The nearest right and the nearest wrong distances of some rows, each pair in a unit of its own.
+#[derive(Clone, Debug, Default)]
+pub struct Opposed<T> {
+    /// The right ones.
+    pub plus: Vec<T>,
+    /// The wrong ones.
+    pub minus: Vec<T>,
+    /// `eps` in that unit.
+    pub eps: Vec<T>,
+    /// Derivatives of the right ones with respect to their keys.
+    pub plus_slopes: Vec<T>,
+    /// Derivatives of the wrong ones.
+    pub minus_slopes: Vec<T>,
+}
+
 /// The distances of a row and its thresholds, each pair in a unit of its own: [`Map::against`] of every prototype.
 #[derive(Clone, Debug, Default)]
 pub struct Against<T> {
@@ -87,6 +102,28 @@ crate::vectorized! {
     fn gaussian_distances<T>(keys: &[T], d: &mut [T]) {
         for (u, d) in keys.iter().zip(d) {
             *d = -T::of(2.0) * exp_m1(-*u);
+        }
+    }
+
+    /// The same with its derivative, in place of the keys.
+    fn gaussian_of<T>(keys: &mut [T], slopes: &mut [T]) {
+        for (u, slope) in keys.iter_mut().zip(slopes) {
+            *slope = T::of(2.0) * exp(-*u);
+            *u = -T::of(2.0) * exp_m1(-*u);
+        }
+    }
+
+    /// Logarithms of two distances, each pair over the largest of the two and `eps`.
+    fn in_one_unit<T>(plus: &mut [T], minus: &mut [T], eps: &mut [T], plus_slopes: &mut [T], minus_slopes: &mut [T]) {
+        let floor = ln_eps::<T>();
+        let slopes = plus_slopes.iter_mut().zip(minus_slopes);
+        for (((plus, minus), eps), (plus_slope, minus_slope)) in plus.iter_mut().zip(minus).zip(eps).zip(slopes) {
+            let larger = if *plus > *minus { *plus } else { *minus };
+            let unit = if larger > floor { larger } else { floor };
+            *plus = exp(*plus - unit);
+            *minus = exp(*minus - unit);
+            *eps = exp(floor - unit);
+            (*plus_slope, *minus_slope) = (*plus, *minus);
         }
     }
 
@@ -186,6 +223,27 @@ impl Map {
         }
     }
 
+    /// [`Map::pair`] of many pairs, in place of their keys.
+    pub fn pairs<T: Real>(self, pairs: &mut Opposed<T>) {
+        let Opposed { plus, minus, eps, plus_slopes, minus_slopes } = pairs;
+        for list in [&mut *eps, &mut *plus_slopes, &mut *minus_slopes] {
+            list.resize(plus.len(), T::zero());
+        }
+        match self {
+            Map::Log => in_one_unit(plus, minus, eps, plus_slopes, minus_slopes),
+            Map::Gaussian => {
+                gaussian_of(plus, plus_slopes);
+                gaussian_of(minus, minus_slopes);
+                eps.fill(T::of(EPS));
+            }
+            Map::Identity => {
+                plus_slopes.fill(T::one());
+                minus_slopes.fill(T::one());
+                eps.fill(T::of(EPS));
+            }
+        }
+    }
+
     /// A distance and a threshold `theta >= 0` in one unit (the slope of the threshold is with respect to theta), and `eps` in that
     /// unit.
     pub fn against<T: Real>(self, a: T, theta: T) -> (Seen<T>, Seen<T>, T) {
@@ -249,6 +307,27 @@ mod tests {
                     // What is below the smallest normal number is 0 in one and a rest in the other.
                     let near = (got - exact).abs() <= 1e-14 * exact + 2.0 * f64::MIN_POSITIVE;
                     assert!(near, "{map:?} {j}: {got} {exact}");
+                }
+            }
+        }
+    }
+
+    #[test]
+    fn many_pairs_are_as_each() {
+        let plus = [0.3, 2.0, -1.5, 40.0, 0.0, 1e-9, 700.0, f64::NEG_INFINITY, 0.7];
+        let minus = [0.5, 1e-6, 3.0, 2.0, -90.0, 1.0, 701.0, 5e3, 0.7];
+        for map in [Map::Identity, Map::Gaussian, Map::Log] {
+            let keys = |k: [f64; 9]| if map == Map::Log { k } else { k.map(|k| k.abs().min(9e9)) };
+            let (plus, minus) = (keys(plus), keys(minus));
+            let mut all = Opposed { plus: plus.into(), minus: minus.into(), ..Default::default() };
+            map.pairs(&mut all);
+            for i in 0..9 {
+                let (p, m, eps) = map.pair(plus[i], minus[i]);
+                let got = [all.plus[i], all.minus[i], all.plus_slopes[i], all.minus_slopes[i]];
+                let exact = [p.value, m.value, p.slope, m.slope];
+                for (got, exact) in got.iter().zip(exact).chain([(&all.eps[i], eps)]) {
+                    let near = (got - exact).abs() <= 1e-14 * exact + 2.0 * f64::MIN_POSITIVE;
+                    assert!(near, "{map:?} {i}: {got} {exact}");
                 }
             }
         }

@@ -42,18 +42,12 @@ impl<T: Real> PairObjective<T> for Glvq {
         }
     }
 
-    fn pairs(
-        &self,
-        d_plus: &mut [T],
-        d_minus: &mut [T],
-        eps: T,
-        losses: &mut [T],
-        slopes: &mut [T],
-    ) {
+    fn pairs(&self, d_plus: &mut [T], d_minus: &mut [T], eps: &mut [T], losses: &mut [T]) {
         ratios(d_plus, d_minus, eps, T::of(self.margin), losses);
         if self.transfer == Transfer::Identity {
             return;
         }
+        let slopes = eps;
         self.transfer.values_and_derivatives(losses, slopes);
         for ((plus, minus), slope) in d_plus.iter_mut().zip(d_minus).zip(slopes) {
             *plus *= *slope;
@@ -64,9 +58,9 @@ impl<T: Real> PairObjective<T> for Glvq {
 
 crate::vectorized! {
     /// [`ratio`] of each pair: `mu + margin` into `mu`, the derivatives in place of the distances.
-    fn ratios<T>(p: &mut [T], q: &mut [T], eps: T, margin: T, mu: &mut [T]) {
-        for ((p, q), mu) in p.iter_mut().zip(q).zip(mu) {
-            let (ratio, dp, dq) = ratio(*p, *q, eps);
+    fn ratios<T>(p: &mut [T], q: &mut [T], eps: &[T], margin: T, mu: &mut [T]) {
+        for (((p, q), eps), mu) in p.iter_mut().zip(q).zip(eps).zip(mu) {
+            let (ratio, dp, dq) = ratio(*p, *q, *eps);
             (*mu, *p, *q) = (ratio + margin, dp, dq);
         }
     }
@@ -104,8 +98,8 @@ mod tests {
             let p: Vec<f64> = (0..37).map(|i| f64::from(i % 7) / 3.0).collect();
             let q: Vec<f64> = (0..37).map(|i| f64::from(i % 5) + 0.1).collect();
             let (mut dp, mut dq) = (p.clone(), q.clone());
-            let (mut losses, mut slopes) = (vec![0.0; 37], vec![0.0; 37]);
-            o.pairs(&mut dp, &mut dq, EPS, &mut losses, &mut slopes);
+            let (mut losses, mut eps) = (vec![0.0; 37], vec![EPS; 37]);
+            o.pairs(&mut dp, &mut dq, &mut eps, &mut losses);
             for i in 0..37 {
                 let one = o.pair(Some(p[i]), Some(q[i]), EPS);
                 assert_eq!((losses[i], dp[i], dq[i]), one, "row {i}");

@@ -24,18 +24,11 @@ pub trait PairObjective<T: Real> {
     /// unit of the distances.
     fn pair(&self, d_plus: Option<T>, d_minus: Option<T>, eps: T) -> (T, T, T);
 
-    /// The same for many rows that have both, all slices as long: `d_plus` becomes `dL/dd+`, `d_minus` `dL/dd-`. `slopes` is room.
-    fn pairs(
-        &self,
-        d_plus: &mut [T],
-        d_minus: &mut [T],
-        eps: T,
-        losses: &mut [T],
-        slopes: &mut [T],
-    ) {
-        let _ = slopes;
-        for ((plus, minus), loss) in d_plus.iter_mut().zip(d_minus).zip(losses) {
-            (*loss, *plus, *minus) = self.pair(Some(*plus), Some(*minus), eps);
+    /// The same for many rows that have both, all slices as long: `d_plus` becomes `dL/dd+`, `d_minus` `dL/dd-`. What `eps` holds after
+    /// that is of no use.
+    fn pairs(&self, d_plus: &mut [T], d_minus: &mut [T], eps: &mut [T], losses: &mut [T]) {
+        for (((plus, minus), eps), loss) in d_plus.iter_mut().zip(d_minus).zip(eps).zip(losses) {
+            (*loss, *plus, *minus) = self.pair(Some(*plus), Some(*minus), *eps);
         }
     }
 }
