@@ -74,13 +74,14 @@ def main():
         model, rows, features, classes, per_class = step[:5]
         print(f"| {model} | {rows:,} | {features} | {classes * per_class} | {1e3 * one:.3g} | {1e3 * two:.3g} | {one / two:.2f} | {peaks:.2f} |", flush=True)
 
-    print("\nGrowth with the rows (d = 16, p = 8):\n\n| model | n | ms | ns a row |\n|---|---|---|---|")
-    for model in ("GLVQ", "RSLVQ"):
-        rows = 10_000
-        while rows <= args.largest:
-            seconds = bench(args.lvq, model, rows, 16, 2, 4)["seconds_per_step"]
-            print(f"| {model} | {rows:,} | {1e3 * seconds:.4g} | {1e9 * seconds / rows:.3g} |", flush=True)
-            rows *= 10
+    print("\nGrowth with the rows, which are memory-mapped (GLVQ, d = 64, p = 50):\n")
+    print("| n | data, MB | 1 thread, ms | ns a row | 2 threads, ms | ns a row | memory held beside, MiB |\n|---|---|---|---|---|---|---|")
+    rows = 10_000
+    while rows <= args.largest:
+        one, two = (bench(args.lvq, "GLVQ", rows, 64, 10, 5, "--mmap", "--threads", str(t)) for t in (1, 2))
+        times = [f"{1e3 * r['seconds_per_step']:.4g} | {1e9 * r['seconds_per_step'] / rows:.3g}" for r in (one, two)]
+        print(f"| {rows:,} | {rows * 256 / 1e6:.4g} | {' | '.join(times)} | {two['anonymous_bytes'] / 2**20:.1f} |", flush=True)
+        rows *= 10
 
 
 if __name__ == "__main__":

@@ -22,6 +22,8 @@ use std::sync::{Mutex, PoisonError};
 /// Bytes that the rows of a block bring into the cache.
 const BLOCK_BYTES: usize = 2 << 20;
 
+/// The widest tile that a product forms at a time.
+const TILE: usize = 96;
 /// How many rows ahead of its turn a row that stands anywhere is asked for.
 const AHEAD: usize = 8;
 
@@ -193,7 +195,9 @@ impl<T: Real> Plan<T> {
         let runs = Classes::new(prototype_labels, classes);
         let bytes = (d + 2 * p + projections) * size_of::<T>();
         // A product repacks the prototypes for each block: many rows pay for that.
-        let rows = (BLOCK_BYTES / bytes).clamp(16, 512) / 16 * 16;
+        let rows = (BLOCK_BYTES / bytes).clamp(16, 480);
+        // Whole tiles of the products, which are 96 wide at most.
+        let rows = if rows < TILE { rows / 16 * 16 } else { rows / TILE * TILE };
         // Short ones in a row: a loop over few features is over before it is under way.
         let wide = centre.repeat(64usize.div_ceil(d));
         Plan {
