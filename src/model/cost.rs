@@ -2,7 +2,8 @@
 //!
 //! A multiply-add counts 2. Bytes are those that must cross the memory bus at least: the data once, the tensors a few times.
 
-use crate::parts::composition::{Composition, Cooperation, MetricName, Objective};
+use crate::backend::cpu;
+use crate::parts::composition::{Composition, Cooperation, MetricName, Objective, Ties};
 
 /// Cost of one full-batch step.
 #[derive(Clone, Copy, Debug, PartialEq)]
@@ -121,9 +122,9 @@ fn work(composition: &Composition, [n, d, p, classes, l]: [f64; 5]) -> [f64; PAR
             (q, dense) = ((scope + 1.0).min(p), false);
             ranked = scope * scope;
         }
-        Cooperation::Posterior { .. } => soft = p,
+        Cooperation::Posterior { .. } => soft = p + SHORT,
         Cooperation::PosteriorRanks { within_class, .. } => {
-            soft = 1.5 * p;
+            soft = 1.5 * p + SHORT;
             ranked = if within_class { p * scope } else { p * p };
         }
         // Short slices, one a class.
@@ -132,7 +133,7 @@ fn work(composition: &Composition, [n, d, p, classes, l]: [f64; 5]) -> [f64; PAR
             soft = 2.0 * p;
             ranked = p * p;
         }
-        Cooperation::Reasoning => soft = p,
+        Cooperation::Reasoning => soft = p + SHORT,
     }
     if matches!(composition.objective, Objective::OneClass { .. }) && dense {
         soft += 2.0 * p;
@@ -140,10 +141,16 @@ fn work(composition: &Composition, [n, d, p, classes, l]: [f64; 5]) -> [f64; PAR
     let product =
         |rows: f64, inner: f64, columns: f64| 2.0 * rows * inner * columns / width_share(columns);
     let when_dense = |work: f64| if dense { work } else { 0.0 };
-    let (mut products, mut differences) = (0.0, 0.0);
+    let (mut products, mut differences, mut lanes) = (0.0, 0.0, 0.0);
+    let mut found = n * p;
+    let few = matches!(composition.cooperation, Cooperation::WinnerPair { ties: Ties::First })
+        && cpu::few(d as usize, p as usize);
     let mut compared = d;
     let mut maps = 0.0;
     match composition.metric {
+        MetricName::SquaredEuclidean | MetricName::Relevance if few => {
+            (lanes, found) = (n * p * d, 0.0);
+        }
         MetricName::SquaredEuclidean | MetricName::Relevance => {
             products = product(n, d, p) + when_dense(product(n, p, d));
         }
@@ -169,27 +176,57 @@ fn work(composition: &Composition, [n, d, p, classes, l]: [f64; 5]) -> [f64; PAR
             maps = p * d * l;
         }
         MetricName::Bilinear => {
-            products = 2.0 * product(n, d, l);
+            products = 2.0 * product(n, d, l) + product(n, l, p);
             // The logarithms of a distance take as long as some features.
-            differences = n * p * (l * if dense { 3.0 } else { 1.0 } + 12.0);
+            differences = n * p * (when_dense(3.0 * l) + 20.0);
             (compared, maps) = (l, d * l);
         }
         _ => differences = n * p * d * if dense { 2.0 } else { 1.0 },
     }
     let entries = n * q * compared;
-    [products, n * p, n * soft, n * ranked, entries, differences, n, n * d, p * d + maps, 1.0]
+    let (soft, ranked, parameters) = (n * soft, n * ranked, p * d + maps);
+    [products, found, soft, ranked, entries, differences, lanes, n, n * d, parameters, 1.0]
 }
 
+/// How many responsibilities take as long as beginning and ending a row of them.
+const SHORT: f64 = 24.0;
+
 /// Parts of the time model.
-const PARTS: usize = 10;
+const PARTS: usize = 11;
 
 /// Time of each part of a step on one thread, in units of the time of one operation of a matrix product there: of an operation of a product, of
 /// a distance (its norms, the search for the nearest), of a responsibility, of a comparison of two distances for a rank, of a feature of a pair
-/// that is formed and summed by differences, of a feature of a distance by differences, of a row, of a feature of a row, of a parameter, of a
+/// that is formed and summed by differences, of a feature of a distance by differences, of the same where rows stand side by side, of a row, of a feature of a row, of a parameter, of a
 /// step.
 ///
 /// Fitted to measured steps of the models in `benches/README.md`, where it is told how well they fit.
-const RATES: [f64; PARTS] = [1.3, 50.0, 270.0, 27.0, 110.0, 35.0, 1220.0, 93.0, 660.0, 2.1e6];
+const RATES: [f64; PARTS] = [1.17, 122.0, 294.0, 25.4, 85.0, 58.2, 2.5, 200.0, 15.0, 531.0, 1.06e6];
+
+/// Values that a thread holds for a block: rows, distances and projections, each about twice; detection keeps lists of its own.
+fn block(composition: &Composition, [n, d, p, classes, l]: [f64; 5]) -> f64 {
+    let projections = match composition.metric {
+        MetricName::Omega | MetricName::Bilinear => l,
+        MetricName::ClassOmega => classes * l,
+        MetricName::LocalOmega | MetricName::Tangent => p * l,
+        _ => 0.0,
+    };
+    let of_row = d + 2.0 * p + projections;
+    let sparse = matches!(
+        composition.cooperation,
+        Cooperation::Winner
+            | Cooperation::WinnerPair { .. }
+            | Cooperation::ClassMinimum { .. }
+            | Cooperation::RanksOwn { .. }
+    );
+    // Where every prototype learns from a row, so do all its projections.
+    let learning = if sparse { 0.0 } else { projections };
+    let rows = (f64::from(1 << 19) / of_row).min(480.0).min((n / 32.0).max(256.0));
+    let detection = match composition.objective {
+        Objective::SvqOcc { .. } => f64::from(1 << 19),
+        _ => 0.0,
+    };
+    2.0 * rows * (of_row + learning) + detection
+}
 
 /// Time and memory of a full-batch step on the CPU; sizes as for [`step`], `size`: bytes of a number.
 pub fn predict(
@@ -204,13 +241,14 @@ pub fn predict(
         work[parts.clone()].iter().zip(&RATES[parts]).map(|(work, rate)| work * rate).sum()
     };
     // Rows are shared among the threads, parameters are not.
-    let rows = operations(0..8) / machine.threads as f64;
-    let seconds = (rows + operations(8..PARTS)) / machine.flops;
-    // Data and codes; parameters in all slots, with gradient, moments and the sums of chunks; a block a thread; the program.
-    let (number, threads, tensors) = (size as f64, machine.threads as f64, work[8]);
+    let rows = operations(0..9) / machine.threads as f64;
+    let seconds = (rows + operations(9..PARTS)) / machine.flops;
+    // Data and codes; parameters in all slots, with gradient, moments and the sums of chunks; blocks of the threads; the program.
+    let (number, threads, tensors) = (size as f64, machine.threads as f64, work[9]);
     let sums = (16.0 * threads).min((n / 512.0).max(8.0));
     let bytes = n * (d * number + 8.0)
         + number * tensors * (12.0 + sums)
-        + f64::from(1 << 20) * (1.5 * threads + 4.0);
+        + threads * block(composition, sizes) * number
+        + 1.9 * f64::from(1 << 20);
     Prediction { seconds, bytes }
 }

@@ -17,6 +17,11 @@ use crate::error::{Error, Result};
 use crate::parts::composition::Precision;
 use std::sync::Arc;
 
+/// Whether rows stand side by side where the winners of `p` prototypes of `d` features are looked for.
+pub(crate) fn few(d: usize, p: usize) -> bool {
+    lanes::pays(d, p)
+}
+
 /// The CPU of this machine.
 #[derive(Clone, Default)]
 pub struct Cpu {
