@@ -79,9 +79,9 @@ fn gradient_errors(on: &dyn Backend, model: &Model, data: &Dataset, given: &Give
                 let floor = (1e-2 * largest).max(1e-6);
                 let error = relative(&g.data, &t.data, floor);
                 let lost = relative(on_cpu.values(&t.name), &t.data, floor);
-                // A device adds the features one after another.
-                let tolerance = TOLERANCE * (1.0 + data.features.columns() as f64 / 250.0);
-                if error > tolerance.max(3.0 * lost) {
+                // A device adds the features one after another, and tensor cores round sums towards 0.
+                let many = 1.0 + data.features.columns() as f64 / 250.0;
+                if error > many * TOLERANCE.max(3.0 * lost) {
                     wrong.push(format!("gradient of {} off by {error:e}", t.name));
                 }
             }

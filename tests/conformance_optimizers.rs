@@ -513,8 +513,12 @@ fn training_with_every_optimizer() {
                     let (error, which) = distance(&got, &expected, &given.tensors);
                     report += &format!(" {precision:?} {error:.1e} ({which})");
                     // A direction of L-BFGS is the gradient's rounding times the inverse Hessian: near the minimum the CPU's own
-                    // two precisions are as far apart.
-                    let tolerance = if spec.name() == "lbfgs" { 1e-4 } else { TOLERANCE };
+                    // two precisions are as far apart. A centred variance is a small difference of large numbers.
+                    let tolerance = match spec.name() {
+                        "lbfgs" => 1e-4,
+                        "rmsprop" => 2.0 * TOLERANCE,
+                        _ => TOLERANCE,
+                    };
                     off |= error > tolerance.max(3.0 * lost);
                 }
                 println!("{report}");
