@@ -1,5 +1,6 @@
 //! One block of rows: loading, centring, distances; and what they are made ready with.
 
+use super::lanes::{self, Packed};
 use super::prefetch::prefetch;
 use crate::backend::Question;
 use crate::data::Features;
@@ -56,6 +57,8 @@ pub(super) struct Plan<T> {
 /// A plan made ready for one set of tensors.
 pub(super) struct Ready<T: Real> {
     pub metric: Box<dyn Metric<T>>,
+    /// Its prototypes laid out for the search of winner pairs.
+    pub packed: Option<Packed>,
     pub reasoning: Option<Reasoning<T>>,
     pub learn_reasonings: bool,
     /// Weights by rank, at the range's present value.
@@ -257,8 +260,12 @@ impl<T: Real> Plan<T> {
             Some((name, false)) => tensors.values(name).iter().map(|t| (*t, T::one())).unzip(),
             None => (Vec::new(), Vec::new()),
         };
+        let packed = (self.opposed.then(|| metric.squares()).flatten())
+            .filter(|squares| !lanes::pays(squares.w.len() / self.p, self.p))
+            .and_then(|squares| Packed::new(squares, &self.prototype_labels));
         Ready {
             metric,
+            packed,
             reasoning,
             learn_reasonings: learn("reasonings"),
             neighbourhood,

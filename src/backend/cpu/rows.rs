@@ -141,7 +141,7 @@ impl<T: Real> Plan<T> {
     ) {
         self.load(rows, ws);
         let mut row = Rows { plan: self, ready, rows, factors, pass, found: false };
-        row.found = self.opposed && row.few(ws);
+        row.found = self.opposed && row.without_distances(ws);
         if !row.found {
             self.distances(ready, ws);
         }

@@ -17,7 +17,7 @@ use super::block::{
     add_column_sums, add_scaled_rows, expansion_slack, grow, largest, pair_distances,
     squared_expansion, squared_norms,
 };
-use super::{Inputs, Metric, Operand, Pair, Scratch, Sums};
+use super::{Inputs, Metric, Operand, Pair, Scratch, Squares, Sums};
 use crate::parts::linalg::{Mat, gemm};
 use crate::parts::real::Real;
 use crate::parts::simd::{reduce, squared_distance};
@@ -65,6 +65,16 @@ impl<T: Real> Omega<T> {
             operand: inputs.operand,
         }
     }
+
+    /// `Z`, kept for the backward.
+    fn keep<'a>(&self, x: &[T], kept: &'a mut Vec<T>) -> &'a [T] {
+        let b = x.len() / self.d;
+        let z = grow(kept, b * self.l);
+        let omega = Mat::new(&self.omega, self.d, self.l);
+        gemm(z, false, T::one(), Mat::new(x, b, self.d), omega);
+        self.operand.round(z);
+        z
+    }
 }
 
 vectorized! {
@@ -106,12 +116,16 @@ vectorized! {
 impl<T: Real> Metric<T> for Omega<T> {
     /// Keeps `Z`.
     fn forward(&self, x: &[T], dist: &mut [T], scratch: &mut Scratch<T>) {
-        let b = x.len() / self.d;
-        let z = grow(&mut scratch.kept, b * self.l);
-        let omega = Mat::new(&self.omega, self.d, self.l);
-        gemm(z, false, T::one(), Mat::new(x, b, self.d), omega);
-        self.operand.round(z);
+        let z = self.keep(x, &mut scratch.kept);
         squared_expansion(z, &self.v, &self.norms, self.l, dist, &mut scratch.norms);
+    }
+
+    fn squares(&self) -> Option<Squares<'_, T>> {
+        Some(Squares { w: &self.v, lam: None })
+    }
+
+    fn projected<'a>(&self, x: &[T], scratch: &'a mut Scratch<T>) -> Option<&'a [T]> {
+        Some(self.keep(x, &mut scratch.kept))
     }
 
     fn exact(&self, _: &[T], row: usize, prototype: usize, scratch: &mut Scratch<T>) -> T {

@@ -1,4 +1,8 @@
-//! Few short prototypes: rows side by side.
+//! Rows side by side.
+//!
+//! [`ROWS`] rows of a register, turned so that each feature is a vector of rows: what is looked for in a row (its nearest prototypes) is looked
+//! for in each lane, and no vector is ever reduced to a number. [`Packed`] prototypes are held against rows by products. The rest is
+//! for few short ones:
 //!
 //! A product of a block with a handful of prototypes of a few features has no work to hide its packing behind, and a search among
 //! eight values is over before it begins. Here [`ROWS`] rows stand side by side, turned so that each feature is a vector of rows. Every
@@ -200,15 +204,56 @@ pub(super) fn winner_pairs<T: Real>(
     least.resize(2 * rows.of.len(), T::zero());
     #[cfg(target_arch = "x86_64")]
     if size_of::<T>() == 4 {
-        use bytemuck::{cast_slice, cast_slice_mut};
-        let Labelled { x, of, labels, ahead } = *rows;
-        let rows = Labelled { x: cast_slice(x), of, labels, ahead: cast_slice(ahead) };
-        let squares = Squares { w: cast_slice(squares.w), lam: squares.lam.map(cast_slice) };
-        if avx512::search(&rows, squares, winners, cast_slice_mut(least)) {
+        let squares = singles_of(squares);
+        let least = bytemuck::cast_slice_mut(least);
+        if avx512::few::search(&rows.singles(), squares, winners, least) {
             return;
         }
     }
     portable(rows, squares, winners, least);
+}
+
+/// The parts of a distance, whose type is single precision.
+#[cfg(target_arch = "x86_64")]
+fn singles_of<T: Real>(Squares { w, lam }: Squares<'_, T>) -> Squares<'_, f32> {
+    Squares { w: bytemuck::cast_slice(w), lam: lam.map(bytemuck::cast_slice) }
+}
+
+#[cfg(target_arch = "x86_64")]
+impl<T: Real> Labelled<'_, T> {
+    /// The same, where `T` is single precision.
+    fn singles(&self) -> Labelled<'_, f32> {
+        let Labelled { x, of, labels, ahead } = *self;
+        Labelled { x: bytemuck::cast_slice(x), of, labels, ahead: bytemuck::cast_slice(ahead) }
+    }
+}
+
+/// Prototypes laid out for a search by products, which leaves no distances in memory.
+pub(super) struct Packed {
+    #[cfg(target_arch = "x86_64")]
+    singles: avx512::products::Packed,
+}
+
+impl Packed {
+    /// Lays out prototypes of the classes `labels`; none where this machine has no such search for `T`.
+    pub fn new<T: Real>(squares: Squares<'_, T>, labels: &[u32]) -> Option<Self> {
+        #[cfg(target_arch = "x86_64")]
+        if size_of::<T>() == 4 {
+            let singles = avx512::products::Packed::new(singles_of(squares), labels)?;
+            return Some(Packed { singles });
+        }
+        let _ = (squares, labels);
+        None
+    }
+
+    /// The nearest prototype of its class and of all others for each row, the first on ties ([`NOBODY`] where no distance is a number).
+    ///
+    /// Distances are told apart as far as `x.w - |w|^2/2` tells them.
+    pub fn winner_pairs<T: Real>(&self, rows: &Labelled<'_, T>, winners: &mut Vec<[u32; 2]>) {
+        winners.resize(rows.of.len(), [NOBODY; 2]);
+        #[cfg(target_arch = "x86_64")]
+        self.singles.search(&rows.singles(), winners);
+    }
 }
 
 fn portable<T: Real>(

@@ -29,11 +29,7 @@ impl<T: Real> Rows<'_, T> {
         }
         self.classes(ws);
         self.plan.runs.winner_pairs(&ws.d, self.plan.p, &ws.indices, &mut ws.winner_pairs);
-        ws.wanted.clear();
-        for (k, pair) in ws.winner_pairs.iter().enumerate() {
-            ws.wanted.extend(pair.iter().filter(|j| **j != NOBODY).map(|j| [k as u32, *j]));
-        }
-        self.exact_of_wanted(ws);
+        self.exact_of_winners(ws);
     }
 
     /// Keys by differences of the pairs `ws.wanted`, into `ws.exact`.
@@ -126,28 +122,47 @@ impl<T: Real> Rows<'_, T> {
     }
 
     /// The nearest of its class and of all others for each row, without the block's distances: what [`Rows::pairs_of_winners`] leaves, where the
-    /// metric has a way of its own.
-    pub(super) fn few(&self, ws: &mut Workspace<T>) -> bool {
+    /// backend has a way of its own for the metric.
+    pub(super) fn without_distances(&self, ws: &mut Workspace<T>) -> bool {
         let Some(squares) = self.ready.metric.squares() else { return false };
-        if !lanes::pays(self.plan.d, self.plan.p) {
+        let few = lanes::pays(squares.w.len() / self.plan.p, self.plan.p);
+        if !few && self.ready.packed.is_none() {
             return false;
         }
         self.classes(ws);
         let labels = &self.plan.prototype_labels;
-        let rows = Labelled { x: &ws.x, of: &ws.indices, labels, ahead: self.rows.ahead() };
-        lanes::winner_pairs(&rows, squares, &mut ws.winner_pairs, &mut ws.exact);
-        let nobody = |any: bool, j: &u32| any | (*j == NOBODY);
-        if !ws.winner_pairs.as_flattened().iter().fold(false, nobody) {
-            return true;
+        let (x, ahead) = match self.ready.metric.projected(&ws.x, &mut ws.scratch) {
+            Some(projections) => (projections, &[][..]),
+            None => (&ws.x[..], self.rows.ahead()),
+        };
+        let rows = Labelled { x, of: &ws.indices, labels, ahead };
+        match &self.ready.packed {
+            Some(packed) => packed.winner_pairs(&rows, &mut ws.winner_pairs),
+            None => lanes::winner_pairs(&rows, squares, &mut ws.winner_pairs, &mut ws.exact),
         }
-        // No distance was a number: the loss will not be one either, and any prototype will do.
-        for (pair, class) in ws.winner_pairs.iter_mut().zip(&ws.indices) {
-            let any = self.plan.runs.first_of_each_side(*class);
-            for (winner, any) in pair.iter_mut().zip(any) {
-                *winner = if *winner == NOBODY { any } else { *winner };
+        let nobody = |any: bool, j: &u32| any | (*j == NOBODY);
+        if ws.winner_pairs.as_flattened().iter().fold(false, nobody) {
+            // No distance was a number: the loss will not be one either, and any prototype will do.
+            for (pair, class) in ws.winner_pairs.iter_mut().zip(&ws.indices) {
+                let any = self.plan.runs.first_of_each_side(*class);
+                for (winner, any) in pair.iter_mut().zip(any) {
+                    *winner = if *winner == NOBODY { any } else { *winner };
+                }
             }
         }
+        if !few {
+            self.exact_of_winners(ws);
+        }
         true
+    }
+
+    /// Keys by differences of `ws.winner_pairs`, one after the other, into `ws.exact`.
+    fn exact_of_winners(&self, ws: &mut Workspace<T>) {
+        ws.wanted.clear();
+        for (k, pair) in ws.winner_pairs.iter().enumerate() {
+            ws.wanted.extend(pair.iter().filter(|j| **j != NOBODY).map(|j| [k as u32, *j]));
+        }
+        self.exact_of_wanted(ws);
     }
 
     /// A pair for the winner, or, with even ties, a share for each prototype that is exactly as near.

@@ -1,0 +1,168 @@
+//! The nearest of many prototypes by products: `x.w - |w|^2/2` is largest where `|x - w|^2` is least.
+//!
+//! Two registers of rows are held against up to twelve prototypes at a time. A sum of each pair stays in its register from the first feature to
+//! the last, and the search takes it from there: distances are nowhere in memory.
+
+use super::{ROWS, interleaved, turn};
+use crate::backend::cpu::lanes::Labelled;
+use crate::backend::cpu::prefetch::prefetch;
+use crate::parts::cooperation::winner_pair::NOBODY;
+use crate::parts::metric::Squares;
+use std::arch::x86_64::*;
+
+/// Rows of a tile.
+const TILE: usize = 2 * ROWS;
+/// Prototypes of a group at most: their sums, the rows, and a value of a prototype are 27 registers of 32.
+const GROUP: usize = 12;
+
+/// Prototypes laid out for the search, once a step.
+pub struct Packed {
+    d: usize,
+    /// Prototypes of a group: 2, 4, .. 12.
+    size: usize,
+    /// For each group its first feature of all prototypes, then its second, times its relevance.
+    w: Vec<f32>,
+    /// `-|w|^2/2`; of those that fill up the last group minus infinity.
+    starts: Vec<f32>,
+    labels: Vec<i32>,
+}
+
+impl Packed {
+    /// Lays out prototypes of the classes `labels`, if this machine has the instructions.
+    pub fn new(Squares { w, lam }: Squares<'_, f32>, labels: &[u32]) -> Option<Packed> {
+        if !is_x86_feature_detected!("avx512f") {
+            return None;
+        }
+        let p = labels.len();
+        let d = w.len() / p;
+        let groups = p.div_ceil(GROUP);
+        // Of like size, so that few sums are formed for nothing.
+        let size = p.div_ceil(groups).next_multiple_of(2);
+        let mut packed = vec![0.0; groups * size * d];
+        let mut starts = vec![f32::NEG_INFINITY; groups * size];
+        for (j, w) in w.chunks_exact(d).enumerate() {
+            let group = &mut packed[j / size * size * d..][..size * d];
+            let mut sum = 0.0;
+            for (a, w) in w.iter().enumerate() {
+                let weighted = lam.map_or(*w, |lam| lam[a] * w);
+                group[a * size + j % size] = weighted;
+                sum += f64::from(weighted) * f64::from(*w);
+            }
+            starts[j] = (-0.5 * sum) as f32;
+        }
+        let of = |j: usize| labels.get(j).map_or(-1, |label| *label as i32);
+        let labels = (0..groups * size).map(of).collect();
+        Some(Packed { d, size, w: packed, starts, labels })
+    }
+
+    /// The nearest of its class and of all others for each row, the first on ties; [`NOBODY`] where no product is a number.
+    pub fn search(&self, rows: &Labelled<'_, f32>, winners: &mut [[u32; 2]]) {
+        // SAFETY: `new` has seen that the instructions are there.
+        unsafe {
+            match self.size {
+                2 => self.tiles::<2>(rows, winners),
+                4 => self.tiles::<4>(rows, winners),
+                6 => self.tiles::<6>(rows, winners),
+                8 => self.tiles::<8>(rows, winners),
+                10 => self.tiles::<10>(rows, winners),
+                _ => self.tiles::<12>(rows, winners),
+            }
+        }
+    }
+
+    #[target_feature(enable = "avx512f")]
+    fn tiles<const N: usize>(&self, rows: &Labelled<'_, f32>, winners: &mut [[u32; 2]]) {
+        let d = self.d;
+        let mut room = vec![_mm512_setzero_ps(); 2 * d];
+        let (first, second) = room.split_at_mut(d);
+        let mut padded = vec![];
+        let mut ahead = rows.ahead.chunks(TILE * d);
+        let all = rows.x.chunks(TILE * d).zip(rows.of.chunks(TILE));
+        for ((x, of), winners) in all.zip(winners.chunks_mut(TILE)) {
+            // The memory has nothing to do meanwhile.
+            ahead.next().into_iter().for_each(prefetch);
+            let mut classes = [NOBODY; TILE];
+            classes[..of.len()].copy_from_slice(of);
+            let x = if of.len() == TILE {
+                x
+            } else {
+                // The last rows: what is beside them is not looked at.
+                padded.extend_from_slice(x);
+                padded.resize(TILE * d, 0.0);
+                &padded
+            };
+            let (upper, lower) = x.split_at(ROWS * d);
+            turn(upper, first);
+            turn(lower, second);
+            let mut found = [[0; 2]; TILE];
+            self.tile::<N>(first, second, &classes, &mut found);
+            winners.copy_from_slice(&found[..of.len()]);
+        }
+    }
+
+    /// The winners of the rows whose features are `first` and `second`.
+    #[inline]
+    #[target_feature(enable = "avx512f")]
+    fn tile<const N: usize>(
+        &self,
+        first: &[__m512],
+        second: &[__m512],
+        classes: &[u32; TILE],
+        winners: &mut [[u32; 2]; TILE],
+    ) {
+        // SAFETY: sixteen values each.
+        let classes =
+            [0, ROWS].map(|l| unsafe { _mm512_loadu_si512(classes[l..].as_ptr().cast()) });
+        let mut best = [[_mm512_set1_ps(f32::NEG_INFINITY); 2]; 2];
+        let mut at = [[_mm512_set1_epi32(NOBODY as i32); 2]; 2];
+        let groups = self.w.chunks_exact(N * self.d);
+        let rest = self.starts.as_chunks::<N>().0.iter().zip(self.labels.as_chunks::<N>().0);
+        for (g, (w, (starts, labels))) in groups.zip(rest).enumerate() {
+            let sums = sums::<N>(first, second, w.as_chunks::<N>().0, starts);
+            for n in 0..N {
+                let label = _mm512_set1_epi32(labels[n]);
+                let number = _mm512_set1_epi32((g * N + n) as i32);
+                for half in 0..2 {
+                    let sum = sums[n][half];
+                    let own = _mm512_cmpeq_epi32_mask(classes[half], label);
+                    for (side, mask) in [own, !own].into_iter().enumerate() {
+                        let best = &mut best[half][side];
+                        let nearer = _mm512_mask_cmp_ps_mask::<_CMP_GT_OQ>(mask, sum, *best);
+                        *best = _mm512_mask_mov_ps(*best, nearer, sum);
+                        at[half][side] = _mm512_mask_mov_epi32(at[half][side], nearer, number);
+                    }
+                }
+            }
+        }
+        for (half, at) in at.into_iter().enumerate() {
+            for (quarter, both) in interleaved(at).into_iter().enumerate() {
+                let winners = &mut winners[half * ROWS + quarter * ROWS / 2..][..ROWS / 2];
+                // SAFETY: eight pairs of values.
+                unsafe { _mm512_storeu_si512(winners.as_mut_ptr().cast(), both) };
+            }
+        }
+    }
+}
+
+/// `x.w` of two registers of rows and `N` prototypes, each added to what `starts` gives.
+#[inline]
+#[target_feature(enable = "avx512f")]
+fn sums<const N: usize>(
+    first: &[__m512],
+    second: &[__m512],
+    w: &[[f32; N]],
+    starts: &[f32; N],
+) -> [[__m512; 2]; N] {
+    let mut sums = [[_mm512_setzero_ps(); 2]; N];
+    for n in 0..N {
+        sums[n] = [_mm512_set1_ps(starts[n]); 2];
+    }
+    for ((first, second), w) in first.iter().zip(second).zip(w) {
+        for n in 0..N {
+            let w = _mm512_set1_ps(w[n]);
+            sums[n][0] = _mm512_fmadd_ps(*first, w, sums[n][0]);
+            sums[n][1] = _mm512_fmadd_ps(*second, w, sums[n][1]);
+        }
+    }
+    sums
+}
