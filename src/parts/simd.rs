@@ -19,7 +19,7 @@ pub const LANES: usize = 16;
 /// [`vectorized!`](crate::vectorized), which makes sure of it.
 #[inline(always)]
 pub fn dispatch<R>(f: impl FnOnce() -> R) -> R {
-    Arch::new().dispatch(f)
+    run(f)
 }
 
 /// Defines functions, generic over one [`Real`] (and possibly one other type), whose bodies are compiled for every
@@ -39,17 +39,26 @@ pub fn dispatch<R>(f: impl FnOnce() -> R) -> R {
 /// assert_eq!(y, [11.0, 22.0]);
 /// ```
 ///
+/// A `wide fn` is compiled for AVX-512 as well. That pays for long loops over whole registers; where vectors are joined or cut to pieces at once, as
+/// in short reductions, it does not.
+///
 /// Lifetimes in the arguments' types are left out, the arguments mention every type parameter, and a result borrows
 /// nothing. Closures inside a body may stay out of line (and so scalar), unless they are passed to something small.
 #[macro_export]
 macro_rules! vectorized {
     () => {};
-    ($(#[$meta:meta])* $vis:vis fn $name:ident<$t:ident $(, $k:ident: $bound:path)?>($($arg:ident: $ty:ty),* $(,)?) $body:block $($rest:tt)*) => {
+    ($(#[$meta:meta])* $vis:vis wide fn $name:ident $($rest:tt)*) => {
+        $crate::vectorized! { @run_wide $(#[$meta])* $vis fn $name $($rest)* }
+    };
+    ($(#[$meta:meta])* $vis:vis fn $name:ident $($rest:tt)*) => {
+        $crate::vectorized! { @run $(#[$meta])* $vis fn $name $($rest)* }
+    };
+    (@$run:ident $(#[$meta:meta])* $vis:vis fn $name:ident<$t:ident $(, $k:ident: $bound:path)?>($($arg:ident: $ty:ty),* $(,)?) $body:block $($rest:tt)*) => {
         $crate::vectorized! {
-            $(#[$meta])* $vis fn $name<$t $(, $k: $bound)?>($($arg: $ty),*) -> () $body $($rest)*
+            @$run $(#[$meta])* $vis fn $name<$t $(, $k: $bound)?>($($arg: $ty),*) -> () $body $($rest)*
         }
     };
-    ($(#[$meta:meta])* $vis:vis fn $name:ident<$t:ident $(, $k:ident: $bound:path)?>($($arg:ident: $ty:ty),* $(,)?) -> $ret:ty $body:block $($rest:tt)*) => {
+    (@$run:ident $(#[$meta:meta])* $vis:vis fn $name:ident<$t:ident $(, $k:ident: $bound:path)?>($($arg:ident: $ty:ty),* $(,)?) -> $ret:ty $body:block $($rest:tt)*) => {
         $(#[$meta])*
         $vis fn $name<$t: $crate::parts::real::Real $(, $k: $bound)?>($($arg: $ty),*) -> $ret {
             struct Task<A>(A);
@@ -63,7 +72,7 @@ macro_rules! vectorized {
                     $body
                 }
             }
-            $crate::parts::simd::run(Task(($($arg,)*)))
+            $crate::parts::simd::$run(Task(($($arg,)*)))
         }
         $crate::vectorized! { $($rest)* }
     };
@@ -75,7 +84,22 @@ pub use pulp::NullaryFnOnce as Vectorize;
 #[doc(hidden)]
 #[inline(always)]
 pub fn run<V: Vectorize>(task: V) -> V::Output {
+    // `Arch` would take AVX-512 for everything.
+    #[cfg(target_arch = "x86_64")]
+    if let Some(usual) = pulp::x86::V3::try_new() {
+        return usual.vectorize(task);
+    }
     Arch::new().dispatch(task)
+}
+
+#[doc(hidden)]
+#[inline(always)]
+pub fn run_wide<V: Vectorize>(task: V) -> V::Output {
+    #[cfg(target_arch = "x86_64")]
+    if let Some(wide) = pulp::x86::V4::try_new() {
+        return wide.vectorize(task);
+    }
+    run(task)
 }
 
 /// `sum of term(a, b)` over two slices (`b` at least as long as `a`), in a fixed order.

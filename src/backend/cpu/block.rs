@@ -1,10 +1,10 @@
 //! One block of rows: loading, centring, distances; and what they are made ready with.
 
-use super::lanes::{self, Packed};
+use super::lanes::{self, Packed, Soft};
 use super::prefetch::prefetch;
 use crate::backend::Question;
 use crate::data::Features;
-use crate::parts::composition::{Composition, Cooperation, Kernel, MetricName, Ties};
+use crate::parts::composition::{Composition, Cooperation, Kernel, MetricName, Objective, Ties};
 use crate::parts::cooperation::ranks::{Neighbourhood, Room};
 use crate::parts::cooperation::reasoning::Reasoning;
 use crate::parts::cooperation::winner_pair::Classes;
@@ -47,6 +47,8 @@ pub(super) struct Plan<T> {
     pub map: Map,
     /// Winner pairs, the first on ties, with both winners there for a row of any class.
     pub opposed: bool,
+    /// Posteriors of distances, and a loss that depends on their sums by side alone.
+    pub soft: Option<Soft>,
     /// Rows of a block.
     pub rows: usize,
     /// Workspaces that no thread works in, and sums that have been added.
@@ -211,6 +213,14 @@ impl<T: Real> Plan<T> {
             prototype_labels: prototype_labels.to_vec(),
             opposed: runs.are_opposed()
                 && composition.cooperation == Cooperation::WinnerPair { ties: Ties::First },
+            soft: match (&composition.objective, composition.cooperation) {
+                _ if composition.kernel.map() != Map::Identity => None,
+                (Objective::Nllr, Cooperation::Posterior { .. }) => Some(Soft::Nllr),
+                (Objective::Rslvq { exact_log: false }, Cooperation::Posterior { .. }) => {
+                    Some(Soft::Rslvq)
+                }
+                _ => None,
+            },
             runs,
             centre_t: wide.iter().map(|c| T::of(*c)).collect(),
             centre: wide,
@@ -260,8 +270,9 @@ impl<T: Real> Plan<T> {
             Some((name, false)) => tensors.values(name).iter().map(|t| (*t, T::one())).unzip(),
             None => (Vec::new(), Vec::new()),
         };
-        let packed = (self.opposed.then(|| metric.squares()).flatten())
-            .filter(|squares| !lanes::pays(squares.w.len() / self.p, self.p))
+        let wanted = self.opposed || self.soft.is_some();
+        let packed = (wanted.then(|| metric.squares()).flatten())
+            .filter(|squares| self.soft.is_some() || !lanes::pays(squares.w.len() / self.p, self.p))
             .and_then(|squares| Packed::new(squares, &self.prototype_labels));
         Ready {
             metric,

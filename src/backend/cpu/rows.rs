@@ -3,6 +3,7 @@
 mod winners;
 
 use super::block::{BlockRows, Plan, Ready, Workspace};
+use super::lanes::Slopes;
 use crate::parts::composition::{Cooperation, Kernel, Objective, Ties};
 use crate::parts::cooperation::class_minimum::class_minimum;
 use crate::parts::cooperation::posterior::{posterior, ranked};
@@ -17,6 +18,7 @@ use crate::parts::objective::{
 };
 use crate::parts::real::Real;
 use crate::parts::simd::{LANES, add_scaled, inner};
+use rayon::prelude::*;
 use std::sync::PoisonError;
 
 /// What a pass wants, and what it knows of all its rows.
@@ -47,15 +49,38 @@ pub(super) struct Partial<T> {
 }
 
 impl<T: Real> Partial<T> {
-    /// Adds the sums of other rows.
-    pub fn add(&mut self, other: &Partial<T>) {
-        let pairs = self.metric.iter_mut().zip(&other.metric);
-        for (a, b) in pairs.chain(std::iter::once((&mut self.own, &other.own))) {
-            a.iter_mut().zip(b).for_each(|(a, b)| *a += *b);
+    /// Adds the sums of other rows, one after the other.
+    pub fn add(&mut self, others: &[Partial<T>]) {
+        for i in 0..self.metric.len() {
+            add_each(&mut self.metric[i], others, |other| &other.metric[i]);
         }
-        self.range += other.range;
-        self.loss += other.loss;
-        self.confusion.merge(&other.confusion);
+        add_each(&mut self.own, others, |other| &other.own);
+        for other in others {
+            self.range += other.range;
+            self.loss += other.loss;
+            self.confusion.merge(&other.confusion);
+        }
+    }
+}
+
+/// Values that are added up while they are in the cache; where there are more, threads share them.
+const SHARE: usize = 4096;
+
+/// `sums += each(other)` for all others, in their order.
+fn add_each<'a, T: Real>(
+    sums: &mut [T],
+    others: &'a [Partial<T>],
+    each: impl Fn(&'a Partial<T>) -> &'a Vec<T> + Sync,
+) {
+    let add = |(k, sums): (usize, &mut [T])| {
+        for other in others {
+            add_scaled(sums, T::one(), &each(other)[k * SHARE..][..sums.len()]);
+        }
+    };
+    if sums.len() <= 4 * SHARE {
+        sums.chunks_mut(SHARE).enumerate().for_each(add);
+    } else {
+        sums.par_chunks_mut(SHARE).enumerate().for_each(add);
     }
 }
 
@@ -141,11 +166,14 @@ impl<T: Real> Plan<T> {
     ) {
         self.load(rows, ws);
         let mut row = Rows { plan: self, ready, rows, factors, pass, found: false };
-        row.found = self.opposed && row.without_distances(ws);
+        row.found = match self.composition.cooperation {
+            Cooperation::Posterior { sigma } => row.soft_without_distances(sigma, ws),
+            _ => self.opposed && row.without_distances(ws),
+        };
         if !row.found {
             self.distances(ready, ws);
         }
-        if !self.opposed {
+        if !self.opposed && !row.found {
             ws.losses.clear();
             ws.pairs.clear();
         }
@@ -174,6 +202,7 @@ impl<T: Real> Plan<T> {
                 sparse = true;
             }
             (Objective::CrossEntropy, Cooperation::RanksEach) => row.ranks_each(ws, out),
+            (_, Cooperation::Posterior { .. }) if row.found => {}
             (Objective::Nllr, Cooperation::Posterior { sigma }) => {
                 row.posteriors(sigma, true, false, ws);
             }
@@ -419,7 +448,7 @@ struct Rows<'a, T: Real> {
     rows: BlockRows<'a>,
     factors: &'a [T],
     pass: Pass<T>,
-    /// Whether the winners and their distances are there already, and the block's distances are not.
+    /// Whether what depends on the distances is there already (winners and their keys, or losses and slopes), and the block's distances are not.
     found: bool,
 }
 
@@ -599,6 +628,20 @@ impl<T: Real> Rows<'_, T> {
                 out.range += (range * factor).f64();
             }
         }
+    }
+
+    /// Losses and slopes of posteriors without the block's distances, where the backend has a way of its own for the metric.
+    fn soft_without_distances(&self, sigma: f64, ws: &mut Workspace<T>) -> bool {
+        let (Some(soft), Some(packed)) = (self.plan.soft, &self.ready.packed) else { return false };
+        self.classes(ws);
+        let b = self.rows.len();
+        ws.losses.resize(b, T::zero());
+        ws.g.resize(b * self.plan.p, T::zero());
+        let width = self.ready.metric.project_block(&ws.x, &mut ws.scratch);
+        let rows = self.labelled((&ws.x, &ws.scratch.kept, width), &ws.indices);
+        let out = Slopes { factors: self.factors, losses: &mut ws.losses, g: &mut ws.g };
+        packed.posteriors(&rows, soft, sigma, out);
+        true
     }
 
     fn posteriors(&self, sigma: f64, ratio: bool, exact_log: bool, ws: &mut Workspace<T>) {

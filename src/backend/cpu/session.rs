@@ -97,8 +97,11 @@ impl<'a, T: Real> CpuSession<'a, T> {
         };
         let row = |k: usize| rows.indices.map_or(k, |r| r[k] as usize);
         let one_class = self.plan.composition.objective.is_one_class();
-        let is_target = |k: &usize| one_class && samples.codes[row(*k)] == self.plan.target;
-        let targets = (0..n).filter(is_target).map(|k| weight(k) * inverse).sum();
+        let is_target = |k: &usize| samples.codes[row(*k)] == self.plan.target;
+        let targets = match one_class {
+            true => (0..n).filter(is_target).map(|k| weight(k) * inverse).sum(),
+            false => 0.0,
+        };
         let pass = Pass { gradient, scale, n, targets };
         let task = |ws: &mut Workspace<T>, chunk: usize| -> Partial<T> {
             let mut partial = self.plan.partial(&ready);
@@ -281,15 +284,15 @@ impl Chunks {
                     .map_init(|| plan.workspace(), |ws, chunk| task(ws, chunk))
                     .collect()
             };
-            for part in parts {
-                match &mut total {
-                    None => total = Some(part),
-                    Some(total) => {
-                        total.add(&part);
-                        plan.give_back(part);
-                    }
-                }
+            let mut parts = parts.into_iter();
+            if total.is_none() {
+                total = parts.next();
             }
+            let others = parts.as_slice();
+            if let Some(total) = &mut total {
+                total.add(others);
+            }
+            parts.for_each(|part| plan.give_back(part));
             next = end;
         }
         total

@@ -57,7 +57,7 @@ const PAIRS: usize = 64;
 
 crate::vectorized! {
     /// `a = |y|^2` of each row, and from `-2 y.v` in `ell` the logarithms of the distances to all prototypes.
-    fn log_distances<T>(y: &[T], l: usize, v_t: &[T], b: &[T], norms: &mut [T], ell: &mut [T]) {
+    wide fn log_distances<T>(y: &[T], l: usize, v_t: &[T], b: &[T], norms: &mut [T], ell: &mut [T]) {
         for ((y, norm), ell) in y.chunks_exact(l).zip(norms).zip(ell.chunks_exact_mut(b.len())) {
             let a = dot(y, y);
             let mut lost = 0;
@@ -82,14 +82,14 @@ crate::vectorized! {
     }
 
     /// `ell` of pairs, in place of their q.
-    fn pairs_of<T>(a: &[T], b: &[T], q: &mut [T]) {
+    wide fn pairs_of<T>(a: &[T], b: &[T], q: &mut [T]) {
         for ((q, a), b) in q.iter_mut().zip(a).zip(b) {
             *q = log_distance(*a, *b, *q).0;
         }
     }
 
     /// From q and `Gam` of pairs the factors of `y - v` (in place of q), of `y` in `dY` (in place of `Gam`) and of `v` in `dV` (in place of b).
-    fn factors<T>(a: &[T], b: &mut [T], q: &mut [T], gamma: &mut [T]) {
+    wide fn factors<T>(a: &[T], b: &mut [T], q: &mut [T], gamma: &mut [T]) {
         let (half, zero) = (T::of(0.5), T::zero());
         for (((a, b), q), gamma) in a.iter().zip(b).zip(q).zip(gamma) {
             let br = log_distance(*a, *b, *q).1;

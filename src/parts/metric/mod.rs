@@ -164,15 +164,15 @@ pub trait Metric<T: Real>: Send + Sync {
         }
     }
 
-    /// What the distance is made of where it is `sum_a lam_a (x_a - w_a)^2` of rows, or of their [projections](Metric::projected): a backend may have
+    /// What the distance is made of where it is `sum_a lam_a (x_a - w_a)^2` of rows, or of their [projections](Metric::project_block): a backend may have
     /// a way of its own to the nearest prototypes.
     fn squares(&self) -> Option<Squares<'_, T>> {
         None
     }
 
-    /// What the block's rows are to [`Metric::squares`] where they are not themselves; kept for [`Metric::exact`] and the backward, as
-    /// [`Metric::forward`] keeps it.
-    fn projected<'a>(&self, x: &[T], scratch: &'a mut Scratch<T>) -> Option<&'a [T]> {
+    /// The width of the block's projections, if those are the rows of [`Metric::squares`]; they are in `scratch.kept` then, as after
+    /// [`Metric::forward`].
+    fn project_block(&self, x: &[T], scratch: &mut Scratch<T>) -> Option<usize> {
         let _ = (x, scratch);
         None
     }

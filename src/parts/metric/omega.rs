@@ -124,8 +124,9 @@ impl<T: Real> Metric<T> for Omega<T> {
         Some(Squares { w: &self.v, lam: None })
     }
 
-    fn projected<'a>(&self, x: &[T], scratch: &'a mut Scratch<T>) -> Option<&'a [T]> {
-        Some(self.keep(x, &mut scratch.kept))
+    fn project_block(&self, x: &[T], scratch: &mut Scratch<T>) -> Option<usize> {
+        self.keep(x, &mut scratch.kept);
+        Some(self.l)
     }
 
     fn exact(&self, _: &[T], row: usize, prototype: usize, scratch: &mut Scratch<T>) -> T {

@@ -32,3 +32,23 @@ pub trait PairObjective<T: Real> {
         }
     }
 }
+
+/// What a row's loss and its slopes come to where they depend on the posteriors of its right and its wrong prototypes alone:
+/// `dL/dD_j` is `p_j` times a factor.
+#[derive(Clone, Copy, Debug, PartialEq)]
+pub struct Shares<T> {
+    /// The row's loss.
+    pub loss: T,
+    /// The factor of right prototypes.
+    pub right: T,
+    /// That of wrong ones.
+    pub wrong: T,
+}
+
+/// `dL/dD_j` in place of `p_j`; to be called inside a vectorized function.
+#[inline(always)]
+fn slopes<T: Real>(p: &mut [T], labels: &[u32], class: u32, shares: Shares<T>) {
+    for (p, l) in p.iter_mut().zip(labels) {
+        *p *= if *l == class { shares.right } else { shares.wrong };
+    }
+}

@@ -6,7 +6,9 @@
 //!
 //! q is summed directly: `1 - c` loses all digits when q is small and can come out negative in f32.
 
-use super::EPS;
+use super::{EPS, Shares, slopes};
+use crate::parts::exp::ln;
+use crate::parts::real::Real;
 use crate::parts::simd;
 
 crate::vectorized! {
@@ -16,20 +18,23 @@ crate::vectorized! {
             *r = if *l == class { T::zero() } else { *p };
         }
         let (c, q) = (simd::totals(p, labels, class).0, simd::total(room));
-        let eps = T::of(EPS);
-        let width = T::of(2.0) * sigma * sigma;
-        let below = width * (q + eps) * (c + eps * (q + eps));
-        // Where both factors are tiny the product may underflow in f32: divide one after the other.
-        let (first, second, last) = if below > T::min_positive_value() {
-            (below, T::one(), T::one())
-        } else {
-            (q + eps, c + eps * (q + eps), T::one() / width)
-        };
-        for (p, l) in p.iter_mut().zip(labels) {
-            let u = if *l == class { q } else { -c };
-            *p = (T::one() + eps) * *p * u / first / second * last;
-        }
-        -num_traits::Float::ln(c / (q + eps) + eps)
+        let shares = shares(c, q, sigma);
+        slopes(p, labels, class, shares);
+        shares.loss
+    }
+}
+
+/// Loss and slopes of a row whose right prototypes have the posterior `c`, and the wrong ones `q`.
+#[inline(always)]
+pub fn shares<T: Real>(c: T, q: T, sigma: T) -> Shares<T> {
+    let eps = T::of(EPS);
+    let (first, second) = (q + eps, c + eps * (q + eps));
+    // One after the other: the product of two tiny ones may underflow in f32.
+    let factor = (T::one() + eps) / (T::of(2.0) * sigma * sigma);
+    Shares {
+        loss: -ln(c / first + eps),
+        right: q / first / second * factor,
+        wrong: -(c / second / first * factor),
     }
 }
 

@@ -3,9 +3,9 @@
 //! With the posterior `p_j` of a row, `S_j = [class of j is the row's]`, `c = sum p_j S_j`:
 //! `L = -log(c/(1 + eps) + eps)`, `dL/dD_j = p_j (S_j - c) / (2 sigma^2 (c + eps (1 + eps)))`. Rows of the gradient sum to 0.
 
-use super::EPS;
+use super::{EPS, Shares, slopes};
 use crate::parts::cooperation::posterior::likelihoods;
-use crate::parts::exp::exp;
+use crate::parts::exp::{exp, ln};
 use crate::parts::real::Real;
 use crate::parts::simd;
 
@@ -14,10 +14,9 @@ crate::vectorized! {
     pub fn row<T>(p: &mut [T], labels: &[u32], class: u32, sigma: T) -> T {
         // The posterior's sum, formed like the reference's, so that rounding cancels where it did there.
         let (c, w) = simd::totals(p, labels, class);
-        let eps = T::of(EPS);
-        let factor = T::one() / (T::of(2.0) * sigma * sigma * (c + eps * (T::one() + eps)));
-        slopes(p, labels, class, c, factor);
-        -num_traits::Float::ln(c / (w + eps) + eps)
+        let shares = shares(c, w, sigma);
+        slopes(p, labels, class, shares);
+        shares.loss
     }
 
     /// The same for weights w that are responsibilities P times rank weights: `L = -log(a + eps)` with `a` the weight of the right
@@ -33,7 +32,7 @@ crate::vectorized! {
             let hit = if *l == class { T::one() } else { T::zero() };
             *g = *w * (hit - a) * factor - *p * lost;
         }
-        -num_traits::Float::ln(a_eps)
+        -ln(a_eps)
     }
 
     /// `dL/drange` of [`row_of_weights`]. With `dh^ = (dh - h^ sum dh)/(sum h + eps)` and `du = P dh^`,
@@ -64,7 +63,7 @@ crate::vectorized! {
         let (all, right) = (simd::least(d), simd::least(room));
         if right == T::infinity() {
             g.fill(T::zero());
-            return -num_traits::Float::ln(T::of(EPS));
+            return -ln(T::of(EPS));
         }
         let scale = T::one() / (T::of(2.0) * sigma * sigma);
         let sum = likelihoods(d, all, sigma, g);
@@ -76,17 +75,16 @@ crate::vectorized! {
         for (g, q) in g.iter_mut().zip(&*room) {
             *g = (*q / sum_right - *g / sum) * scale;
         }
-        (right - all) * scale + num_traits::Float::ln(sum) - num_traits::Float::ln(sum_right)
+        (right - all) * scale + ln(sum) - ln(sum_right)
     }
 }
 
-/// `p_j (S_j - c) factor` in place of `p_j`.
+/// Loss and slopes of a row whose right prototypes have the posterior `c` of `w` (1 but for rounding).
 #[inline(always)]
-fn slopes<T: Real>(p: &mut [T], labels: &[u32], class: u32, c: T, factor: T) {
-    for (p, l) in p.iter_mut().zip(labels) {
-        let hit = if *l == class { T::one() } else { T::zero() };
-        *p = *p * (hit - c) * factor;
-    }
+pub fn shares<T: Real>(c: T, w: T, sigma: T) -> Shares<T> {
+    let eps = T::of(EPS);
+    let factor = T::one() / (T::of(2.0) * sigma * sigma * (c + eps * (T::one() + eps)));
+    Shares { loss: -ln(c / (w + eps) + eps), right: (T::one() - c) * factor, wrong: -c * factor }
 }
 
 #[cfg(test)]

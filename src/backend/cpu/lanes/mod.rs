@@ -14,6 +14,7 @@ mod avx512;
 use super::prefetch::prefetch;
 use crate::parts::cooperation::winner_pair::NOBODY;
 use crate::parts::metric::Squares;
+use crate::parts::objective::{nllr, rslvq};
 use crate::parts::real::Real;
 
 /// Rows side by side.
@@ -256,6 +257,56 @@ impl Packed {
     }
 }
 
+/// What a soft loss makes of rows.
+pub(super) struct Slopes<'a, T> {
+    /// The factor of each row.
+    pub factors: &'a [T],
+    /// The loss of each.
+    pub losses: &'a mut [T],
+    /// `dL/dD`, times the row's factor, `b x p`.
+    pub g: &'a mut [T],
+}
+
+/// A loss that depends on the posteriors of right and of wrong prototypes alone.
+#[derive(Clone, Copy, Debug)]
+pub(super) enum Soft {
+    /// [`nllr`]
+    Nllr,
+    /// [`rslvq`]
+    Rslvq,
+}
+
+impl Packed {
+    /// Loss and slopes of each row.
+    pub fn posteriors<T: Real>(
+        &self,
+        rows: &Labelled<'_, T>,
+        soft: Soft,
+        sigma: f64,
+        out: Slopes<'_, T>,
+    ) {
+        #[cfg(target_arch = "x86_64")]
+        {
+            use bytemuck::{cast_slice, cast_slice_mut};
+            let sigma = sigma as f32;
+            let out = Slopes {
+                factors: cast_slice(out.factors),
+                losses: cast_slice_mut(out.losses),
+                g: cast_slice_mut(out.g),
+            };
+            let (packed, rows) = (&self.singles, rows.singles());
+            match soft {
+                Soft::Nllr => {
+                    packed.posteriors(&rows, sigma, |c, q| nllr::shares(c, q, sigma), out);
+                }
+                Soft::Rslvq => {
+                    packed.posteriors(&rows, sigma, |c, _| rslvq::shares(c, 1.0, sigma), out);
+                }
+            }
+        }
+    }
+}
+
 fn portable<T: Real>(
     rows: &Labelled<'_, T>,
     squares: Squares<'_, T>,
@@ -271,6 +322,7 @@ fn portable<T: Real>(
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::parts::cooperation::posterior::posterior;
     use proptest::prelude::*;
 
     proptest! {
@@ -324,6 +376,88 @@ mod tests {
                 winner_pairs(&block, squares, &mut winners, &mut least);
                 portable(&block, squares, &mut expected, &mut expected_least);
                 prop_assert_eq!((&winners, &least), (&expected, &expected_least));
+            }
+        }
+    }
+
+    /// Coarse values, which products and sums leave exact in single precision: ties occur.
+    fn coarse(count: usize, seed: u64) -> Vec<f32> {
+        let value = |i: usize| ((i as u64 * 2_654_435_761 + seed * 40_503) >> 7) as u8 % 5;
+        (0..count).map(|i| f32::from(value(i)) - 2.0).collect()
+    }
+
+    proptest! {
+        #[test]
+        fn products_find_what_a_plain_search_finds(
+            rows in 1usize..70,
+            d in 1usize..40,
+            labels in proptest::collection::vec(0u32..3, 1..60),
+            weighted: bool,
+            seed in 0u64..1000,
+        ) {
+            let p = labels.len();
+            let (x, w) = (coarse(rows * d, seed), coarse(p * d, seed + 1));
+            let lam = coarse(d, seed + 2).iter().map(|v| v + 2.0).collect::<Vec<_>>();
+            let of: Vec<u32> = (0..rows as u32).map(|i| i % 3).collect();
+            let squares = Squares { w: &w, lam: weighted.then_some(&lam[..]) };
+            let block = Labelled { x: &x, of: &of, labels: &labels, ahead: &x };
+            if let Some(packed) = Packed::new(squares, &labels) {
+                let mut winners = vec![];
+                packed.winner_pairs(&block, &mut winners);
+                for i in 0..rows {
+                    let distance = |j: usize| -> f32 {
+                        let terms = x[i * d..][..d].iter().zip(&w[j * d..][..d]).zip(&lam);
+                        terms.map(|((x, w), lam)| {
+                            let e = x - w;
+                            if weighted { lam * e * e } else { e * e }
+                        }).sum()
+                    };
+                    for side in 0..2 {
+                        let nearest = (0..p)
+                            .filter(|&j| (labels[j] == of[i]) == (side == 0))
+                            .reduce(|b, j| if distance(j) < distance(b) { j } else { b });
+                        prop_assert_eq!(winners[i][side], nearest.map_or(NOBODY, |j| j as u32));
+                    }
+                }
+            }
+        }
+
+        /// Against the rows' own functions in double precision.
+        #[test]
+        fn posteriors_are_those_of_each_row(
+            rows in 1usize..70,
+            d in 1usize..20,
+            labels in proptest::collection::vec(0u32..3, 2..40),
+            ratio: bool,
+            seed in 0u64..1000,
+        ) {
+            let (p, sigma) = (labels.len(), 1.3);
+            let (x, w) = (coarse(rows * d, seed), coarse(p * d, seed + 1));
+            let (x, w) = (x.iter().map(|v| v / 3.0).collect::<Vec<_>>(), w.iter().map(|v| v / 3.0).collect::<Vec<_>>());
+            let of: Vec<u32> = (0..rows as u32).map(|i| i % 3).collect();
+            let block = Labelled { x: &x, of: &of, labels: &labels, ahead: &[] };
+            let factors: Vec<f32> = (0..rows).map(|i| i as f32 / 10.0).collect();
+            if let Some(packed) = Packed::new(Squares { w: &w, lam: None }, &labels) {
+                let (mut losses, mut g) = (vec![0.0f32; rows], vec![0.0f32; rows * p]);
+                let out = Slopes { factors: &factors, losses: &mut losses, g: &mut g };
+                let soft = if ratio { Soft::Nllr } else { Soft::Rslvq };
+                packed.posteriors(&block, soft, sigma, out);
+                for i in 0..rows {
+                    let distances: Vec<f64> = w.chunks(d).map(|w| {
+                        x[i * d..][..d].iter().zip(w).map(|(x, w)| (f64::from(*x) - f64::from(*w)).powi(2)).sum()
+                    }).collect();
+                    let (mut slopes, mut room) = (vec![0.0; p], vec![0.0; p]);
+                    posterior(&distances, sigma, &mut slopes);
+                    let loss = match soft {
+                        Soft::Nllr => nllr::row(&mut slopes, &mut room, &labels, of[i], sigma),
+                        Soft::Rslvq => rslvq::row(&mut slopes, &labels, of[i], sigma),
+                    };
+                    let near = |a: f32, b: f64| (f64::from(a) - b).abs() < 1e-5 * b.abs().max(1.0);
+                    prop_assert!(near(losses[i], loss), "row {i}: {} {loss}", losses[i]);
+                    for (got, slope) in g[i * p..][..p].iter().zip(&slopes) {
+                        prop_assert!(near(*got, slope * f64::from(factors[i])), "row {i}: {got} {slope}");
+                    }
+                }
             }
         }
     }

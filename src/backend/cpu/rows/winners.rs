@@ -130,12 +130,8 @@ impl<T: Real> Rows<'_, T> {
             return false;
         }
         self.classes(ws);
-        let labels = &self.plan.prototype_labels;
-        let (x, ahead) = match self.ready.metric.projected(&ws.x, &mut ws.scratch) {
-            Some(projections) => (projections, &[][..]),
-            None => (&ws.x[..], self.rows.ahead()),
-        };
-        let rows = Labelled { x, of: &ws.indices, labels, ahead };
+        let width = self.ready.metric.project_block(&ws.x, &mut ws.scratch);
+        let rows = self.labelled((&ws.x, &ws.scratch.kept, width), &ws.indices);
         match &self.ready.packed {
             Some(packed) => packed.winner_pairs(&rows, &mut ws.winner_pairs),
             None => lanes::winner_pairs(&rows, squares, &mut ws.winner_pairs, &mut ws.exact),
@@ -154,6 +150,19 @@ impl<T: Real> Rows<'_, T> {
             self.exact_of_winners(ws);
         }
         true
+    }
+
+    /// The block's rows, or their projections if those are so wide, and their classes.
+    pub(super) fn labelled<'b>(
+        &'b self,
+        (x, projections, width): (&'b [T], &'b [T], Option<usize>),
+        of: &'b [u32],
+    ) -> Labelled<'b, T> {
+        let labels = &self.plan.prototype_labels;
+        match width {
+            Some(l) => Labelled { x: &projections[..of.len() * l], of, labels, ahead: &[] },
+            None => Labelled { x, of, labels, ahead: self.rows.ahead() },
+        }
     }
 
     /// Keys by differences of `ws.winner_pairs`, one after the other, into `ws.exact`.

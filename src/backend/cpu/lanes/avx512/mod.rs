@@ -2,6 +2,7 @@
 
 pub mod few;
 pub mod products;
+pub mod soft;
 
 use std::arch::x86_64::*;
 
@@ -15,45 +16,66 @@ fn turn(x: &[f32], turned: &mut [__m512]) {
     let d = turned.len();
     for (c, columns) in turned.chunks_mut(ROWS).enumerate() {
         let mask = u16::MAX >> (ROWS - columns.len());
-        let row = |l: usize| -> __m512 {
+        let mut rows = [_mm512_setzero_ps(); ROWS];
+        for (l, row) in rows.iter_mut().enumerate() {
             let from = &x[l * d + c * ROWS..][..columns.len()];
             // SAFETY: as many values as the mask has ones.
-            unsafe { _mm512_maskz_loadu_ps(mask, from.as_ptr()) }
-        };
-        // Pairs of rows, then fours, within each quarter of a register.
-        let mut pairs = [_mm512_setzero_ps(); ROWS];
-        for i in 0..ROWS / 2 {
-            let (a, b) = (row(2 * i), row(2 * i + 1));
-            pairs[2 * i] = _mm512_unpacklo_ps(a, b);
-            pairs[2 * i + 1] = _mm512_unpackhi_ps(a, b);
+            *row = unsafe { _mm512_maskz_loadu_ps(mask, from.as_ptr()) };
         }
-        let mut fours = [_mm512_setzero_ps(); ROWS];
-        for i in 0..ROWS / 4 {
-            let [a, b, c, d] = [0, 1, 2, 3].map(|k| _mm512_castps_pd(pairs[4 * i + k]));
-            fours[4 * i] = _mm512_castpd_ps(_mm512_unpacklo_pd(a, c));
-            fours[4 * i + 1] = _mm512_castpd_ps(_mm512_unpackhi_pd(a, c));
-            fours[4 * i + 2] = _mm512_castpd_ps(_mm512_unpacklo_pd(b, d));
-            fours[4 * i + 3] = _mm512_castpd_ps(_mm512_unpackhi_pd(b, d));
-        }
-        // Quarter q of fours[4 i + k] is feature 4 q + k of rows 4 i .. 4 i + 4.
-        for k in 0..4 {
-            let even = _mm512_shuffle_f32x4::<0x88>(fours[k], fours[4 + k]);
-            let odd = _mm512_shuffle_f32x4::<0xdd>(fours[k], fours[4 + k]);
-            let even_rest = _mm512_shuffle_f32x4::<0x88>(fours[8 + k], fours[12 + k]);
-            let odd_rest = _mm512_shuffle_f32x4::<0xdd>(fours[8 + k], fours[12 + k]);
-            let features = [
-                _mm512_shuffle_f32x4::<0x88>(even, even_rest),
-                _mm512_shuffle_f32x4::<0x88>(odd, odd_rest),
-                _mm512_shuffle_f32x4::<0xdd>(even, even_rest),
-                _mm512_shuffle_f32x4::<0xdd>(odd, odd_rest),
-            ];
-            for (q, feature) in features.into_iter().enumerate() {
-                if let Some(column) = columns.get_mut(4 * q + k) {
-                    *column = feature;
-                }
-            }
-        }
+        columns.copy_from_slice(&transposed(rows)[..columns.len()]);
     }
+}
+
+/// Value j of register i becomes value i of register j.
+#[inline]
+#[target_feature(enable = "avx512f")]
+fn transposed(rows: [__m512; ROWS]) -> [__m512; ROWS] {
+    // Pairs of rows, then fours, within each quarter of a register.
+    let mut pairs = [_mm512_setzero_ps(); ROWS];
+    for i in 0..ROWS / 2 {
+        pairs[2 * i] = _mm512_unpacklo_ps(rows[2 * i], rows[2 * i + 1]);
+        pairs[2 * i + 1] = _mm512_unpackhi_ps(rows[2 * i], rows[2 * i + 1]);
+    }
+    let mut fours = [_mm512_setzero_ps(); ROWS];
+    for i in 0..ROWS / 4 {
+        let [a, b, c, d] = [0, 1, 2, 3].map(|k| _mm512_castps_pd(pairs[4 * i + k]));
+        fours[4 * i] = _mm512_castpd_ps(_mm512_unpacklo_pd(a, c));
+        fours[4 * i + 1] = _mm512_castpd_ps(_mm512_unpackhi_pd(a, c));
+        fours[4 * i + 2] = _mm512_castpd_ps(_mm512_unpacklo_pd(b, d));
+        fours[4 * i + 3] = _mm512_castpd_ps(_mm512_unpackhi_pd(b, d));
+    }
+    // Quarter q of fours[4 i + k] is value 4 q + k of rows 4 i .. 4 i + 4.
+    let mut columns = [_mm512_setzero_ps(); ROWS];
+    for k in 0..4 {
+        let even = _mm512_shuffle_f32x4::<0x88>(fours[k], fours[4 + k]);
+        let odd = _mm512_shuffle_f32x4::<0xdd>(fours[k], fours[4 + k]);
+        let even_rest = _mm512_shuffle_f32x4::<0x88>(fours[8 + k], fours[12 + k]);
+        let odd_rest = _mm512_shuffle_f32x4::<0xdd>(fours[8 + k], fours[12 + k]);
+        columns[k] = _mm512_shuffle_f32x4::<0x88>(even, even_rest);
+        columns[4 + k] = _mm512_shuffle_f32x4::<0x88>(odd, odd_rest);
+        columns[8 + k] = _mm512_shuffle_f32x4::<0xdd>(even, even_rest);
+        columns[12 + k] = _mm512_shuffle_f32x4::<0xdd>(odd, odd_rest);
+    }
+    columns
+}
+
+/// `e^x`, within 2 units in the last place; NaN of NaN.
+#[inline]
+#[target_feature(enable = "avx512f")]
+fn exp(x: __m512) -> __m512 {
+    // x = k ln 2 + r with |r| <= ln 2 / 2 (`ln 2` as a sum of two), then 2^k times the series of e^r.
+    const HIGH: f32 = 0.693_359_4;
+    const LOW: f32 = -2.121_944_4e-4;
+    const NEAREST: i32 = _MM_FROUND_TO_NEAREST_INT | _MM_FROUND_NO_EXC;
+    let k = _mm512_mul_ps(x, _mm512_set1_ps(std::f32::consts::LOG2_E));
+    let k = _mm512_roundscale_ps::<NEAREST>(k);
+    let r = _mm512_fnmadd_ps(k, _mm512_set1_ps(HIGH), x);
+    let r = _mm512_fnmadd_ps(k, _mm512_set1_ps(LOW), r);
+    let mut sum = _mm512_set1_ps(1.0 / 5040.0);
+    for term in [1.0 / 720.0, 1.0 / 120.0, 1.0 / 24.0, 1.0 / 6.0, 0.5, 1.0, 1.0] {
+        sum = _mm512_fmadd_ps(sum, r, _mm512_set1_ps(term));
+    }
+    _mm512_scalef_ps(sum, k)
 }
 
 /// Lane l of the one and lane l of the other side by side: 0, 16, 1, 17 and so on.

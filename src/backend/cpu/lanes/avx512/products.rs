@@ -11,26 +11,31 @@ use crate::parts::metric::Squares;
 use std::arch::x86_64::*;
 
 /// Rows of a tile.
-const TILE: usize = 2 * ROWS;
+pub(super) const TILE: usize = 2 * ROWS;
 /// Prototypes of a group at most: their sums, the rows, and a value of a prototype are 27 registers of 32.
 const GROUP: usize = 12;
 
 /// Prototypes laid out for the search, once a step.
 pub struct Packed {
-    d: usize,
+    pub(super) d: usize,
+    pub(super) p: usize,
     /// Prototypes of a group: 2, 4, .. 12.
     size: usize,
     /// For each group its first feature of all prototypes, then its second, times its relevance.
     w: Vec<f32>,
     /// `-|w|^2/2`; of those that fill up the last group minus infinity.
     starts: Vec<f32>,
-    labels: Vec<i32>,
+    pub(super) labels: Vec<i32>,
 }
 
 impl Packed {
     /// Lays out prototypes of the classes `labels`, if this machine has the instructions.
     pub fn new(Squares { w, lam }: Squares<'_, f32>, labels: &[u32]) -> Option<Packed> {
-        if !is_x86_feature_detected!("avx512f") {
+        let there = is_x86_feature_detected!("avx512f")
+            && is_x86_feature_detected!("avx512bw")
+            && is_x86_feature_detected!("avx512dq")
+            && is_x86_feature_detected!("avx512vl");
+        if !there {
             return None;
         }
         let p = labels.len();
@@ -52,7 +57,7 @@ impl Packed {
         }
         let of = |j: usize| labels.get(j).map_or(-1, |label| *label as i32);
         let labels = (0..groups * size).map(of).collect();
-        Some(Packed { d, size, w: packed, starts, labels })
+        Some(Packed { d, p, size, w: packed, starts, labels })
     }
 
     /// The nearest of its class and of all others for each row, the first on ties; [`NOBODY`] where no product is a number.
@@ -72,31 +77,35 @@ impl Packed {
 
     #[target_feature(enable = "avx512f")]
     fn tiles<const N: usize>(&self, rows: &Labelled<'_, f32>, winners: &mut [[u32; 2]]) {
-        let d = self.d;
-        let mut room = vec![_mm512_setzero_ps(); 2 * d];
-        let (first, second) = room.split_at_mut(d);
-        let mut padded = vec![];
-        let mut ahead = rows.ahead.chunks(TILE * d);
-        let all = rows.x.chunks(TILE * d).zip(rows.of.chunks(TILE));
-        for ((x, of), winners) in all.zip(winners.chunks_mut(TILE)) {
-            // The memory has nothing to do meanwhile.
-            ahead.next().into_iter().for_each(prefetch);
-            let mut classes = [NOBODY; TILE];
-            classes[..of.len()].copy_from_slice(of);
-            let x = if of.len() == TILE {
-                x
-            } else {
-                // The last rows: what is beside them is not looked at.
-                padded.extend_from_slice(x);
-                padded.resize(TILE * d, 0.0);
-                &padded
-            };
-            let (upper, lower) = x.split_at(ROWS * d);
-            turn(upper, first);
-            turn(lower, second);
+        let mut tiles = Tiles::new(rows, self.d);
+        for winners in winners.chunks_mut(TILE) {
+            let classes = tiles.next();
             let mut found = [[0; 2]; TILE];
+            let (first, second) = tiles.turned.split_at(self.d);
             self.tile::<N>(first, second, &classes, &mut found);
-            winners.copy_from_slice(&found[..of.len()]);
+            winners.copy_from_slice(&found[..winners.len()]);
+        }
+    }
+
+    /// What `starts` and the products of the rows `tiles` holds come to for all prototypes.
+    #[target_feature(enable = "avx512f")]
+    pub(super) fn products(&self, tiles: &Tiles<'_>, sums: &mut [[__m512; 2]]) {
+        match self.size {
+            2 => self.products_of::<2>(tiles, sums),
+            4 => self.products_of::<4>(tiles, sums),
+            6 => self.products_of::<6>(tiles, sums),
+            8 => self.products_of::<8>(tiles, sums),
+            10 => self.products_of::<10>(tiles, sums),
+            _ => self.products_of::<12>(tiles, sums),
+        }
+    }
+
+    #[target_feature(enable = "avx512f")]
+    fn products_of<const N: usize>(&self, tiles: &Tiles<'_>, all: &mut [[__m512; 2]]) {
+        let (first, second) = tiles.turned.split_at(self.d);
+        let groups = self.w.chunks_exact(N * self.d).zip(self.starts.as_chunks::<N>().0);
+        for ((w, starts), all) in groups.zip(all.as_chunks_mut::<N>().0) {
+            *all = sums::<N>(first, second, w.as_chunks::<N>().0, starts);
         }
     }
 
@@ -165,4 +174,51 @@ fn sums<const N: usize>(
         }
     }
     sums
+}
+
+/// Rows of a block, tile by tile.
+pub(super) struct Tiles<'a> {
+    rows: &'a Labelled<'a, f32>,
+    d: usize,
+    next: usize,
+    /// The features of the first register of rows, then those of the second.
+    pub turned: Vec<__m512>,
+    padded: Vec<f32>,
+}
+
+impl<'a> Tiles<'a> {
+    #[target_feature(enable = "avx512f")]
+    pub fn new(rows: &'a Labelled<'a, f32>, d: usize) -> Self {
+        Tiles { rows, d, next: 0, turned: vec![_mm512_setzero_ps(); 2 * d], padded: vec![] }
+    }
+
+    /// Turns the next rows; returns their classes.
+    #[inline]
+    #[target_feature(enable = "avx512f")]
+    pub fn next(&mut self) -> [u32; TILE] {
+        let d = self.d;
+        let of = &self.rows.of[self.next..];
+        let of = &of[..of.len().min(TILE)];
+        let span = |values: &'a [f32]| -> &'a [f32] {
+            let values = values.get(self.next * d..).unwrap_or(&[]);
+            &values[..values.len().min(TILE * d)]
+        };
+        // The memory has nothing to do meanwhile.
+        prefetch(span(self.rows.ahead));
+        let mut x = span(self.rows.x);
+        let mut classes = [NOBODY; TILE];
+        classes[..of.len()].copy_from_slice(of);
+        if of.len() < TILE {
+            // The last rows: what is beside them is not looked at.
+            self.padded.extend_from_slice(x);
+            self.padded.resize(TILE * d, 0.0);
+            x = &self.padded;
+        }
+        let (upper, lower) = x.split_at(ROWS * d);
+        let (first, second) = self.turned.split_at_mut(d);
+        turn(upper, first);
+        turn(lower, second);
+        self.next += TILE;
+        classes
+    }
 }
