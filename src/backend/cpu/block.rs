@@ -10,7 +10,7 @@ use crate::parts::cooperation::reasoning::Reasoning;
 use crate::parts::cooperation::winner_pair::Classes;
 use crate::parts::kernel::{Map, Opposed, bandwidth::Bandwidth, exponential::Exponential};
 use crate::parts::metric::{
-    Inputs, Metric, Operand, Pair, Scratch, class_omega::ClassOmega, custom::Custom,
+    Bent, Inputs, Metric, Operand, Pair, Scratch, class_omega::ClassOmega, custom::Custom,
     local_omega::LocalOmega, matrix::plain, omega::Omega, relevance::Relevance, spread::Spread,
     tangent::Tangent,
 };
@@ -272,7 +272,10 @@ impl<T: Real> Plan<T> {
         };
         let wanted = self.opposed || self.soft.is_some();
         let packed = (wanted.then(|| metric.squares()).flatten())
-            .filter(|squares| self.soft.is_some() || !lanes::pays(squares.w.len() / self.p, self.p))
+            .filter(|squares| {
+                let few = lanes::pays(squares.w.len() / self.p, self.p);
+                self.soft.is_some() || squares.bent != Bent::Not || !few
+            })
             .and_then(|squares| Packed::new(squares, &self.prototype_labels));
         Ready {
             metric,

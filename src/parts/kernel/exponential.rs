@@ -22,7 +22,7 @@
 use crate::parts::exp::{exp, exp_m1, ln};
 use crate::parts::linalg::{Mat, gemm};
 use crate::parts::metric::block::{pair_distances, side_by_side, sums_of_terms};
-use crate::parts::metric::{Inputs, Metric, Pair, Scratch, Sums};
+use crate::parts::metric::{Bent, Inputs, Metric, Pair, Scratch, Squares, Sums};
 use crate::parts::real::Real;
 use crate::parts::simd::{LANES, absolute, dot, squared_difference};
 
@@ -52,6 +52,9 @@ fn log_distance<T: Real>(a: T, b: T, q: T) -> (T, T) {
     (m + ln(br), br)
 }
 
+/// The part of `a + b` below which the expansion of q has lost digits.
+const LOST: f64 = 0.01;
+
 /// Pairs whose factors are formed side by side.
 const PAIRS: usize = 64;
 
@@ -63,7 +66,7 @@ crate::vectorized! {
             let mut lost = 0;
             for (q, b) in ell.iter_mut().zip(b) {
                 *q += a + *b;
-                lost |= u32::from(*q < T::of(0.01) * (a + *b));
+                lost |= u32::from(*q < T::of(LOST) * (a + *b));
             }
             // The expansion of a small square has lost digits.
             if lost != 0 {
@@ -73,6 +76,13 @@ crate::vectorized! {
                 *ell = log_distance(a, *b, *ell).0;
             }
             *norm = a;
+        }
+    }
+
+    /// `a = |y|^2` of each row.
+    fn row_norms<T>(y: &[T], l: usize, norms: &mut [T]) {
+        for (y, norm) in y.chunks_exact(l).zip(norms) {
+            *norm = dot(y, y);
         }
     }
 
@@ -169,6 +179,15 @@ impl<T: Real> Exponential<T> {
         }
     }
 
+    /// Keeps `Y`, and makes room for its norms.
+    fn keep(&self, x: &[T], scratch: &mut Scratch<T>) {
+        let n = x.len() / self.d;
+        scratch.kept.resize(n * self.l, T::zero());
+        let omega = Mat::new(&self.omega, self.d, self.l);
+        gemm(&mut scratch.kept, false, T::one(), Mat::new(x, n, self.d), omega);
+        scratch.norms.resize(n, T::zero());
+    }
+
     /// Adds `X^T dY` if the matrix learns.
     fn close_block(&self, x: &[T], dy: &[T], sums: &mut Sums<T>) {
         if let [_, domega] = &mut sums[..] {
@@ -183,13 +202,20 @@ impl<T: Real> Metric<T> for Exponential<T> {
     /// `ell`; keeps `Y` and `a`.
     fn forward(&self, x: &[T], ell: &mut [T], scratch: &mut Scratch<T>) {
         let (n, l, p) = (x.len() / self.d, self.l, self.b.len());
-        scratch.kept.resize(n * l, T::zero());
-        let omega = Mat::new(&self.omega, self.d, l);
-        gemm(&mut scratch.kept, false, T::one(), Mat::new(x, n, self.d), omega);
+        self.keep(x, scratch);
         let y = &scratch.kept[..n * l];
         gemm(ell, false, T::of(-2.0), Mat::new(y, n, l), Mat::new(&self.v, p, l).t());
-        scratch.norms.resize(n, T::zero());
         log_distances(y, l, &self.v_t, &self.b, &mut scratch.norms, ell);
+    }
+
+    fn squares(&self) -> Option<Squares<'_, T>> {
+        Some(Squares { w: &self.v, lam: None, bent: Bent::Exponential })
+    }
+
+    fn project_block(&self, x: &[T], scratch: &mut Scratch<T>) -> Option<usize> {
+        self.keep(x, scratch);
+        row_norms(&scratch.kept, self.l, &mut scratch.norms);
+        Some(self.l)
     }
 
     fn exact(&self, _: &[T], row: usize, prototype: usize, scratch: &mut Scratch<T>) -> T {

@@ -140,6 +140,18 @@ pub struct Squares<'a, T> {
     pub w: &'a [T],
     /// How many times each feature counts; none: once.
     pub lam: Option<&'a [T]>,
+    /// What keys are made of the squares.
+    pub bent: Bent,
+}
+
+/// What keys are made of squared distances.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub enum Bent {
+    /// Squares are keys.
+    #[default]
+    Not,
+    /// Logarithms of the [exponential kernel's](crate::parts::kernel::exponential) distances.
+    Exponential,
 }
 
 /// Buffers of a gradient's sums; their lengths are given by [`Metric::sums`].

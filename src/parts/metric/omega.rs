@@ -17,7 +17,7 @@ use super::block::{
     add_column_sums, add_scaled_rows, expansion_slack, grow, largest, pair_distances,
     squared_expansion, squared_norms,
 };
-use super::{Inputs, Metric, Operand, Pair, Scratch, Squares, Sums};
+use super::{Bent, Inputs, Metric, Operand, Pair, Scratch, Squares, Sums};
 use crate::parts::linalg::{Mat, gemm};
 use crate::parts::real::Real;
 use crate::parts::simd::{reduce, squared_distance};
@@ -121,7 +121,7 @@ impl<T: Real> Metric<T> for Omega<T> {
     }
 
     fn squares(&self) -> Option<Squares<'_, T>> {
-        Some(Squares { w: &self.v, lam: None })
+        Some(Squares { w: &self.v, lam: None, bent: Bent::Not })
     }
 
     fn project_block(&self, x: &[T], scratch: &mut Scratch<T>) -> Option<usize> {

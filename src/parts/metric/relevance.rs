@@ -15,7 +15,7 @@
 //! Pairs sum `H_j += G_ij (x_i - w_j)` without `g`, as in [`squared_euclidean`](super::squared_euclidean). The first form of `dlam` is used for pairs, the second (which needs centred rows) for a dense `G`.
 
 use super::block::{add_column_sums, expansion_slack, grow, largest, scatter_differences};
-use super::{Inputs, Metric, Pair, Scratch, Squares, Sums};
+use super::{Bent, Inputs, Metric, Pair, Scratch, Squares, Sums};
 use crate::parts::linalg::{Mat, gemm, softmax};
 use crate::parts::real::Real;
 use crate::parts::simd::{reduce, weighted_squared_difference};
@@ -138,7 +138,7 @@ impl<T: Real> Metric<T> for Relevance<T> {
     }
 
     fn squares(&self) -> Option<Squares<'_, T>> {
-        Some(Squares { w: &self.w, lam: Some(&self.lam) })
+        Some(Squares { w: &self.w, lam: Some(&self.lam), bent: Bent::Not })
     }
 
     fn slack(&self, row: usize, scratch: &Scratch<T>) -> T {

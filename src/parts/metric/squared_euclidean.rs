@@ -17,7 +17,7 @@ use super::block::{
     add_column_sums, expansion_slack, largest, pair_distances, scatter_differences,
     squared_expansion, squared_norms,
 };
-use super::{Inputs, Metric, Pair, Scratch, Squares, Sums};
+use super::{Bent, Inputs, Metric, Pair, Scratch, Squares, Sums};
 use crate::parts::linalg::{Mat, gemm};
 use crate::parts::real::Real;
 use crate::parts::simd::squared_distance;
@@ -76,7 +76,7 @@ impl<T: Real> Metric<T> for SquaredEuclidean<T> {
     }
 
     fn squares(&self) -> Option<Squares<'_, T>> {
-        Some(Squares { w: &self.w, lam: None })
+        Some(Squares { w: &self.w, lam: None, bent: Bent::Not })
     }
 
     fn slack(&self, row: usize, scratch: &Scratch<T>) -> T {

@@ -13,7 +13,7 @@ mod avx512;
 
 use super::prefetch::prefetch;
 use crate::parts::cooperation::winner_pair::NOBODY;
-use crate::parts::metric::Squares;
+use crate::parts::metric::{Bent, Squares};
 use crate::parts::objective::{nllr, rslvq};
 use crate::parts::real::Real;
 
@@ -216,8 +216,8 @@ pub(super) fn winner_pairs<T: Real>(
 
 /// The parts of a distance, whose type is single precision.
 #[cfg(target_arch = "x86_64")]
-fn singles_of<T: Real>(Squares { w, lam }: Squares<'_, T>) -> Squares<'_, f32> {
-    Squares { w: bytemuck::cast_slice(w), lam: lam.map(bytemuck::cast_slice) }
+fn singles_of<T: Real>(Squares { w, lam, bent }: Squares<'_, T>) -> Squares<'_, f32> {
+    Squares { w: bytemuck::cast_slice(w), lam: lam.map(bytemuck::cast_slice), bent }
 }
 
 #[cfg(target_arch = "x86_64")]
@@ -233,6 +233,8 @@ impl<T: Real> Labelled<'_, T> {
 pub(super) struct Packed {
     #[cfg(target_arch = "x86_64")]
     singles: avx512::products::Packed,
+    #[cfg(target_arch = "x86_64")]
+    bent: Bent,
 }
 
 impl Packed {
@@ -240,8 +242,9 @@ impl Packed {
     pub fn new<T: Real>(squares: Squares<'_, T>, labels: &[u32]) -> Option<Self> {
         #[cfg(target_arch = "x86_64")]
         if size_of::<T>() == 4 {
+            let bent = squares.bent;
             let singles = avx512::products::Packed::new(singles_of(squares), labels)?;
-            return Some(Packed { singles });
+            return Some(Packed { singles, bent });
         }
         let _ = (squares, labels);
         None
@@ -249,11 +252,14 @@ impl Packed {
 
     /// The nearest prototype of its class and of all others for each row, the first on ties ([`NOBODY`] where no distance is a number).
     ///
-    /// Distances are told apart as far as `x.w - |w|^2/2` tells them.
+    /// Distances are told apart as far as `x.w - |w|^2/2` tells them, and the keys that are made of it.
     pub fn winner_pairs<T: Real>(&self, rows: &Labelled<'_, T>, winners: &mut Vec<[u32; 2]>) {
         winners.resize(rows.of.len(), [NOBODY; 2]);
         #[cfg(target_arch = "x86_64")]
-        self.singles.search(&rows.singles(), winners);
+        match self.bent {
+            Bent::Not => self.singles.search(&rows.singles(), winners),
+            Bent::Exponential => self.singles.search_exponential(&rows.singles(), winners),
+        }
     }
 }
 
@@ -360,9 +366,9 @@ mod tests {
                 }
                 Ok(())
             };
-            winner_pairs(&block, Squares { w: &w, lam: None }, &mut winners, &mut least);
+            winner_pairs(&block, Squares { w: &w, lam: None, bent: Bent::Not }, &mut winners, &mut least);
             check(false, &winners, &least)?;
-            winner_pairs(&block, Squares { w: &w, lam: Some(&lam) }, &mut winners, &mut least);
+            winner_pairs(&block, Squares { w: &w, lam: Some(&lam), bent: Bent::Not }, &mut winners, &mut least);
             check(true, &winners, &least)?;
 
             // Single precision may have instructions of its own: the same bits.
@@ -370,7 +376,7 @@ mod tests {
             let (x, w, lam) = (single(&x), single(&w), single(&lam));
             let block = Labelled { x: &x, of: &of, labels: &labels, ahead: &x };
             for lam in [None, Some(&lam[..])] {
-                let squares = Squares { w: &w, lam };
+                let squares = Squares { w: &w, lam, bent: Bent::Not };
                 let (mut winners, mut least) = (vec![], vec![]);
                 let (mut expected, mut expected_least) = (vec![[0; 2]; rows], vec![0.0; 2 * rows]);
                 winner_pairs(&block, squares, &mut winners, &mut least);
@@ -399,7 +405,7 @@ mod tests {
             let (x, w) = (coarse(rows * d, seed), coarse(p * d, seed + 1));
             let lam = coarse(d, seed + 2).iter().map(|v| v + 2.0).collect::<Vec<_>>();
             let of: Vec<u32> = (0..rows as u32).map(|i| i % 3).collect();
-            let squares = Squares { w: &w, lam: weighted.then_some(&lam[..]) };
+            let squares = Squares { w: &w, lam: weighted.then_some(&lam[..]), bent: Bent::Not };
             let block = Labelled { x: &x, of: &of, labels: &labels, ahead: &x };
             if let Some(packed) = Packed::new(squares, &labels) {
                 let mut winners = vec![];
@@ -437,7 +443,7 @@ mod tests {
             let of: Vec<u32> = (0..rows as u32).map(|i| i % 3).collect();
             let block = Labelled { x: &x, of: &of, labels: &labels, ahead: &[] };
             let factors: Vec<f32> = (0..rows).map(|i| i as f32 / 10.0).collect();
-            if let Some(packed) = Packed::new(Squares { w: &w, lam: None }, &labels) {
+            if let Some(packed) = Packed::new(Squares { w: &w, lam: None, bent: Bent::Not }, &labels) {
                 let (mut losses, mut g) = (vec![0.0f32; rows], vec![0.0f32; rows * p]);
                 let out = Slopes { factors: &factors, losses: &mut losses, g: &mut g };
                 let soft = if ratio { Soft::Nllr } else { Soft::Rslvq };

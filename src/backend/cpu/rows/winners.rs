@@ -6,7 +6,7 @@ use crate::backend::cpu::lanes::{self, Labelled};
 use crate::parts::composition::Ties;
 use crate::parts::cooperation::winner_pair::NOBODY;
 use crate::parts::kernel::{Map, Opposed};
-use crate::parts::metric::Pair;
+use crate::parts::metric::{Bent, Pair};
 use crate::parts::objective::{EPS, PairObjective};
 use crate::parts::real::Real;
 
@@ -125,8 +125,9 @@ impl<T: Real> Rows<'_, T> {
     /// backend has a way of its own for the metric.
     pub(super) fn without_distances(&self, ws: &mut Workspace<T>) -> bool {
         let Some(squares) = self.ready.metric.squares() else { return false };
-        let few = lanes::pays(squares.w.len() / self.plan.p, self.plan.p);
-        if !few && self.ready.packed.is_none() {
+        let p = self.plan.p;
+        let few = self.ready.packed.is_none();
+        if few && (squares.bent != Bent::Not || !lanes::pays(squares.w.len() / p, p)) {
             return false;
         }
         self.classes(ws);

@@ -13,7 +13,7 @@ const AT_ONCE: usize = 4;
 /// What [`super::winner_pairs`] does, if this machine has the instructions; else false.
 pub fn search(
     rows: &Labelled<'_, f32>,
-    Squares { w, lam }: Squares<'_, f32>,
+    Squares { w, lam, .. }: Squares<'_, f32>,
     winners: &mut [[u32; 2]],
     least: &mut [f32],
 ) -> bool {

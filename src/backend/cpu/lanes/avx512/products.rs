@@ -24,13 +24,13 @@ pub struct Packed {
     /// For each group its first feature of all prototypes, then its second, times its relevance.
     w: Vec<f32>,
     /// `-|w|^2/2`; of those that fill up the last group minus infinity.
-    starts: Vec<f32>,
+    pub(super) starts: Vec<f32>,
     pub(super) labels: Vec<i32>,
 }
 
 impl Packed {
     /// Lays out prototypes of the classes `labels`, if this machine has the instructions.
-    pub fn new(Squares { w, lam }: Squares<'_, f32>, labels: &[u32]) -> Option<Packed> {
+    pub fn new(Squares { w, lam, .. }: Squares<'_, f32>, labels: &[u32]) -> Option<Packed> {
         let there = is_x86_feature_detected!("avx512f")
             && is_x86_feature_detected!("avx512bw")
             && is_x86_feature_detected!("avx512dq")
@@ -119,31 +119,84 @@ impl Packed {
         classes: &[u32; TILE],
         winners: &mut [[u32; 2]; TILE],
     ) {
-        // SAFETY: sixteen values each.
-        let classes =
-            [0, ROWS].map(|l| unsafe { _mm512_loadu_si512(classes[l..].as_ptr().cast()) });
-        let mut best = [[_mm512_set1_ps(f32::NEG_INFINITY); 2]; 2];
-        let mut at = [[_mm512_set1_epi32(NOBODY as i32); 2]; 2];
+        let mut nearest = Nearest::new(classes);
         let groups = self.w.chunks_exact(N * self.d);
         let rest = self.starts.as_chunks::<N>().0.iter().zip(self.labels.as_chunks::<N>().0);
         for (g, (w, (starts, labels))) in groups.zip(rest).enumerate() {
             let sums = sums::<N>(first, second, w.as_chunks::<N>().0, starts);
             for n in 0..N {
-                let label = _mm512_set1_epi32(labels[n]);
-                let number = _mm512_set1_epi32((g * N + n) as i32);
-                for half in 0..2 {
-                    let sum = sums[n][half];
-                    let own = _mm512_cmpeq_epi32_mask(classes[half], label);
-                    for (side, mask) in [own, !own].into_iter().enumerate() {
-                        let best = &mut best[half][side];
-                        let nearer = _mm512_mask_cmp_ps_mask::<_CMP_GT_OQ>(mask, sum, *best);
-                        *best = _mm512_mask_mov_ps(*best, nearer, sum);
-                        at[half][side] = _mm512_mask_mov_epi32(at[half][side], nearer, number);
-                    }
-                }
+                nearest.see(sums[n], labels[n], g * N + n);
             }
         }
-        for (half, at) in at.into_iter().enumerate() {
+        nearest.store(winners);
+    }
+
+    /// [`Packed::search`] for the least of the exponential kernel's keys.
+    pub fn search_exponential(&self, rows: &Labelled<'_, f32>, winners: &mut [[u32; 2]]) {
+        // SAFETY: `new` has seen that the instructions are there.
+        unsafe { self.exponential_tiles(rows, winners) }
+    }
+
+    #[target_feature(enable = "avx512f,avx512bw,avx512dq,avx512vl")]
+    fn exponential_tiles(&self, rows: &Labelled<'_, f32>, winners: &mut [[u32; 2]]) {
+        let mut tiles = Tiles::new(rows, self.d);
+        let mut keys = vec![[_mm512_setzero_ps(); 2]; self.labels.len()];
+        for winners in winners.chunks_mut(TILE) {
+            let classes = tiles.next();
+            self.products(&tiles, &mut keys);
+            let keys = &mut keys[..self.p];
+            self.exponential_keys(&tiles, keys);
+            let mut nearest = Nearest::new(&classes);
+            let zero = _mm512_setzero_ps();
+            for (j, (key, label)) in keys.iter().zip(&self.labels).enumerate() {
+                nearest.see(key.map(|key| _mm512_sub_ps(zero, key)), *label, j);
+            }
+            let mut found = [[0; 2]; TILE];
+            nearest.store(&mut found);
+            winners.copy_from_slice(&found[..winners.len()]);
+        }
+    }
+}
+
+/// The prototypes with the largest sums so far, of each row's class and of all others; both for two registers of rows.
+struct Nearest {
+    classes: [__m512i; 2],
+    best: [[__m512; 2]; 2],
+    at: [[__m512i; 2]; 2],
+}
+
+impl Nearest {
+    #[inline]
+    #[target_feature(enable = "avx512f")]
+    fn new(classes: &[u32; TILE]) -> Self {
+        Nearest {
+            classes: [half_of(classes, 0), half_of(classes, 1)],
+            best: [[_mm512_set1_ps(f32::NEG_INFINITY); 2]; 2],
+            at: [[_mm512_set1_epi32(NOBODY as i32); 2]; 2],
+        }
+    }
+
+    /// Sees the sums of prototype `j`; the first keeps a tie.
+    #[inline]
+    #[target_feature(enable = "avx512f")]
+    fn see(&mut self, sums: [__m512; 2], label: i32, j: usize) {
+        let label = _mm512_set1_epi32(label);
+        let number = _mm512_set1_epi32(j as i32);
+        for (half, sum) in sums.into_iter().enumerate() {
+            let own = _mm512_cmpeq_epi32_mask(self.classes[half], label);
+            for (side, mask) in [own, !own].into_iter().enumerate() {
+                let (best, at) = (&mut self.best[half][side], &mut self.at[half][side]);
+                let nearer = _mm512_mask_cmp_ps_mask::<_CMP_GT_OQ>(mask, sum, *best);
+                *best = _mm512_mask_mov_ps(*best, nearer, sum);
+                *at = _mm512_mask_mov_epi32(*at, nearer, number);
+            }
+        }
+    }
+
+    #[inline]
+    #[target_feature(enable = "avx512f")]
+    fn store(&self, winners: &mut [[u32; 2]; TILE]) {
+        for (half, at) in self.at.into_iter().enumerate() {
             for (quarter, both) in interleaved(at).into_iter().enumerate() {
                 let winners = &mut winners[half * ROWS + quarter * ROWS / 2..][..ROWS / 2];
                 // SAFETY: eight pairs of values.
@@ -151,6 +204,14 @@ impl Packed {
             }
         }
     }
+}
+
+/// Sixteen of the classes.
+#[inline]
+#[target_feature(enable = "avx512f")]
+pub(super) fn half_of(classes: &[u32; TILE], half: usize) -> __m512i {
+    // SAFETY: sixteen values of the thirty-two.
+    unsafe { _mm512_loadu_si512(classes[half * ROWS..].as_ptr().cast()) }
 }
 
 /// `x.w` of two registers of rows and `N` prototypes, each added to what `starts` gives.
@@ -220,5 +281,18 @@ impl<'a> Tiles<'a> {
         turn(lower, second);
         self.next += TILE;
         classes
+    }
+
+    /// Squared norms of the rows.
+    #[target_feature(enable = "avx512f")]
+    pub fn norms(&self) -> [__m512; 2] {
+        let (first, second) = self.turned.split_at(self.d);
+        [first, second].map(|rows| {
+            let mut sum = _mm512_setzero_ps();
+            for x in rows {
+                sum = _mm512_fmadd_ps(*x, *x, sum);
+            }
+            sum
+        })
     }
 }

@@ -2,7 +2,7 @@
 //!
 //! `exp(-D_j/(2 sigma^2))` over its largest is `exp((k_j - max k)/sigma^2)` with `k_j = x.w_j - |w_j|^2/2`: the row's own norm cancels.
 
-use super::products::{Packed, TILE, Tiles};
+use super::products::{Packed, TILE, Tiles, half_of};
 use super::{ROWS, exp, transposed};
 use crate::backend::cpu::lanes::{Labelled, Slopes};
 use crate::parts::objective::Shares;
@@ -119,12 +119,4 @@ impl Packed {
             }
         }
     }
-}
-
-/// Sixteen of the classes.
-#[inline]
-#[target_feature(enable = "avx512f")]
-fn half_of(classes: &[u32; TILE], half: usize) -> __m512i {
-    // SAFETY: sixteen values of the thirty-two.
-    unsafe { _mm512_loadu_si512(classes[half * ROWS..].as_ptr().cast()) }
 }
