@@ -371,8 +371,8 @@ mod tests {
             winner_pairs(&block, Squares { w: &w, lam: Some(&lam), bent: Bent::Not }, &mut winners, &mut least);
             check(true, &winners, &least)?;
 
-            // Single precision may have instructions of its own: the same bits.
-            let single = |values: &[f64]| values.iter().map(|v| *v as f32 / 3.0).collect::<Vec<f32>>();
+            // Single precision may have instructions of its own. (Fourths: sums are exact, however they are formed.)
+            let single = |values: &[f64]| values.iter().map(|v| *v as f32 / 4.0).collect::<Vec<f32>>();
             let (x, w, lam) = (single(&x), single(&w), single(&lam));
             let block = Labelled { x: &x, of: &of, labels: &labels, ahead: &x };
             for lam in [None, Some(&lam[..])] {

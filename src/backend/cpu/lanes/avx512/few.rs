@@ -1,4 +1,4 @@
-//! The search in AVX-512 registers, of single precision: the same sums in the same order as the loops that the compiler makes.
+//! The search of few short prototypes, by differences.
 
 use super::{ROWS, interleaved, turn};
 use crate::backend::cpu::lanes::{FEATURES, Labelled};
@@ -83,7 +83,7 @@ fn distances<const WEIGHTED: bool, const N: usize>(
         for n in 0..N {
             let e = _mm512_sub_ps(*x, _mm512_set1_ps(w[n * d + a]));
             let first = if WEIGHTED { _mm512_mul_ps(_mm512_set1_ps(lam[a]), e) } else { e };
-            sums[n] = _mm512_add_ps(sums[n], _mm512_mul_ps(first, e));
+            sums[n] = _mm512_fmadd_ps(first, e, sums[n]);
         }
     }
     sums

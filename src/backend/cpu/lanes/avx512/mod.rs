@@ -60,7 +60,7 @@ fn transposed(rows: [__m512; ROWS]) -> [__m512; ROWS] {
     columns
 }
 
-/// `e^x` for `x <= 0`, within 2 units in the last place; NaN of NaN.
+/// `e^x` for `x <= 0`, within 2 units in the last place, but not below the least normal number; NaN of NaN.
 #[inline]
 #[target_feature(enable = "avx512f")]
 fn exp(x: __m512) -> __m512 {
@@ -69,7 +69,7 @@ fn exp(x: __m512) -> __m512 {
     const LOW: f32 = -2.121_944_4e-4;
     const NEAREST: i32 = _MM_FROUND_TO_NEAREST_INT | _MM_FROUND_NO_EXC;
     // (The second operand is what the maximum is where one is not a number.)
-    let x = _mm512_max_ps(_mm512_set1_ps(-110.0), x);
+    let x = _mm512_max_ps(_mm512_set1_ps(-87.0), x);
     let k = _mm512_mul_ps(x, _mm512_set1_ps(std::f32::consts::LOG2_E));
     let k = _mm512_roundscale_ps::<NEAREST>(k);
     let r = _mm512_fnmadd_ps(k, _mm512_set1_ps(HIGH), x);
