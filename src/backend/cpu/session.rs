@@ -237,7 +237,7 @@ fn partial_len<T: Real>(plan: &Plan<T>, ready: &Ready<T>) -> usize {
 pub(super) struct Chunks {
     n: usize,
     block: usize,
-    blocks_per_chunk: usize,
+    blocks: usize,
     chunks: usize,
     wave: usize,
 }
@@ -247,20 +247,18 @@ impl Chunks {
         // Of few rows smaller blocks: the threads have as many each.
         let block = block.min((n / 32).max(256));
         let blocks = n.div_ceil(block);
-        // A chunk's sums must cost less than its rows: several blocks each, and not too many chunks. But some for each thread.
-        let chunks = (blocks / 4).clamp(blocks.clamp(1, 16), CHUNKS);
-        let blocks_per_chunk = blocks.div_ceil(chunks).max(1);
+        // A chunk's sums must cost less than its rows: several blocks each, and not too many chunks. But some for each thread, and as many.
+        let chunks = (blocks / 4 / 16 * 16).clamp(blocks.clamp(1, 16), CHUNKS);
         let wave = (PARTIAL_BYTES / (8 * partial_len.max(1))).max(1);
-        Chunks { n, block, blocks_per_chunk, chunks: blocks.div_ceil(blocks_per_chunk), wave }
+        Chunks { n, block, blocks, chunks, wave }
     }
 
     /// The blocks of a chunk as ranges of rows.
     pub fn blocks(&self, chunk: usize) -> impl Iterator<Item = (usize, usize)> + use<> {
+        // Chunks differ by a block at most: as many have as much to do.
         let (n, block) = (self.n, self.block);
-        let first = chunk * self.blocks_per_chunk;
-        (first..first + self.blocks_per_chunk)
-            .map(move |i| (i * block, ((i + 1) * block).min(n)))
-            .take_while(|(start, end)| start < end)
+        let first = |chunk: usize| chunk * self.blocks / self.chunks;
+        (first(chunk)..first(chunk + 1)).map(move |i| (i * block, ((i + 1) * block).min(n)))
     }
 
     /// Runs all chunks and adds their sums in the order of the chunks.
