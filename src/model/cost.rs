@@ -3,7 +3,7 @@
 //! A multiply-add counts 2. Bytes are those that must cross the memory bus at least: the data once, the tensors a few times.
 
 use crate::backend::cpu;
-use crate::parts::composition::{Composition, Cooperation, MetricName, Objective, Ties};
+use crate::parts::composition::{Composition, Cooperation, Kernel, MetricName, Objective, Ties};
 
 /// Cost of one full-batch step.
 #[derive(Clone, Copy, Debug, PartialEq)]
@@ -142,9 +142,42 @@ fn work(composition: &Composition, [n, d, p, classes, l]: [f64; 5]) -> [f64; PAR
         |rows: f64, inner: f64, columns: f64| 2.0 * rows * inner * columns / width_share(columns);
     let when_dense = |work: f64| if dense { work } else { 0.0 };
     let (mut products, mut differences, mut lanes) = (0.0, 0.0, 0.0);
-    let mut found = n * p;
-    let few = matches!(composition.cooperation, Cooperation::WinnerPair { ties: Ties::First })
-        && cpu::few(d as usize, p as usize);
+    let (mut found, mut tiled, mut side_by_side) = (n * p, 0.0, 0.0);
+    let (pairs, posterior, identity) = (
+        matches!(composition.cooperation, Cooperation::WinnerPair { ties: Ties::First }),
+        matches!(composition.cooperation, Cooperation::Posterior { .. })
+            && matches!(
+                composition.objective,
+                Objective::Nllr | Objective::Rslvq { exact_log: false }
+            ),
+        !composition.spread && composition.kernel == Kernel::None,
+    );
+    let few = pairs && identity && cpu::few(d as usize, p as usize);
+    // How many registers' worth of work a value takes after its product, where rows stand side by side.
+    let tiles = cpu::has_tiles();
+    let values = match (composition.metric, identity) {
+        (MetricName::Bilinear, _) if pairs && tiles => 18.0,
+        (MetricName::SquaredEuclidean | MetricName::Relevance | MetricName::Omega, true)
+            if tiles =>
+        {
+            if posterior {
+                8.0
+            } else if pairs && !few {
+                1.0
+            } else {
+                0.0
+            }
+        }
+        _ => 0.0,
+    };
+    if values > 0.0 {
+        let width = if composition.metric == MetricName::Omega { l } else { d };
+        (tiled, side_by_side, found) = (2.0 * n * width * p, n * p * values, 0.0);
+        if posterior {
+            soft = TURNED;
+        }
+    }
+    let untiled = |work: f64| if values > 0.0 { 0.0 } else { work };
     let mut compared = d;
     let mut maps = 0.0;
     match composition.metric {
@@ -152,10 +185,10 @@ fn work(composition: &Composition, [n, d, p, classes, l]: [f64; 5]) -> [f64; PAR
             (lanes, found) = (n * p * d, 0.0);
         }
         MetricName::SquaredEuclidean | MetricName::Relevance => {
-            products = product(n, d, p) + when_dense(product(n, p, d));
+            products = untiled(product(n, d, p)) + when_dense(product(n, p, d));
         }
         MetricName::Omega => {
-            products = product(n, d, l) + product(n, l, p) + product(n, d, l);
+            products = product(n, d, l) + untiled(product(n, l, p)) + product(n, d, l);
             products += when_dense(2.0 * product(n, p, l));
             (compared, maps) = (l, d * l);
         }
@@ -176,31 +209,48 @@ fn work(composition: &Composition, [n, d, p, classes, l]: [f64; 5]) -> [f64; PAR
             maps = p * d * l;
         }
         MetricName::Bilinear => {
-            products = 2.0 * product(n, d, l) + product(n, l, p);
+            products = 2.0 * product(n, d, l) + untiled(product(n, l, p));
             // The logarithms of a distance take as long as some features.
-            differences = n * p * (when_dense(3.0 * l) + 20.0);
+            differences = n * p * (when_dense(3.0 * l) + untiled(20.0));
             (compared, maps) = (l, d * l);
         }
         _ => differences = n * p * d * if dense { 2.0 } else { 1.0 },
     }
     let entries = n * q * compared;
     let (soft, ranked, parameters) = (n * soft, n * ranked, p * d + maps);
-    [products, found, soft, ranked, entries, differences, lanes, n, n * d, parameters, 1.0]
+    [
+        products,
+        found,
+        soft,
+        ranked,
+        entries,
+        differences,
+        lanes,
+        tiled,
+        side_by_side,
+        n,
+        n * d,
+        parameters,
+        1.0,
+    ]
 }
 
 /// How many responsibilities take as long as beginning and ending a row of them.
 const SHORT: f64 = 24.0;
+/// The same of rows that stand side by side.
+const TURNED: f64 = 7.0;
 
 /// Parts of the time model.
-const PARTS: usize = 11;
+const PARTS: usize = 13;
 
 /// Time of each part of a step on one thread, in units of the time of one operation of a matrix product there: of an operation of a product, of
 /// a distance (its norms, the search for the nearest), of a responsibility, of a comparison of two distances for a rank, of a feature of a pair
-/// that is formed and summed by differences, of a feature of a distance by differences, of the same where rows stand side by side, of a row, of a feature of a row, of a parameter, of a
-/// step.
+/// that is formed and summed by differences, of a feature of a distance by differences, of the same where rows stand side by side, of an operation of a product of tiles of rows, of a value that they
+/// leave in a register, of a row, of a feature of a row, of a parameter, of a step.
 ///
 /// Fitted to measured steps of the models in `benches/README.md`, where it is told how well they fit.
-const RATES: [f64; PARTS] = [1.17, 122.0, 294.0, 25.4, 85.0, 58.2, 2.5, 200.0, 15.0, 531.0, 1.06e6];
+const RATES: [f64; PARTS] =
+    [1.17, 122.0, 294.0, 25.4, 85.0, 58.2, 2.5, 1.1, 15.0, 200.0, 15.0, 531.0, 1.06e6];
 
 /// Values that a thread holds for a block: rows, distances and projections, each about twice; detection keeps lists of its own.
 fn block(composition: &Composition, [n, d, p, classes, l]: [f64; 5]) -> f64 {
@@ -241,10 +291,10 @@ pub fn predict(
         work[parts.clone()].iter().zip(&RATES[parts]).map(|(work, rate)| work * rate).sum()
     };
     // Rows are shared among the threads, parameters are not.
-    let rows = operations(0..9) / machine.threads as f64;
-    let seconds = (rows + operations(9..PARTS)) / machine.flops;
+    let rows = operations(0..PARTS - 2) / machine.threads as f64;
+    let seconds = (rows + operations(PARTS - 2..PARTS)) / machine.flops;
     // Data and codes; parameters in all slots, with gradient, moments and the sums of chunks; blocks of the threads; the program.
-    let (number, threads, tensors) = (size as f64, machine.threads as f64, work[9]);
+    let (number, threads, tensors) = (size as f64, machine.threads as f64, work[PARTS - 2]);
     let sums = (16.0 * threads).min((n / 512.0).max(8.0));
     let bytes = n * (d * number + 8.0)
         + number * tensors * (12.0 + sums)

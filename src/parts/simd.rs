@@ -81,12 +81,22 @@ macro_rules! vectorized {
 #[doc(hidden)]
 pub use pulp::NullaryFnOnce as Vectorize;
 
+/// What the machine has, asked once: many a loop is over sooner than the question is answered.
+#[cfg(target_arch = "x86_64")]
+mod x86 {
+    use pulp::x86::{V3, V4};
+    use std::sync::LazyLock;
+
+    pub static USUAL: LazyLock<Option<V3>> = LazyLock::new(V3::try_new);
+    pub static WIDE: LazyLock<Option<V4>> = LazyLock::new(V4::try_new);
+}
+
 #[doc(hidden)]
 #[inline(always)]
 pub fn run<V: Vectorize>(task: V) -> V::Output {
     // `Arch` would take AVX-512 for everything.
     #[cfg(target_arch = "x86_64")]
-    if let Some(usual) = pulp::x86::V3::try_new() {
+    if let Some(usual) = *x86::USUAL {
         return usual.vectorize(task);
     }
     Arch::new().dispatch(task)
@@ -96,7 +106,7 @@ pub fn run<V: Vectorize>(task: V) -> V::Output {
 #[inline(always)]
 pub fn run_wide<V: Vectorize>(task: V) -> V::Output {
     #[cfg(target_arch = "x86_64")]
-    if let Some(wide) = pulp::x86::V4::try_new() {
+    if let Some(wide) = *x86::WIDE {
         return wide.vectorize(task);
     }
     run(task)

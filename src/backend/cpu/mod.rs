@@ -22,6 +22,11 @@ pub(crate) fn few(d: usize, p: usize) -> bool {
     lanes::pays(d, p)
 }
 
+/// Whether products of tiles of rows stay in registers, in single precision.
+pub(crate) fn has_tiles() -> bool {
+    lanes::has_tiles()
+}
+
 /// The CPU of this machine.
 #[derive(Clone, Default)]
 pub struct Cpu {

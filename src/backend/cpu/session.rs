@@ -244,8 +244,8 @@ pub(super) struct Chunks {
 
 impl Chunks {
     pub fn new(n: usize, block: usize, partial_len: usize) -> Self {
-        // Of few rows smaller blocks: the threads have as many each.
-        let block = block.min((n / 32).max(256));
+        // Of few rows smaller blocks, of whole tiles: the threads have as many each.
+        let block = block.min((n / 32 / 32 * 32).max(256));
         let blocks = n.div_ceil(block);
         // A chunk's sums must cost less than its rows: several blocks each, and not too many chunks. But some for each thread, and as many.
         let chunks = (blocks / 4 / 16 * 16).clamp(blocks.clamp(1, 16), CHUNKS);

@@ -29,6 +29,15 @@ pub(super) fn pays(d: usize, p: usize) -> bool {
     d <= FEATURES && p <= 64 && d * p <= 512
 }
 
+/// Whether [`Packed`] prototypes are to be had in single precision.
+pub(super) fn has_tiles() -> bool {
+    #[cfg(target_arch = "x86_64")]
+    let there = avx512::there();
+    #[cfg(not(target_arch = "x86_64"))]
+    let there = false;
+    there
+}
+
 /// Rows of a block and prototypes, each of a class.
 pub(super) struct Labelled<'a, T> {
     /// Centred rows, `b x d`.

@@ -79,7 +79,7 @@ mod tests {
 
     #[test]
     fn functions_have_their_digits() {
-        if !is_x86_feature_detected!("avx512dq") {
+        if !super::super::there() {
             println!("no AVX-512: not tested");
             return;
         }

@@ -17,7 +17,7 @@ pub fn search(
     winners: &mut [[u32; 2]],
     least: &mut [f32],
 ) -> bool {
-    let there = is_x86_feature_detected!("avx512f");
+    let there = super::there();
     if there {
         // SAFETY: the instructions are there.
         unsafe {

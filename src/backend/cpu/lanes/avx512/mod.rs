@@ -10,6 +10,14 @@ use std::arch::x86_64::*;
 /// Rows of a register.
 const ROWS: usize = super::ROWS;
 
+/// Whether this machine has the instructions: those that every processor with AVX-512 has but the first.
+pub fn there() -> bool {
+    is_x86_feature_detected!("avx512f")
+        && is_x86_feature_detected!("avx512bw")
+        && is_x86_feature_detected!("avx512dq")
+        && is_x86_feature_detected!("avx512vl")
+}
+
 /// [`ROWS`] rows, of which each feature becomes a register.
 #[inline]
 #[target_feature(enable = "avx512f")]

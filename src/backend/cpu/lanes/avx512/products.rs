@@ -31,11 +31,7 @@ pub struct Packed {
 impl Packed {
     /// Lays out prototypes of the classes `labels`, if this machine has the instructions.
     pub fn new(Squares { w, lam, .. }: Squares<'_, f32>, labels: &[u32]) -> Option<Packed> {
-        let there = is_x86_feature_detected!("avx512f")
-            && is_x86_feature_detected!("avx512bw")
-            && is_x86_feature_detected!("avx512dq")
-            && is_x86_feature_detected!("avx512vl");
-        if !there {
+        if !super::there() {
             return None;
         }
         let p = labels.len();
