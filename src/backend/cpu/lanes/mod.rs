@@ -427,11 +427,11 @@ mod tests {
                             if weighted { lam * e * e } else { e * e }
                         }).sum()
                     };
-                    for side in 0..2 {
+                    for (winner, own) in winners[i].iter().zip([true, false]) {
                         let nearest = (0..p)
-                            .filter(|&j| (labels[j] == of[i]) == (side == 0))
+                            .filter(|&j| (labels[j] == of[i]) == own)
                             .reduce(|b, j| if distance(j) < distance(b) { j } else { b });
-                        prop_assert_eq!(winners[i][side], nearest.map_or(NOBODY, |j| j as u32));
+                        prop_assert_eq!(*winner, nearest.map_or(NOBODY, |j| j as u32));
                     }
                 }
             }
