@@ -1,12 +1,11 @@
 //! Rows side by side.
 //!
-//! [`ROWS`] rows of a register, turned so that each feature is a vector of rows: what is looked for in a row (its nearest prototypes) is looked
-//! for in each lane, and no vector is ever reduced to a number. [`Packed`] prototypes are held against rows by products. The rest is
-//! for few short ones:
+//! Rows are turned so that each feature is a vector of [`ROWS`] of them: what is looked for in a row (its nearest prototypes) is looked for in
+//! its lane, and no vector is ever reduced to a number.
 //!
-//! A product of a block with a handful of prototypes of a few features has no work to hide its packing behind, and a search among
-//! eight values is over before it begins. Here [`ROWS`] rows stand side by side, turned so that each feature is a vector of rows. Every
-//! prototype is held against all of them at once, by differences, and each lane keeps the nearest of its row's class and of all others.
+//! [`Packed`] prototypes are held against rows by products. For a handful of prototypes of a few features that does not pay: a product has no work
+//! to hide its packing behind, and a search among eight values is over before it begins. Those are held against the rows by differences
+//! ([`winner_pairs`]), which give the distances themselves.
 
 #[cfg(target_arch = "x86_64")]
 mod avx512;
