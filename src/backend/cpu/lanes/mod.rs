@@ -13,6 +13,7 @@ mod avx512;
 use super::prefetch::prefetch;
 use crate::parts::cooperation::winner_pair::NOBODY;
 use crate::parts::metric::{Bent, Squares};
+#[cfg(any(target_arch = "x86_64", test))]
 use crate::parts::objective::{nllr, rslvq};
 use crate::parts::real::Real;
 
@@ -318,6 +319,9 @@ impl Packed {
                 }
             }
         }
+        // There are no packed prototypes elsewhere.
+        #[cfg(not(target_arch = "x86_64"))]
+        let _ = (rows, soft, sigma, out);
     }
 }
 
@@ -431,6 +435,54 @@ mod tests {
                             .filter(|&j| (labels[j] == of[i]) == own)
                             .reduce(|b, j| if distance(j) < distance(b) { j } else { b });
                         prop_assert_eq!(*winner, nearest.map_or(NOBODY, |j| j as u32));
+                    }
+                }
+            }
+        }
+
+        /// A winner's distance is the least in double precision, up to what single precision tells apart.
+        #[test]
+        fn exponential_keys_find_the_nearest(
+            rows in 1usize..70,
+            d in 1usize..20,
+            labels in proptest::collection::vec(0u32..3, 1..40),
+            scale in 0.05f32..3.0,
+            seed in 0u64..1000,
+        ) {
+            let p = labels.len();
+            let scaled = |values: Vec<f32>| values.iter().map(|v| v * scale).collect::<Vec<_>>();
+            let (x, w) = (scaled(coarse(rows * d, seed)), scaled(coarse(p * d, seed + 1)));
+            let of: Vec<u32> = (0..rows as u32).map(|i| i % 3).collect();
+            let squares = Squares { w: &w, lam: None, bent: Bent::Exponential };
+            let block = Labelled { x: &x, of: &of, labels: &labels, ahead: &[] };
+            if let Some(packed) = Packed::new(squares, &labels) {
+                let mut winners = vec![];
+                packed.winner_pairs(&block, &mut winners);
+                for i in 0..rows {
+                    let x = &x[i * d..][..d];
+                    let dot = |a: &[f32], b: &[f32]| -> f64 {
+                        a.iter().zip(b).map(|(a, b)| f64::from(*a) * f64::from(*b)).sum()
+                    };
+                    // e^a + e^b - 2 e^c over e^max(a, b), in the logarithm.
+                    let key = |j: usize| {
+                        let w = &w[j * d..][..d];
+                        let (a, b, c) = (dot(x, x), dot(w, w), dot(x, w));
+                        let m = a.max(b);
+                        m + ((a - m).exp() + (b - m).exp() - 2.0 * (c - m).exp()).max(0.0).ln()
+                    };
+                    for (winner, own) in winners[i].iter().zip([true, false]) {
+                        let least = (0..p)
+                            .filter(|&j| (labels[j] == of[i]) == own)
+                            .map(&key)
+                            .reduce(f64::min);
+                        let Some(least) = least else {
+                            prop_assert_eq!(*winner, NOBODY);
+                            continue;
+                        };
+                        // (Where a row is a prototype, the least is minus infinity; single precision leaves some of the square.)
+                        let got = key(*winner as usize);
+                        let tolerance = 1e-5 * (1.0 + dot(x, x));
+                        prop_assert!(got <= least.max(tolerance.ln() + dot(x, x)) + 1e-4 * (1.0 + least.abs()), "row {i}: {got} {least}");
                     }
                 }
             }
