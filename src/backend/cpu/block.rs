@@ -59,8 +59,10 @@ pub(super) struct Plan<T> {
 /// A plan made ready for one set of tensors.
 pub(super) struct Ready<T: Real> {
     pub metric: Box<dyn Metric<T>>,
-    /// Its prototypes laid out for the search of winner pairs.
+    /// Its prototypes laid out for rows side by side.
     pub packed: Option<Packed>,
+    /// Whether those see to a whole step of rows as they stand in memory.
+    pub at_once: bool,
     pub reasoning: Option<Reasoning<T>>,
     pub learn_reasonings: bool,
     /// Weights by rank, at the range's present value.
@@ -271,15 +273,19 @@ impl<T: Real> Plan<T> {
             None => (Vec::new(), Vec::new()),
         };
         let wanted = self.opposed || self.soft.is_some();
-        let packed = (wanted.then(|| metric.squares()).flatten())
-            .filter(|squares| {
-                let few = lanes::pays(squares.w.len() / self.p, self.p);
-                self.soft.is_some() || squares.bent != Bent::Not || !few
-            })
-            .and_then(|squares| Packed::new(squares, &self.prototype_labels));
+        let packed = wanted.then(|| metric.squares()).flatten().and_then(|squares| {
+            let few = self.opposed && squares.bent == Bent::Not;
+            let few = few && lanes::pays(squares.w.len() / self.p, self.p);
+            Packed::new(squares, &self.prototype_labels, few)
+        });
+        let at_once = packed.is_some()
+            && metric.has_plain_sums()
+            && lanes::pays(self.d, self.p)
+            && self.operand == Operand::Full;
         Ready {
             metric,
             packed,
+            at_once,
             reasoning,
             learn_reasonings: learn("reasonings"),
             neighbourhood,
@@ -362,6 +368,11 @@ impl<T: Real> Plan<T> {
     /// How operands of distance products are rounded.
     pub fn operand(&self) -> Operand {
         self.operand
+    }
+
+    /// What is subtracted from rows, in their precision.
+    pub fn centre_of_rows(&self) -> &[T] {
+        &self.centre_t[..self.d]
     }
 
     /// What is subtracted from rows and prototypes.

@@ -3,7 +3,7 @@
 mod winners;
 
 use super::block::{BlockRows, Plan, Ready, Workspace};
-use super::lanes::Slopes;
+use super::lanes::{Labelled, Slopes, SoftSums};
 use crate::parts::composition::{Cooperation, Kernel, Objective, Ties};
 use crate::parts::cooperation::class_minimum::class_minimum;
 use crate::parts::cooperation::posterior::{posterior, ranked};
@@ -164,25 +164,29 @@ impl<T: Real> Plan<T> {
         ws: &mut Workspace<T>,
         out: &mut Partial<T>,
     ) {
-        self.load(rows, ws);
-        let mut row = Rows { plan: self, ready, rows, factors, pass, found: false };
-        row.found = match self.composition.cooperation {
-            Cooperation::Posterior { sigma } => row.soft_without_distances(sigma, ws),
-            _ => self.opposed && row.without_distances(ws),
-        };
-        if !row.found {
-            self.distances(ready, ws);
+        let mut row = Rows { plan: self, ready, rows, factors, pass, found: Found::AtOnce };
+        if row.stored().is_none() {
+            self.load(rows, ws);
+            row.found = Found::Nothing;
         }
-        if !self.opposed && !row.found {
-            ws.losses.clear();
-            ws.pairs.clear();
+        row.found = match self.composition.cooperation {
+            Cooperation::Posterior { sigma } => row.soft_without_distances(sigma, ws, out),
+            _ if self.opposed => row.without_distances(ws),
+            _ => row.found,
+        };
+        if row.found == Found::Nothing {
+            self.distances(ready, ws);
+            if !self.opposed {
+                ws.losses.clear();
+                ws.pairs.clear();
+            }
         }
         let objective = &self.composition.objective;
         let mut sparse = false;
         match (objective, self.composition.cooperation) {
             (Objective::Glvq { transfer, margin, .. }, Cooperation::WinnerPair { ties }) => {
                 let objective = glvq::Glvq { transfer: transfer.clone(), margin: *margin };
-                row.winner_pairs(&objective, ties, ws);
+                row.winner_pairs(&objective, ties, ws, out);
                 sparse = true;
             }
             (Objective::Glvq { transfer, margin, lr_ratio }, Cooperation::RanksOwn { ties }) => {
@@ -190,11 +194,11 @@ impl<T: Real> Plan<T> {
                 sparse = true;
             }
             (Objective::Lvq1, Cooperation::WinnerPair { ties }) => {
-                row.winner_pairs(&Lvq1, ties, ws);
+                row.winner_pairs(&Lvq1, ties, ws, out);
                 sparse = true;
             }
             (Objective::Lvq21, Cooperation::WinnerPair { ties }) => {
-                row.winner_pairs(&Lvq21, ties, ws);
+                row.winner_pairs(&Lvq21, ties, ws, out);
                 sparse = true;
             }
             (Objective::CrossEntropy, Cooperation::ClassMinimum { ties }) => {
@@ -202,7 +206,7 @@ impl<T: Real> Plan<T> {
                 sparse = true;
             }
             (Objective::CrossEntropy, Cooperation::RanksEach) => row.ranks_each(ws, out),
-            (_, Cooperation::Posterior { .. }) if row.found => {}
+            (_, Cooperation::Posterior { .. }) if row.found != Found::Nothing => {}
             (Objective::Nllr, Cooperation::Posterior { sigma }) => {
                 row.posteriors(sigma, true, false, ws);
             }
@@ -231,7 +235,7 @@ impl<T: Real> Plan<T> {
             }
         }
         self.add_losses(factors, ws, out);
-        if !pass.gradient {
+        if !pass.gradient || row.found == Found::AtOnce {
             return;
         }
         if sparse {
@@ -448,8 +452,18 @@ struct Rows<'a, T: Real> {
     rows: BlockRows<'a>,
     factors: &'a [T],
     pass: Pass<T>,
-    /// Whether what depends on the distances is there already (winners and their keys, or losses and slopes), and the block's distances are not.
-    found: bool,
+    found: Found,
+}
+
+/// What is there of the block.
+#[derive(Clone, Copy, PartialEq)]
+enum Found {
+    /// Its distances, or nothing yet.
+    Nothing,
+    /// What depends on its distances, which are not there: winners and their keys, or losses and slopes.
+    Results,
+    /// Nothing but its rows as they stand in memory: losses and sums are formed in one go over them.
+    AtOnce,
 }
 
 impl<T: Real> Rows<'_, T> {
@@ -457,13 +471,29 @@ impl<T: Real> Rows<'_, T> {
         self.rows.codes[self.rows.row(k)]
     }
 
-    /// The class of each row, into `ws.indices`.
-    fn classes(&self, ws: &mut Workspace<T>) {
-        ws.indices.clear();
+    /// The class of each row.
+    fn classes(&self, out: &mut Vec<u32>) {
+        out.clear();
         match self.rows.indices {
-            None => ws.indices.extend_from_slice(&self.rows.codes[self.rows.start..self.rows.end]),
-            Some(_) => ws.indices.extend((0..self.rows.len()).map(|k| self.class(k))),
+            None => out.extend_from_slice(&self.rows.codes[self.rows.start..self.rows.end]),
+            Some(_) => out.extend((0..self.rows.len()).map(|k| self.class(k))),
         }
+    }
+
+    /// The block's rows as they stand in memory, if the model's prototypes are laid out for a step of such, and they stand there one after the other.
+    fn stored(&self) -> Option<Labelled<'_, T>> {
+        let BlockRows { features, codes, indices, start, end } = self.rows;
+        if !self.ready.at_once || indices.is_some() {
+            return None;
+        }
+        let x = features.values(start..end);
+        (!x.is_empty()).then(|| Labelled {
+            x,
+            of: &codes[start..end],
+            labels: &self.plan.prototype_labels,
+            ahead: self.rows.ahead(),
+            centre: self.plan.centre_of_rows(),
+        })
     }
 
     /// The row's factor where a gradient is wanted and the row counts.
@@ -630,18 +660,34 @@ impl<T: Real> Rows<'_, T> {
         }
     }
 
-    /// Losses and slopes of posteriors without the block's distances, where the backend has a way of its own for the metric.
-    fn soft_without_distances(&self, sigma: f64, ws: &mut Workspace<T>) -> bool {
-        let (Some(soft), Some(packed)) = (self.plan.soft, &self.ready.packed) else { return false };
-        self.classes(ws);
-        let b = self.rows.len();
+    /// Losses and slopes of posteriors without the block's distances, where the backend has a way of its own for the metric; their sums as well, where
+    /// it needs the stored rows alone.
+    fn soft_without_distances(
+        &self,
+        sigma: f64,
+        ws: &mut Workspace<T>,
+        out: &mut Partial<T>,
+    ) -> Found {
+        let (Some(soft), Some(packed)) = (self.plan.soft, &self.ready.packed) else {
+            return Found::Nothing;
+        };
+        let (b, factors) = (self.rows.len(), self.factors);
         ws.losses.resize(b, T::zero());
+        let losses = &mut ws.losses[..];
+        if let Some(rows) = self.stored() {
+            let sums = match &mut out.metric[..] {
+                [h, g] if self.pass.gradient => Some((&mut h[..], &mut g[..])),
+                _ => None,
+            };
+            packed.step_of_posteriors(&rows, soft, sigma, SoftSums { factors, losses, sums });
+            return Found::AtOnce;
+        }
+        self.classes(&mut ws.indices);
         ws.g.resize(b * self.plan.p, T::zero());
         let width = self.ready.metric.project_block(&ws.x, &mut ws.scratch);
         let rows = self.labelled((&ws.x, &ws.scratch.kept, width), &ws.indices);
-        let out = Slopes { factors: self.factors, losses: &mut ws.losses, g: &mut ws.g };
-        packed.posteriors(&rows, soft, sigma, out);
-        true
+        packed.posteriors(&rows, soft, sigma, Slopes { factors, losses, g: &mut ws.g });
+        Found::Results
     }
 
     fn posteriors(&self, sigma: f64, ratio: bool, exact_log: bool, ws: &mut Workspace<T>) {

@@ -196,6 +196,12 @@ pub trait Metric<T: Real>: Send + Sync {
         T::zero()
     }
 
+    /// Whether the sums are those of the plain squared distance: `H`, then `g`, or none; for pairs `H_j += G_ij (x_i - w_j)`, for a dense G
+    /// `H += G^T X` and `g += G^T 1`. A backend may form them on its own way through the rows.
+    fn has_plain_sums(&self) -> bool {
+        false
+    }
+
     /// Lengths of the buffers that the backward fills.
     fn sums(&self) -> Vec<usize>;
 

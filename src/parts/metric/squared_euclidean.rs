@@ -79,6 +79,10 @@ impl<T: Real> Metric<T> for SquaredEuclidean<T> {
         Some(Squares { w: &self.w, lam: None, bent: Bent::Not })
     }
 
+    fn has_plain_sums(&self) -> bool {
+        true
+    }
+
     fn slack(&self, row: usize, scratch: &Scratch<T>) -> T {
         expansion_slack(scratch.norms[row], self.largest)
     }

@@ -3,7 +3,7 @@
 //! `S = d+ + d- + eps`, `mu = (d+ - d-)/S`, `L = f(mu + margin)`,
 //! `dL/dd+ = f' (2 d- + eps)/S^2`, `dL/dd- = -f' (2 d+ + eps)/S^2`.
 //!
-//! The quotient is divided twice by S: S^2 would overflow in f32 from 1.8e19 on.
+//! The slopes are divided by S twice: S^2 would overflow in f32 from 1.8e19 on.
 
 use super::PairObjective;
 use super::transfer::Transfer;
@@ -21,10 +21,11 @@ pub struct Glvq {
 /// `mu = (p - q)/(p + q + eps)` and its derivatives with respect to p and q.
 #[inline(always)]
 pub fn ratio<T: Real>(p: T, q: T, eps: T) -> (T, T, T) {
-    let s = p + q + eps;
+    // One division: it takes longer than all the rest.
+    let inverse = T::one() / (p + q + eps);
     // (2 d + eps)/S^2 with no factor that could overflow.
-    let part = |d: T| (d + eps / T::of(2.0)) / s * (T::of(2.0) / s);
-    ((p - q) / s, part(q), -part(p))
+    let part = |d: T| (d + eps * T::of(0.5)) * inverse * (inverse + inverse);
+    ((p - q) * inverse, part(q), -part(p))
 }
 
 impl<T: Real> PairObjective<T> for Glvq {

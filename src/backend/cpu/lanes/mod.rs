@@ -16,6 +16,11 @@ use crate::parts::metric::{Bent, Squares};
 #[cfg(any(target_arch = "x86_64", test))]
 use crate::parts::objective::{nllr, rslvq};
 use crate::parts::real::Real;
+#[cfg(target_arch = "x86_64")]
+use avx512::soft::Loss;
+#[cfg(target_arch = "x86_64")]
+use bytemuck::{cast_slice, cast_slice_mut};
+use std::ops::Range;
 
 /// Rows side by side.
 const ROWS: usize = 16;
@@ -40,7 +45,7 @@ pub(super) fn has_tiles() -> bool {
 
 /// Rows of a block and prototypes, each of a class.
 pub(super) struct Labelled<'a, T> {
-    /// Centred rows, `b x d`.
+    /// Rows, `b x d`.
     pub x: &'a [T],
     /// The class of each.
     pub of: &'a [u32],
@@ -48,6 +53,8 @@ pub(super) struct Labelled<'a, T> {
     pub labels: &'a [u32],
     /// Values that will be read next, wherever they stand: memory that is asked for in passing.
     pub ahead: &'a [T],
+    /// What is taken from each row, if `x` are not the centred rows.
+    pub centre: &'a [T],
 }
 
 /// How a feature counts in a squared distance.
@@ -201,7 +208,7 @@ crate::vectorized! {
 }
 
 /// The nearest prototype of its class and of all others for each row ([`NOBODY`] where no distance is below infinity), and the two distances by
-/// differences, one after the other.
+/// differences, one after the other. Of centred rows.
 ///
 /// Panics if [`pays`] refuses the prototypes.
 pub(super) fn winner_pairs<T: Real>(
@@ -212,15 +219,10 @@ pub(super) fn winner_pairs<T: Real>(
 ) {
     winners.resize(rows.of.len(), [NOBODY; 2]);
     least.resize(2 * rows.of.len(), T::zero());
-    #[cfg(target_arch = "x86_64")]
-    if size_of::<T>() == 4 {
-        let squares = singles_of(squares);
-        let least = bytemuck::cast_slice_mut(least);
-        if avx512::few::search(&rows.singles(), squares, winners, least) {
-            return;
-        }
+    match squares.lam {
+        None => search(rows, squares.w, &Plain, winners, least),
+        Some(lam) => search(rows, squares.w, &Weighted(lam), winners, least),
     }
-    portable(rows, squares, winners, least);
 }
 
 /// The parts of a distance, whose type is single precision.
@@ -233,42 +235,108 @@ fn singles_of<T: Real>(Squares { w, lam, bent }: Squares<'_, T>) -> Squares<'_, 
 impl<T: Real> Labelled<'_, T> {
     /// The same, where `T` is single precision.
     fn singles(&self) -> Labelled<'_, f32> {
-        let Labelled { x, of, labels, ahead } = *self;
-        Labelled { x: bytemuck::cast_slice(x), of, labels, ahead: bytemuck::cast_slice(ahead) }
+        let Labelled { x, of, labels, ahead, centre } = *self;
+        let [x, ahead, centre] = [x, ahead, centre].map(bytemuck::cast_slice);
+        Labelled { x, of, labels, ahead, centre }
     }
 }
 
-/// Prototypes laid out for a search by products, which leaves no distances in memory.
+/// Prototypes laid out for rows side by side in single precision, where this machine has the instructions.
 pub(super) struct Packed {
     #[cfg(target_arch = "x86_64")]
-    singles: avx512::products::Packed,
-    #[cfg(target_arch = "x86_64")]
-    bent: Bent,
+    way: Way,
+}
+
+/// How rows are held against prototypes.
+#[cfg(target_arch = "x86_64")]
+enum Way {
+    /// By products, which leave no distances.
+    Products(avx512::products::Products, Bent),
+    /// By differences.
+    Few(avx512::few::Few),
 }
 
 impl Packed {
-    /// Lays out prototypes of the classes `labels`; none where this machine has no such search for `T`.
-    pub fn new<T: Real>(squares: Squares<'_, T>, labels: &[u32]) -> Option<Self> {
+    /// Lays out prototypes of the classes `labels`, for winners by differences if they are `few`; none where this machine has nothing of the kind
+    /// for `T`.
+    pub fn new<T: Real>(squares: Squares<'_, T>, labels: &[u32], few: bool) -> Option<Self> {
         #[cfg(target_arch = "x86_64")]
         if size_of::<T>() == 4 {
-            let bent = squares.bent;
-            let singles = avx512::products::Packed::new(singles_of(squares), labels)?;
-            return Some(Packed { singles, bent });
+            let (squares, bent) = (singles_of(squares), squares.bent);
+            let way = match few {
+                true => Way::Few(avx512::few::Few::new(squares, labels)?),
+                false => Way::Products(avx512::products::Products::new(squares, labels)?, bent),
+            };
+            return Some(Packed { way });
         }
-        let _ = (squares, labels);
+        let _ = (squares, labels, few);
         None
     }
 
-    /// The nearest prototype of its class and of all others for each row, the first on ties ([`NOBODY`] where no distance is a number).
+    /// The nearest prototype of its class and of all others for each row, the first on ties ([`NOBODY`] where no distance is a number). Returns
+    /// whether `least` holds their distances by differences, one after the other.
     ///
-    /// Distances are told apart as far as `x.w - |w|^2/2` tells them, and the keys that are made of it.
-    pub fn winner_pairs<T: Real>(&self, rows: &Labelled<'_, T>, winners: &mut Vec<[u32; 2]>) {
+    /// By products, distances are told apart as far as `x.w - |w|^2/2` tells them, and the keys that are made of it.
+    pub fn winner_pairs<T: Real>(
+        &self,
+        rows: &Labelled<'_, T>,
+        winners: &mut Vec<[u32; 2]>,
+        least: &mut Vec<T>,
+    ) -> bool {
         winners.resize(rows.of.len(), [NOBODY; 2]);
         #[cfg(target_arch = "x86_64")]
-        match self.bent {
-            Bent::Not => self.singles.search(&rows.singles(), winners),
-            Bent::Exponential => self.singles.search_exponential(&rows.singles(), winners),
+        match &self.way {
+            Way::Products(products, Bent::Not) => products.search(&rows.singles(), winners),
+            Way::Products(products, Bent::Exponential) => {
+                products.search_exponential(&rows.singles(), winners);
+            }
+            Way::Few(few) => {
+                least.resize(2 * rows.of.len(), T::zero());
+                few.search(&rows.singles(), winners, bytemuck::cast_slice_mut(least));
+                return true;
+            }
         }
+        let _ = least;
+        false
+    }
+}
+
+/// What the winners of a range of rows cost: their distances, of either side, become slopes; 0 where a row does not count.
+pub(super) type Judge<'a, T> = dyn FnMut(Range<usize>, &mut [T], &mut [T]) + 'a;
+
+/// What a step of winner pairs needs and leaves.
+pub(super) struct Judged<'a, T> {
+    /// Slopes from distances.
+    pub judge: &'a mut Judge<'a, T>,
+    /// Any prototype of a class and any of others, for rows without a winner.
+    pub any: &'a dyn Fn(u32) -> [u32; 2],
+    /// `H_j += g (x_i - w_j)`, if it is wanted.
+    pub sums: Option<&'a mut [T]>,
+}
+
+impl Packed {
+    /// Winner pairs, what they cost and their sums in one go over the rows.
+    ///
+    /// Panics where winners are not found by differences, or prototypes have relevances.
+    pub fn step_of_winners<T: Real>(&self, rows: &Labelled<'_, T>, out: Judged<'_, T>) {
+        #[cfg(target_arch = "x86_64")]
+        {
+            let Way::Few(few) = &self.way else { unreachable!("winners by products") };
+            let Judged { judge, any, sums } = out;
+            few.step(
+                &rows.singles(),
+                Judged {
+                    judge: &mut |range, plus, minus| {
+                        judge(range, cast_slice_mut(plus), cast_slice_mut(minus));
+                    },
+                    any,
+                    sums: sums.map(cast_slice_mut),
+                },
+            );
+        }
+        // There are no packed prototypes elsewhere.
+        #[cfg(not(target_arch = "x86_64"))]
+        let _ = (rows, out);
     }
 }
 
@@ -291,6 +359,35 @@ pub(super) enum Soft {
     Rslvq,
 }
 
+/// What a soft loss sums over rows.
+pub(super) struct SoftSums<'a, T> {
+    /// The factor of each row.
+    pub factors: &'a [T],
+    /// The loss of each.
+    pub losses: &'a mut [T],
+    /// `H = G^T X` and the sums of the columns of G, which are added to, if they are wanted.
+    pub sums: Option<(&'a mut [T], &'a mut [T])>,
+}
+
+/// Calls a function of products with the loss in single precision.
+#[cfg(target_arch = "x86_64")]
+macro_rules! with_loss {
+    ($packed:expr, $soft:expr, $sigma:expr, |$products:ident, $loss:ident| $call:expr) => {{
+        let Way::Products($products, _) = &$packed.way else { unreachable!("no products") };
+        let sigma = $sigma as f32;
+        match $soft {
+            Soft::Nllr => {
+                let $loss = Loss { sigma, shares: |c, q| nllr::shares(c, q, sigma) };
+                $call
+            }
+            Soft::Rslvq => {
+                let $loss = Loss { sigma, shares: |c, _| rslvq::shares(c, 1.0, sigma) };
+                $call
+            }
+        }
+    }};
+}
+
 impl Packed {
     /// Loss and slopes of each row.
     pub fn posteriors<T: Real>(
@@ -302,38 +399,41 @@ impl Packed {
     ) {
         #[cfg(target_arch = "x86_64")]
         {
-            use bytemuck::{cast_slice, cast_slice_mut};
-            let sigma = sigma as f32;
             let out = Slopes {
                 factors: cast_slice(out.factors),
                 losses: cast_slice_mut(out.losses),
                 g: cast_slice_mut(out.g),
             };
-            let (packed, rows) = (&self.singles, rows.singles());
-            match soft {
-                Soft::Nllr => {
-                    packed.posteriors(&rows, sigma, |c, q| nllr::shares(c, q, sigma), out);
-                }
-                Soft::Rslvq => {
-                    packed.posteriors(&rows, sigma, |c, _| rslvq::shares(c, 1.0, sigma), out);
-                }
-            }
+            with_loss!(self, soft, sigma, |products, loss| {
+                products.posteriors(&rows.singles(), loss, out)
+            });
         }
         // There are no packed prototypes elsewhere.
         #[cfg(not(target_arch = "x86_64"))]
         let _ = (rows, soft, sigma, out);
     }
-}
 
-fn portable<T: Real>(
-    rows: &Labelled<'_, T>,
-    squares: Squares<'_, T>,
-    winners: &mut [[u32; 2]],
-    least: &mut [T],
-) {
-    match squares.lam {
-        None => search(rows, squares.w, &Plain, winners, least),
-        Some(lam) => search(rows, squares.w, &Weighted(lam), winners, least),
+    /// Losses, and the sums of the slopes, of rows that [`pays`] lets through, in one go over them.
+    pub fn step_of_posteriors<T: Real>(
+        &self,
+        rows: &Labelled<'_, T>,
+        soft: Soft,
+        sigma: f64,
+        out: SoftSums<'_, T>,
+    ) {
+        #[cfg(target_arch = "x86_64")]
+        {
+            let out = SoftSums {
+                factors: cast_slice(out.factors),
+                losses: cast_slice_mut(out.losses),
+                sums: out.sums.map(|(h, g)| (cast_slice_mut(h), cast_slice_mut(g))),
+            };
+            with_loss!(self, soft, sigma, |products, loss| {
+                products.soft_step(&rows.singles(), loss, out)
+            });
+        }
+        #[cfg(not(target_arch = "x86_64"))]
+        let _ = (rows, soft, sigma, out);
     }
 }
 

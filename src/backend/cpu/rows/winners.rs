@@ -1,14 +1,23 @@
 //! The nearest prototypes of rows, their distances by differences, and what a pair objective makes of them.
 
-use super::Rows;
+use super::{Found, Partial, Rows};
 use crate::backend::cpu::block::Workspace;
-use crate::backend::cpu::lanes::{self, Labelled};
+use crate::backend::cpu::lanes::{self, Judged, Labelled};
 use crate::parts::composition::Ties;
 use crate::parts::cooperation::winner_pair::NOBODY;
 use crate::parts::kernel::{Map, Opposed};
 use crate::parts::metric::{Bent, Pair};
 use crate::parts::objective::{EPS, PairObjective};
 use crate::parts::real::Real;
+
+crate::vectorized! {
+    /// Slopes times factors and `scale`; 0 of rows that do not count, whatever their slopes are.
+    fn counted<T>(slopes: &[T], factors: &[T], scale: T, out: &mut [T]) {
+        for ((out, slope), factor) in out.iter_mut().zip(slopes).zip(factors) {
+            *out = if *factor == T::zero() { T::zero() } else { *slope * *factor * scale };
+        }
+    }
+}
 
 impl<T: Real> Rows<'_, T> {
     /// Distances by differences for all prototypes of one row: equal prototypes get equal distances.
@@ -27,7 +36,7 @@ impl<T: Real> Rows<'_, T> {
         if ties == Ties::Even {
             (0..count).for_each(|k| self.exact_row(k, ws));
         }
-        self.classes(ws);
+        self.classes(&mut ws.indices);
         self.plan.runs.winner_pairs(&ws.d, self.plan.p, &ws.indices, &mut ws.winner_pairs);
         self.exact_of_winners(ws);
     }
@@ -43,11 +52,15 @@ impl<T: Real> Rows<'_, T> {
         objective: &impl PairObjective<T>,
         ties: Ties,
         ws: &mut Workspace<T>,
+        out: &mut Partial<T>,
     ) {
-        let map = self.plan.map;
+        if self.found == Found::AtOnce {
+            return self.sums_of_opposed(objective, ws, out);
+        }
         if self.plan.opposed {
             return self.opposed_pairs(objective, ws);
         }
+        let map = self.plan.map;
         self.pairs_of_winners(ties, ws);
         let mut next = 0;
         for k in 0..self.rows.len() {
@@ -83,7 +96,7 @@ impl<T: Real> Rows<'_, T> {
     /// [`Rows::winner_pairs`] of [opposed](Plan::opposed) winners: many rows at a time.
     pub(super) fn opposed_pairs(&self, objective: &impl PairObjective<T>, ws: &mut Workspace<T>) {
         let b = self.rows.len();
-        if !self.found {
+        if self.found == Found::Nothing {
             self.pairs_of_winners(Ties::First, ws);
         }
         let opposed = &mut ws.opposed;
@@ -94,17 +107,11 @@ impl<T: Real> Rows<'_, T> {
         for ((plus, minus), pair) in distances.zip(ws.exact.chunks_exact(2)) {
             (*plus, *minus) = (pair[0], pair[1]);
         }
-        let map = self.plan.map;
-        map.pairs(opposed);
-        let Opposed { plus, minus, eps, plus_slopes, minus_slopes } = opposed;
-        objective.pairs(plus, minus, eps, &mut ws.losses);
+        self.judge(objective, opposed, &mut ws.losses);
         if !self.pass.gradient {
             return;
         }
-        if map != Map::Identity {
-            plus.iter_mut().zip(plus_slopes).for_each(|(g, slope)| *g *= *slope);
-            minus.iter_mut().zip(minus_slopes).for_each(|(g, slope)| *g *= *slope);
-        }
+        let Opposed { plus, minus, .. } = opposed;
         let rows = ws.winner_pairs.iter().zip(plus.iter().zip(minus.iter())).zip(self.factors);
         // (What was there is overwritten.)
         ws.pairs.resize(2 * b, Pair { row: 0, prototype: 0, g: T::zero() });
@@ -121,22 +128,75 @@ impl<T: Real> Rows<'_, T> {
         }
     }
 
+    /// Losses of opposed winners, and slopes in place of their keys.
+    fn judge(
+        &self,
+        objective: &impl PairObjective<T>,
+        opposed: &mut Opposed<T>,
+        losses: &mut [T],
+    ) {
+        let map = self.plan.map;
+        map.pairs(opposed);
+        let Opposed { plus, minus, eps, plus_slopes, minus_slopes } = opposed;
+        objective.pairs(plus, minus, eps, losses);
+        if map != Map::Identity {
+            plus.iter_mut().zip(plus_slopes).for_each(|(g, slope)| *g *= *slope);
+            minus.iter_mut().zip(minus_slopes).for_each(|(g, slope)| *g *= *slope);
+        }
+    }
+
+    /// Losses of opposed winners and the metric's sums, in one go over the stored rows.
+    fn sums_of_opposed(
+        &self,
+        objective: &impl PairObjective<T>,
+        ws: &mut Workspace<T>,
+        out: &mut Partial<T>,
+    ) {
+        let (Some(rows), Some(packed)) = (self.stored(), &self.ready.packed) else { return };
+        ws.losses.resize(self.rows.len(), T::zero());
+        let (opposed, losses) = (&mut ws.opposed, &mut ws.losses);
+        packed.step_of_winners(
+            &rows,
+            Judged {
+                judge: &mut |range, plus, minus| {
+                    for (room, values) in
+                        [(&mut opposed.plus, &*plus), (&mut opposed.minus, &*minus)]
+                    {
+                        room.clear();
+                        room.extend_from_slice(values);
+                    }
+                    self.judge(objective, opposed, &mut losses[range.clone()]);
+                    let factors = &self.factors[range];
+                    counted(&opposed.plus, factors, self.pass.scale, plus);
+                    counted(&opposed.minus, factors, self.pass.scale, minus);
+                },
+                any: &|class| self.plan.runs.first_of_each_side(class),
+                sums: out.metric.first_mut().filter(|_| self.pass.gradient).map(|h| &mut h[..]),
+            },
+        );
+    }
+
     /// The nearest of its class and of all others for each row, without the block's distances: what [`Rows::pairs_of_winners`] leaves, where the
     /// backend has a way of its own for the metric.
-    pub(super) fn without_distances(&self, ws: &mut Workspace<T>) -> bool {
-        let Some(squares) = self.ready.metric.squares() else { return false };
-        let p = self.plan.p;
-        let few = self.ready.packed.is_none();
-        if few && (squares.bent != Bent::Not || !lanes::pays(squares.w.len() / p, p)) {
-            return false;
+    pub(super) fn without_distances(&self, ws: &mut Workspace<T>) -> Found {
+        if self.found == Found::AtOnce {
+            return self.found;
         }
-        self.classes(ws);
+        let Some(squares) = self.ready.metric.squares() else { return Found::Nothing };
+        let few = squares.bent == Bent::Not && lanes::pays(squares.w.len() / self.plan.p, self.plan.p);
+        if self.ready.packed.is_none() && !few {
+            return Found::Nothing;
+        }
+        self.classes(&mut ws.indices);
         let width = self.ready.metric.project_block(&ws.x, &mut ws.scratch);
         let rows = self.labelled((&ws.x, &ws.scratch.kept, width), &ws.indices);
-        match &self.ready.packed {
-            Some(packed) => packed.winner_pairs(&rows, &mut ws.winner_pairs),
-            None => lanes::winner_pairs(&rows, squares, &mut ws.winner_pairs, &mut ws.exact),
-        }
+        let exact = match &self.ready.packed {
+            Some(packed) => packed.winner_pairs(&rows, &mut ws.winner_pairs, &mut ws.exact),
+            None => {
+                lanes::winner_pairs(&rows, squares, &mut ws.winner_pairs, &mut ws.exact);
+                true
+            }
+        };
         let nobody = |any: bool, j: &u32| any | (*j == NOBODY);
         if ws.winner_pairs.as_flattened().iter().fold(false, nobody) {
             // No distance was a number: the loss will not be one either, and any prototype will do.
@@ -147,10 +207,10 @@ impl<T: Real> Rows<'_, T> {
                 }
             }
         }
-        if !few {
+        if !exact {
             self.exact_of_winners(ws);
         }
-        true
+        Found::Results
     }
 
     /// The block's rows, or their projections if those are so wide, and their classes.
@@ -161,8 +221,10 @@ impl<T: Real> Rows<'_, T> {
     ) -> Labelled<'b, T> {
         let labels = &self.plan.prototype_labels;
         match width {
-            Some(l) => Labelled { x: &projections[..of.len() * l], of, labels, ahead: &[] },
-            None => Labelled { x, of, labels, ahead: self.rows.ahead() },
+            Some(l) => {
+                Labelled { x: &projections[..of.len() * l], of, labels, ahead: &[], centre: &[] }
+            }
+            None => Labelled { x, of, labels, ahead: self.rows.ahead(), centre: &[] },
         }
     }
 

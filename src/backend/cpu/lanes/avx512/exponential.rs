@@ -2,19 +2,20 @@
 //! `br = (1 - t)^2 + 2 t (1 - h)`, `t = exp(-|a - b|/2)`, `h = exp(-q/2)`.
 
 use super::exp;
-use super::products::{Packed, Tiles};
+use super::products::Products;
+use super::tiles::Tiles;
 use std::arch::x86_64::*;
 
-impl Packed {
-    /// Keys in place of the sums `y.v - |v|^2/2`.
+impl Products {
+    /// Keys in place of `|v|^2/2 - y.v`.
     #[target_feature(enable = "avx512f,avx512bw,avx512dq,avx512vl")]
     pub(super) fn exponential_keys(&self, tiles: &Tiles<'_>, sums: &mut [[__m512; 2]]) {
-        let minus_two = _mm512_set1_ps(-2.0);
+        let two = _mm512_set1_ps(2.0);
         let norms = tiles.norms();
-        for (sums, start) in sums.iter_mut().zip(&self.starts) {
-            let b = _mm512_set1_ps(-2.0 * start);
+        for (sums, start) in sums.iter_mut().zip(&self.packed.starts) {
+            let b = _mm512_set1_ps(2.0 * start);
             for (sum, a) in sums.iter_mut().zip(norms) {
-                *sum = key(a, b, _mm512_fmadd_ps(*sum, minus_two, a));
+                *sum = key(a, b, _mm512_fmadd_ps(*sum, two, a));
             }
         }
     }

@@ -1,139 +1,271 @@
-//! The search of few short prototypes, by differences.
+//! Few short prototypes, by differences: the search for winner pairs, and a whole step of them that reads a row once from memory.
 
-use super::{ROWS, interleaved, turn};
-use crate::backend::cpu::lanes::{FEATURES, Labelled};
-use crate::backend::cpu::prefetch::prefetch;
+use super::nearest::Nearest;
+use super::packed::Packed;
+use super::tiles::{TILE, Tiles, shift};
+use super::{ROWS, interleaved};
+use crate::backend::cpu::lanes::{Judged, Labelled};
 use crate::parts::cooperation::winner_pair::NOBODY;
 use crate::parts::metric::Squares;
 use std::arch::x86_64::*;
+use std::ops::Range;
 
-/// Prototypes whose sums are formed at a time.
-const AT_ONCE: usize = 4;
+/// Prototypes of a group at most: their sums are half of the registers.
+const GROUP: usize = 8;
+/// Rows whose winners are judged at a time: what there is of them stays in the first cache.
+const PIECE: usize = 4 * TILE;
+/// Registers of the sums of differences, all copies together.
+const SUMS: usize = 64;
 
-/// What [`super::winner_pairs`] does, if this machine has the instructions; else false.
-pub fn search(
-    rows: &Labelled<'_, f32>,
-    Squares { w, lam, .. }: Squares<'_, f32>,
-    winners: &mut [[u32; 2]],
-    least: &mut [f32],
-) -> bool {
-    let there = super::there();
-    if there {
-        // SAFETY: the instructions are there.
+/// Few short prototypes, laid out for both.
+pub struct Few {
+    packed: Packed,
+    lam: Vec<f32>,
+    /// Each prototype in registers of its own, filled up with zeros.
+    whole: Vec<__m512>,
+}
+
+impl Few {
+    /// Lays out prototypes of the classes `labels`, if this machine has the instructions.
+    pub fn new(Squares { w, lam, .. }: Squares<'_, f32>, labels: &[u32]) -> Option<Few> {
+        if !super::there() {
+            return None;
+        }
+        let d = w.len() / labels.len();
+        let registers = w.chunks_exact(d).flat_map(|w| w.chunks(ROWS));
+        // SAFETY: sixteen values, and the instructions are there.
+        let whole = registers.map(|values| unsafe {
+            let mut wide = [0.0; ROWS];
+            wide[..values.len()].copy_from_slice(values);
+            _mm512_loadu_ps(wide.as_ptr())
+        });
+        Some(Few {
+            whole: whole.collect(),
+            packed: Packed::new(w, labels, GROUP, 0.0, f32::INFINITY),
+            lam: lam.unwrap_or_default().to_vec(),
+        })
+    }
+
+    /// The nearest of its class and of all others for each row, the first on ties ([`NOBODY`] where no distance is below infinity), and their
+    /// distances, both sides one after the other.
+    pub fn search(&self, rows: &Labelled<'_, f32>, winners: &mut [[u32; 2]], least: &mut [f32]) {
+        // SAFETY: `new` has seen that the instructions are there.
+        unsafe { self.search_tiles(rows, winners, least) }
+    }
+
+    #[target_feature(enable = "avx512f")]
+    fn search_tiles(
+        &self,
+        rows: &Labelled<'_, f32>,
+        winners: &mut [[u32; 2]],
+        least: &mut [f32],
+    ) {
+        let mut tiles = Tiles::new(rows, self.packed.d);
+        for (winners, least) in winners.chunks_mut(TILE).zip(least.chunks_mut(2 * TILE)) {
+            let classes = tiles.next();
+            let (mut found, mut distances) = ([[0; 2]; TILE], [0.0; 2 * TILE]);
+            let nearest = self.nearest(&tiles.turned, &classes);
+            nearest.store(&mut found);
+            for half in 0..2 {
+                let pairs = interleaved(nearest.least(half).map(|d| _mm512_castps_si512(d)));
+                for (quarter, pairs) in pairs.into_iter().enumerate() {
+                    let to = &mut distances[(2 * half + quarter) * ROWS..][..ROWS];
+                    // SAFETY: sixteen values.
+                    unsafe { _mm512_storeu_si512(to.as_mut_ptr().cast(), pairs) };
+                }
+            }
+            winners.copy_from_slice(&found[..winners.len()]);
+            least.copy_from_slice(&distances[..least.len()]);
+        }
+    }
+
+    #[inline]
+    #[target_feature(enable = "avx512f")]
+    fn nearest(&self, turned: &[[__m512; 2]], classes: &[u32; TILE]) -> Nearest {
+        match (self.packed.size, self.lam.is_empty()) {
+            (2, true) => self.nearest_of::<2, false>(turned, classes),
+            (4, true) => self.nearest_of::<4, false>(turned, classes),
+            (6, true) => self.nearest_of::<6, false>(turned, classes),
+            (_, true) => self.nearest_of::<GROUP, false>(turned, classes),
+            (2, false) => self.nearest_of::<2, true>(turned, classes),
+            (4, false) => self.nearest_of::<4, true>(turned, classes),
+            (6, false) => self.nearest_of::<6, true>(turned, classes),
+            (_, false) => self.nearest_of::<GROUP, true>(turned, classes),
+        }
+    }
+
+    #[target_feature(enable = "avx512f")]
+    fn nearest_of<const N: usize, const WEIGHTED: bool>(
+        &self,
+        turned: &[[__m512; 2]],
+        classes: &[u32; TILE],
+    ) -> Nearest {
+        let mut nearest = Nearest::new(classes);
+        for (g, (w, starts, labels)) in self.packed.groups::<N>().enumerate() {
+            let sums = distances::<N, WEIGHTED>(turned, w, starts, &self.lam);
+            for n in 0..N {
+                nearest.see(sums[n], labels[n], g * N + n);
+            }
+        }
+        nearest.settle();
+        nearest
+    }
+
+    /// Winners, what `out.judge` makes of their distances, and the sums of differences, from rows as they stand in memory. For prototypes without
+    /// relevances.
+    pub fn step(&self, rows: &Labelled<'_, f32>, out: Judged<'_, f32>) {
+        debug_assert!(self.lam.is_empty(), "nothing is summed for relevances");
+        // SAFETY: `new` has seen that the instructions are there.
         unsafe {
-            match lam {
-                None => tiles::<false>(rows, w, &[], winners, least),
-                Some(lam) => tiles::<true>(rows, w, lam, winners, least),
+            match self.packed.d.div_ceil(ROWS) {
+                1 => self.step_of::<1>(rows, out),
+                _ => self.step_of::<2>(rows, out),
             }
         }
     }
-    there
-}
 
-#[target_feature(enable = "avx512f")]
-fn tiles<const WEIGHTED: bool>(
-    rows: &Labelled<'_, f32>,
-    w: &[f32],
-    lam: &[f32],
-    winners: &mut [[u32; 2]],
-    least: &mut [f32],
-) {
-    let d = w.len() / rows.labels.len();
-    let mut room = [_mm512_setzero_ps(); FEATURES];
-    let turned = &mut room[..d];
-    let mut padded = [0.0; ROWS * FEATURES];
-    let all = rows.x.chunks(ROWS * d).zip(rows.of.chunks(ROWS));
-    let mut ahead = rows.ahead.chunks(ROWS * d);
-    let results = winners.chunks_mut(ROWS).zip(least.chunks_mut(2 * ROWS));
-    for ((x, of), (winners, least)) in all.zip(results) {
-        // The memory has nothing to do meanwhile.
-        ahead.next().into_iter().for_each(prefetch);
-        if let (Ok(of), Ok(winners), Ok(least)) =
-            (of.try_into(), (&mut *winners).try_into(), (&mut *least).try_into())
-        {
-            turn(x, turned);
-            tile::<WEIGHTED>(turned, of, rows.labels, w, lam, winners, least);
-            continue;
+    /// [`Few::step`] for rows of `C` registers.
+    #[target_feature(enable = "avx512f")]
+    fn step_of<const C: usize>(&self, rows: &Labelled<'_, f32>, out: Judged<'_, f32>) {
+        let Judged { judge, any, mut sums } = out;
+        let (d, p) = (self.packed.d, self.packed.p);
+        let mut tiles = Tiles::new(rows, d);
+        let mut h = [_mm512_setzero_ps(); SUMS];
+        let copies = copies(p * C);
+        let count = rows.of.len();
+        let mut winners = [[NOBODY; PIECE]; 2];
+        let mut least = [[0.0; PIECE]; 2];
+        for start in (0..count).step_by(PIECE) {
+            let range = start..(start + PIECE).min(count);
+            let n = range.len();
+            self.winners(&mut tiles, &mut winners, &mut least, n);
+            let nobody = |any, winner: &u32| any | (*winner == NOBODY);
+            for (side, winners) in winners.iter_mut().enumerate() {
+                // Where no distance is a number.
+                if !winners[..n].iter().fold(false, nobody) {
+                    continue;
+                }
+                for (winner, class) in winners.iter_mut().zip(&rows.of[range.clone()]) {
+                    if *winner == NOBODY {
+                        *winner = any(*class)[side];
+                    }
+                }
+            }
+            let [plus, minus] = &mut least;
+            judge(range.clone(), &mut plus[..n], &mut minus[..n]);
+            if sums.is_some() {
+                let of = winners.each_ref().map(|winners| &winners[..n]);
+                let slopes = least.each_ref().map(|least| &least[..n]);
+                self.scatter::<C>(rows, range, of, slopes, &mut h[..copies * p * C], copies);
+            }
         }
-        // The last rows: what is beside them is not looked at.
-        padded[..x.len()].copy_from_slice(x);
-        let mut classes = [NOBODY; ROWS];
-        classes[..of.len()].copy_from_slice(of);
-        turn(&padded, turned);
-        let (mut some, mut distances) = ([[0; 2]; ROWS], [0.0; 2 * ROWS]);
-        tile::<WEIGHTED>(turned, &classes, rows.labels, w, lam, &mut some, &mut distances);
-        winners.copy_from_slice(&some[..of.len()]);
-        least.copy_from_slice(&distances[..2 * of.len()]);
+        let Some(sums) = &mut sums else { return };
+        for (j, sums) in sums.chunks_exact_mut(d).enumerate() {
+            for (c, sums) in sums.chunks_mut(ROWS).enumerate() {
+                let mut all = h[j * C + c];
+                for copy in 1..copies {
+                    all = _mm512_add_ps(all, h[(copy * p + j) * C + c]);
+                }
+                let mask = u16::MAX >> (ROWS - sums.len());
+                // SAFETY: as many values as the mask has ones.
+                unsafe {
+                    let before = _mm512_maskz_loadu_ps(mask, sums.as_ptr());
+                    let after = _mm512_add_ps(before, all);
+                    _mm512_mask_storeu_ps(sums.as_mut_ptr(), mask, after);
+                }
+            }
+        }
+    }
+
+    /// Winners of the next `n` rows and their distances, each side on its own.
+    #[target_feature(enable = "avx512f")]
+    fn winners(
+        &self,
+        tiles: &mut Tiles<'_>,
+        winners: &mut [[u32; PIECE]; 2],
+        least: &mut [[f32; PIECE]; 2],
+        n: usize,
+    ) {
+        let [own, other] = winners.each_mut().map(|side| side.as_chunks_mut::<TILE>().0);
+        let [plus, minus] = least.each_mut().map(|side| side.as_chunks_mut::<TILE>().0);
+        for t in 0..n.div_ceil(TILE) {
+            let classes = tiles.next();
+            let nearest = self.nearest(&tiles.turned, &classes);
+            nearest.store_sides([&mut own[t], &mut other[t]], [&mut plus[t], &mut minus[t]]);
+        }
+    }
+
+    /// `H_j += g (x_i - w_j)` for both winners of the rows `range`.
+    #[target_feature(enable = "avx512f")]
+    fn scatter<const C: usize>(
+        &self,
+        rows: &Labelled<'_, f32>,
+        range: Range<usize>,
+        winners: [&[u32]; 2],
+        slopes: [&[f32]; 2],
+        h: &mut [__m512],
+        copies: usize,
+    ) {
+        let (d, p) = (self.packed.d, self.packed.p);
+        let masks: [u16; C] = std::array::from_fn(|c| u16::MAX >> (ROWS - (d - c * ROWS).min(ROWS)));
+        let mut centre = [_mm512_setzero_ps(); C];
+        for c in 0..C {
+            centre[c] = shift(rows.centre, c, masks[c]);
+        }
+        let x = rows.x[range.start * d..range.end * d].chunks_exact(d);
+        let sides = winners[0].iter().zip(winners[1]).zip(slopes[0].iter().zip(slopes[1]));
+        for (i, (x, ((own, other), (plus, minus)))) in x.zip(sides).enumerate() {
+            let mut centred = [_mm512_setzero_ps(); C];
+            for c in 0..C {
+                // SAFETY: the row's values from there on are as many as the mask has ones.
+                let x = unsafe { _mm512_maskz_loadu_ps(masks[c], x.as_ptr().add(c * ROWS)) };
+                centred[c] = _mm512_sub_ps(x, centre[c]);
+            }
+            // Rows in turn add to sums of their own: none waits for the one before it.
+            let copy = i % copies * p;
+            for (j, g) in [(*own, *plus), (*other, *minus)] {
+                let g = _mm512_set1_ps(g);
+                let w = &self.whole[j as usize * C..][..C];
+                let h = &mut h[(copy + j as usize) * C..][..C];
+                for c in 0..C {
+                    h[c] = _mm512_fmadd_ps(g, _mm512_sub_ps(centred[c], w[c]), h[c]);
+                }
+            }
+        }
     }
 }
 
-/// Distances of prototypes `j .. j + N` to the rows that `turned` holds.
+/// Copies of sums of so many registers: a power of two.
+fn copies(registers: usize) -> usize {
+    match SUMS / registers {
+        0 | 1 => 1,
+        2 | 3 => 2,
+        _ => 4,
+    }
+}
+
+/// Distances of the prototypes of a group to the rows that `turned` holds.
 #[inline]
 #[target_feature(enable = "avx512f")]
-fn distances<const WEIGHTED: bool, const N: usize>(
-    turned: &[__m512],
-    w: &[f32],
-    j: usize,
+fn distances<const N: usize, const WEIGHTED: bool>(
+    turned: &[[__m512; 2]],
+    w: &[[f32; N]],
+    starts: &[f32; N],
     lam: &[f32],
-) -> [__m512; N] {
-    let d = turned.len();
-    let w = &w[j * d..][..N * d];
-    let mut sums = [_mm512_setzero_ps(); N];
-    for (a, x) in turned.iter().enumerate() {
+) -> [[__m512; 2]; N] {
+    let mut sums = [[_mm512_setzero_ps(); 2]; N];
+    for n in 0..N {
+        sums[n] = [_mm512_set1_ps(starts[n]); 2];
+    }
+    for (a, (x, w)) in turned.iter().zip(w).enumerate() {
         for n in 0..N {
-            let e = _mm512_sub_ps(*x, _mm512_set1_ps(w[n * d + a]));
-            let first = if WEIGHTED { _mm512_mul_ps(_mm512_set1_ps(lam[a]), e) } else { e };
-            sums[n] = _mm512_fmadd_ps(first, e, sums[n]);
+            let w = _mm512_set1_ps(w[n]);
+            for half in 0..2 {
+                let e = _mm512_sub_ps(x[half], w);
+                let first = if WEIGHTED { _mm512_mul_ps(_mm512_set1_ps(lam[a]), e) } else { e };
+                sums[n][half] = _mm512_fmadd_ps(first, e, sums[n][half]);
+            }
         }
     }
     sums
-}
-
-#[inline]
-#[target_feature(enable = "avx512f")]
-fn tile<const WEIGHTED: bool>(
-    turned: &[__m512],
-    of: &[u32; ROWS],
-    labels: &[u32],
-    w: &[f32],
-    lam: &[f32],
-    winners: &mut [[u32; 2]; ROWS],
-    least: &mut [f32; 2 * ROWS],
-) {
-    // SAFETY: sixteen values.
-    let classes = unsafe { _mm512_loadu_si512(of.as_ptr().cast()) };
-    let mut nearest = [_mm512_set1_ps(f32::INFINITY); 2];
-    let mut at = [_mm512_set1_epi32(NOBODY as i32); 2];
-    let mut see = |sums: __m512, j: usize| {
-        let label = _mm512_set1_epi32(labels[j] as i32);
-        let own = _mm512_cmpeq_epi32_mask(classes, label);
-        let number = _mm512_set1_epi32(j as i32);
-        for (side, mask) in [own, !own].into_iter().enumerate() {
-            let nearer = _mm512_mask_cmp_ps_mask::<_CMP_LT_OQ>(mask, sums, nearest[side]);
-            nearest[side] = _mm512_mask_mov_ps(nearest[side], nearer, sums);
-            at[side] = _mm512_mask_mov_epi32(at[side], nearer, number);
-        }
-    };
-    let mut j = 0;
-    while j + AT_ONCE <= labels.len() {
-        let sums = distances::<WEIGHTED, AT_ONCE>(turned, w, j, lam);
-        for (n, sums) in sums.into_iter().enumerate() {
-            see(sums, j + n);
-        }
-        j += AT_ONCE;
-    }
-    while j < labels.len() {
-        let [sums] = distances::<WEIGHTED, 1>(turned, w, j, lam);
-        see(sums, j);
-        j += 1;
-    }
-    let both = interleaved(at);
-    let distances = interleaved(nearest.map(|d| _mm512_castps_si512(d)));
-    for half in 0..2 {
-        // SAFETY: each half takes sixteen values of the thirty-two.
-        unsafe {
-            _mm512_storeu_si512(winners[8 * half..].as_mut_ptr().cast(), both[half]);
-            _mm512_storeu_si512(least[16 * half..].as_mut_ptr().cast(), distances[half]);
-        }
-    }
 }

@@ -2,8 +2,11 @@
 
 mod exponential;
 pub mod few;
+mod nearest;
+mod packed;
 pub mod products;
 pub mod soft;
+mod tiles;
 
 use std::arch::x86_64::*;
 
@@ -16,23 +19,6 @@ pub fn there() -> bool {
         && is_x86_feature_detected!("avx512bw")
         && is_x86_feature_detected!("avx512dq")
         && is_x86_feature_detected!("avx512vl")
-}
-
-/// [`ROWS`] rows, of which each feature becomes a register.
-#[inline]
-#[target_feature(enable = "avx512f")]
-fn turn(x: &[f32], turned: &mut [__m512]) {
-    let d = turned.len();
-    for (c, columns) in turned.chunks_mut(ROWS).enumerate() {
-        let mask = u16::MAX >> (ROWS - columns.len());
-        let mut rows = [_mm512_setzero_ps(); ROWS];
-        for (l, row) in rows.iter_mut().enumerate() {
-            let from = &x[l * d + c * ROWS..][..columns.len()];
-            // SAFETY: as many values as the mask has ones.
-            *row = unsafe { _mm512_maskz_loadu_ps(mask, from.as_ptr()) };
-        }
-        columns.copy_from_slice(&transposed(rows)[..columns.len()]);
-    }
 }
 
 /// Value j of register i becomes value i of register j.
@@ -85,6 +71,25 @@ fn exp(x: __m512) -> __m512 {
     let mut sum = _mm512_set1_ps(1.0 / 5040.0);
     for term in [1.0 / 720.0, 1.0 / 120.0, 1.0 / 24.0, 1.0 / 6.0, 0.5, 1.0, 1.0] {
         sum = _mm512_fmadd_ps(sum, r, _mm512_set1_ps(term));
+    }
+    _mm512_scalef_ps(sum, k)
+}
+
+/// `2^x` for `x <= 0`, within 2 units in the last place, but not below the least normal number; NaN of NaN.
+#[inline]
+#[target_feature(enable = "avx512f")]
+fn exp2(x: __m512) -> __m512 {
+    const NEAREST: i32 = _MM_FROUND_TO_NEAREST_INT | _MM_FROUND_NO_EXC;
+    // (The second operand is what the maximum is where one is not a number.)
+    let x = _mm512_max_ps(_mm512_set1_ps(-126.0), x);
+    let k = _mm512_roundscale_ps::<NEAREST>(x);
+    let f = _mm512_sub_ps(x, k);
+    // The polynomial of its degree whose largest relative error for |f| <= 1/2 is least: 1.9e-9.
+    let mut sum = _mm512_set1_ps(1.534_581_2e-4);
+    for term in
+        [1.339_993_1e-3, 9.618_489e-3, 5.550_328_6e-2, 2.402_264_6e-1, 6.931_472e-1, 1.0f32]
+    {
+        sum = _mm512_fmadd_ps(sum, f, _mm512_set1_ps(term));
     }
     _mm512_scalef_ps(sum, k)
 }

@@ -1,0 +1,113 @@
+//! The nearest prototypes so far of each row of a tile: of its class, and of all others.
+
+use super::tiles::{TILE, half_of};
+use super::{ROWS, interleaved};
+use crate::parts::cooperation::winner_pair::NOBODY;
+use std::arch::x86_64::*;
+
+/// Prototypes of a class stand next to each other mostly: such a run has its own nearest, whatever the rows' classes are, and what it comes to
+/// for a row is settled once a run.
+pub(super) struct Nearest {
+    classes: [__m512i; 2],
+    /// The class of the run.
+    label: i32,
+    run: Best,
+    /// Of each row's class, and of all others.
+    sides: [Best; 2],
+}
+
+/// A least value and whose it is, for both registers of rows.
+#[derive(Clone, Copy)]
+struct Best {
+    least: [__m512; 2],
+    at: [__m512i; 2],
+}
+
+impl Nearest {
+    #[inline]
+    #[target_feature(enable = "avx512f")]
+    pub fn new(classes: &[u32; TILE]) -> Self {
+        let none = Best {
+            least: [_mm512_set1_ps(f32::INFINITY); 2],
+            at: [_mm512_set1_epi32(NOBODY as i32); 2],
+        };
+        let classes = [half_of(classes, 0), half_of(classes, 1)];
+        // No prototype is of this class.
+        Nearest { classes, label: i32::MIN, run: none, sides: [none; 2] }
+    }
+
+    /// Sees the values of prototype `j`; the first keeps a tie, and what is not below infinity does not count.
+    #[inline]
+    #[target_feature(enable = "avx512f")]
+    pub fn see(&mut self, values: [__m512; 2], label: i32, j: usize) {
+        let number = _mm512_set1_epi32(j as i32);
+        if label != self.label {
+            self.settle();
+            self.label = label;
+            // (The second operand is what the minimum is where one is not a number.)
+            let most = _mm512_set1_ps(f32::INFINITY);
+            self.run = Best { least: values.map(|v| _mm512_min_ps(v, most)), at: [number; 2] };
+            return;
+        }
+        let Best { least, at } = &mut self.run;
+        for half in 0..2 {
+            let nearer = _mm512_cmp_ps_mask::<_CMP_LT_OQ>(values[half], least[half]);
+            least[half] = _mm512_min_ps(values[half], least[half]);
+            at[half] = _mm512_mask_mov_epi32(at[half], nearer, number);
+        }
+    }
+
+    /// Holds the run's nearest against those before it; to be called after the last prototype.
+    #[inline]
+    #[target_feature(enable = "avx512f")]
+    pub fn settle(&mut self) {
+        let label = _mm512_set1_epi32(self.label);
+        for half in 0..2 {
+            let (value, number) = (self.run.least[half], self.run.at[half]);
+            let own = _mm512_cmpeq_epi32_mask(self.classes[half], label);
+            for (Best { least, at }, mask) in self.sides.iter_mut().zip([own, !own]) {
+                let nearer = _mm512_mask_cmp_ps_mask::<_CMP_LT_OQ>(mask, value, least[half]);
+                least[half] = _mm512_mask_mov_ps(least[half], nearer, value);
+                at[half] = _mm512_mask_mov_epi32(at[half], nearer, number);
+            }
+        }
+    }
+
+    /// The values of a register of rows, of both sides.
+    #[inline]
+    #[target_feature(enable = "avx512f")]
+    pub fn least(&self, half: usize) -> [__m512; 2] {
+        [self.sides[0].least[half], self.sides[1].least[half]]
+    }
+
+    /// Whose they are ([`NOBODY`] where there is none): row by row, both sides one after the other.
+    #[inline]
+    #[target_feature(enable = "avx512f")]
+    pub fn store(&self, winners: &mut [[u32; 2]; TILE]) {
+        let [own, other] = &self.sides;
+        for half in 0..2 {
+            let pairs = interleaved([own.at[half], other.at[half]]);
+            for (quarter, pairs) in pairs.into_iter().enumerate() {
+                let winners = &mut winners[half * ROWS + quarter * ROWS / 2..][..ROWS / 2];
+                // SAFETY: eight pairs of values.
+                unsafe { _mm512_storeu_si512(winners.as_mut_ptr().cast(), pairs) };
+            }
+        }
+    }
+
+    /// Whose they are and their values, each side on its own.
+    #[inline]
+    #[target_feature(enable = "avx512f")]
+    pub fn store_sides(&self, winners: [&mut [u32; TILE]; 2], least: [&mut [f32; TILE]; 2]) {
+        for ((side, winners), values) in self.sides.iter().zip(winners).zip(least) {
+            for half in 0..2 {
+                // SAFETY: sixteen values of the thirty-two.
+                unsafe {
+                    let to = winners[half * ROWS..].as_mut_ptr();
+                    _mm512_storeu_si512(to.cast(), side.at[half]);
+                    _mm512_storeu_ps(values[half * ROWS..].as_mut_ptr(), side.least[half]);
+                }
+            }
+        }
+    }
+}

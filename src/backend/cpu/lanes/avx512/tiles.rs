@@ -1,0 +1,107 @@
+//! Rows of a block, [`TILE`] at a time, turned: each of their features is two registers.
+
+use super::{ROWS, transposed};
+use crate::backend::cpu::lanes::Labelled;
+use crate::backend::cpu::prefetch::prefetch;
+use crate::parts::cooperation::winner_pair::NOBODY;
+use std::arch::x86_64::*;
+
+/// Rows of a tile.
+pub(super) const TILE: usize = 2 * ROWS;
+
+pub(super) struct Tiles<'a> {
+    rows: &'a Labelled<'a, f32>,
+    d: usize,
+    next: usize,
+    /// Both registers of each feature.
+    pub turned: Vec<[__m512; 2]>,
+    padded: Vec<f32>,
+}
+
+impl<'a> Tiles<'a> {
+    #[target_feature(enable = "avx512f")]
+    pub fn new(rows: &'a Labelled<'a, f32>, d: usize) -> Self {
+        Tiles { rows, d, next: 0, turned: vec![[_mm512_setzero_ps(); 2]; d], padded: vec![] }
+    }
+
+    /// Turns the next rows; returns their classes.
+    #[inline]
+    #[target_feature(enable = "avx512f")]
+    pub fn next(&mut self) -> [u32; TILE] {
+        let d = self.d;
+        let of = &self.rows.of[self.next..];
+        let of = &of[..of.len().min(TILE)];
+        let span = |values: &'a [f32]| -> &'a [f32] {
+            let values = values.get(self.next * d..).unwrap_or(&[]);
+            &values[..values.len().min(TILE * d)]
+        };
+        // The memory has nothing to do meanwhile.
+        prefetch(span(self.rows.ahead));
+        let mut x = span(self.rows.x);
+        let mut classes = [NOBODY; TILE];
+        classes[..of.len()].copy_from_slice(of);
+        if of.len() < TILE {
+            // The last rows: what is beside them is not looked at.
+            self.padded.extend_from_slice(x);
+            self.padded.resize(TILE * d, 0.0);
+            x = &self.padded;
+        }
+        for (half, x) in x.chunks_exact(ROWS * d).enumerate() {
+            turn(x, self.rows.centre, half, &mut self.turned);
+        }
+        self.next += TILE;
+        classes
+    }
+
+    /// Squared norms of the rows.
+    #[target_feature(enable = "avx512f")]
+    pub fn norms(&self) -> [__m512; 2] {
+        let mut sums = [_mm512_setzero_ps(); 2];
+        for x in &self.turned {
+            for half in 0..2 {
+                sums[half] = _mm512_fmadd_ps(x[half], x[half], sums[half]);
+            }
+        }
+        sums
+    }
+}
+
+/// [`ROWS`] rows minus the centre, of which each feature becomes a register.
+#[inline]
+#[target_feature(enable = "avx512f")]
+fn turn(x: &[f32], centre: &[f32], half: usize, turned: &mut [[__m512; 2]]) {
+    let d = turned.len();
+    for (c, columns) in turned.chunks_mut(ROWS).enumerate() {
+        let mask = u16::MAX >> (ROWS - columns.len());
+        let centre = shift(centre, c, mask);
+        let mut rows = [_mm512_setzero_ps(); ROWS];
+        for (l, row) in rows.iter_mut().enumerate() {
+            let from = &x[l * d + c * ROWS..][..columns.len()];
+            // SAFETY: as many values as the mask has ones.
+            *row = _mm512_sub_ps(unsafe { _mm512_maskz_loadu_ps(mask, from.as_ptr()) }, centre);
+        }
+        for (column, turned) in columns.iter_mut().zip(transposed(rows)) {
+            column[half] = turned;
+        }
+    }
+}
+
+/// Register `c` of the centre; zeros where there is none.
+#[inline]
+#[target_feature(enable = "avx512f")]
+pub(super) fn shift(centre: &[f32], c: usize, mask: u16) -> __m512 {
+    if centre.is_empty() {
+        return _mm512_setzero_ps();
+    }
+    let from = &centre[c * ROWS..][..mask.count_ones() as usize];
+    // SAFETY: as many values as the mask has ones, which are the last of it.
+    unsafe { _mm512_maskz_loadu_ps(mask, from.as_ptr()) }
+}
+
+/// Sixteen of the classes.
+#[inline]
+#[target_feature(enable = "avx512f")]
+pub(super) fn half_of(classes: &[u32; TILE], half: usize) -> __m512i {
+    // SAFETY: sixteen values of the thirty-two.
+    unsafe { _mm512_loadu_si512(classes[half * ROWS..].as_ptr().cast()) }
+}
