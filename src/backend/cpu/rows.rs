@@ -491,7 +491,8 @@ impl<T: Real> Rows<'_, T> {
             x,
             of: &codes[start..end],
             labels: &self.plan.prototype_labels,
-            ahead: self.rows.ahead(),
+            // Rows in their order are brought in without being asked for.
+            ahead: &[],
             centre: self.plan.centre_of_rows(),
         })
     }

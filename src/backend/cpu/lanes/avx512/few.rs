@@ -14,8 +14,8 @@ use std::ops::Range;
 const GROUP: usize = 8;
 /// Rows whose winners are judged at a time: what there is of them stays in the first cache.
 const PIECE: usize = 4 * TILE;
-/// Registers of the sums of differences, all copies together.
-const SUMS: usize = 64;
+/// Sums of differences there are of each prototype: rows in turn add to one each, and none waits for the one before it.
+const COPIES: usize = 4;
 
 /// Few short prototypes, laid out for both.
 pub struct Few {
@@ -130,8 +130,7 @@ impl Few {
         let Judged { judge, any, mut sums } = out;
         let (d, p) = (self.packed.d, self.packed.p);
         let mut tiles = Tiles::new(rows, d);
-        let mut h = [_mm512_setzero_ps(); SUMS];
-        let copies = copies(p * C);
+        let mut h = vec![[[_mm512_setzero_ps(); C]; COPIES]; p];
         let count = rows.of.len();
         let mut winners = [[NOBODY; PIECE]; 2];
         let mut least = [[0.0; PIECE]; 2];
@@ -139,39 +138,34 @@ impl Few {
             let range = start..(start + PIECE).min(count);
             let n = range.len();
             self.winners(&mut tiles, &mut winners, &mut least, n);
-            let nobody = |any, winner: &u32| any | (*winner == NOBODY);
             for (side, winners) in winners.iter_mut().enumerate() {
+                let greatest = |winners: &[u32]| winners.iter().fold(0, |g: u32, j| g.max(*j));
                 // Where no distance is a number.
-                if !winners[..n].iter().fold(false, nobody) {
-                    continue;
-                }
-                for (winner, class) in winners.iter_mut().zip(&rows.of[range.clone()]) {
-                    if *winner == NOBODY {
-                        *winner = any(*class)[side];
+                if greatest(&winners[..n]) == NOBODY {
+                    for (winner, class) in winners.iter_mut().zip(&rows.of[range.clone()]) {
+                        *winner = if *winner == NOBODY { any(*class)[side] } else { *winner };
                     }
                 }
+                assert!((greatest(&winners[..n]) as usize) < p);
             }
             let [plus, minus] = &mut least;
             judge(range.clone(), &mut plus[..n], &mut minus[..n]);
             if sums.is_some() {
-                let of = winners.each_ref().map(|winners| &winners[..n]);
-                let slopes = least.each_ref().map(|least| &least[..n]);
-                self.scatter::<C>(rows, range, of, slopes, &mut h[..copies * p * C], copies);
+                // SAFETY: every winner is below p.
+                unsafe { self.scatter::<C>(rows, range, &winners, &least, &mut h) };
             }
         }
         let Some(sums) = &mut sums else { return };
-        for (j, sums) in sums.chunks_exact_mut(d).enumerate() {
+        for (copies, sums) in h.iter().zip(sums.chunks_exact_mut(d)) {
             for (c, sums) in sums.chunks_mut(ROWS).enumerate() {
-                let mut all = h[j * C + c];
-                for copy in 1..copies {
-                    all = _mm512_add_ps(all, h[(copy * p + j) * C + c]);
-                }
                 let mask = u16::MAX >> (ROWS - sums.len());
                 // SAFETY: as many values as the mask has ones.
                 unsafe {
-                    let before = _mm512_maskz_loadu_ps(mask, sums.as_ptr());
-                    let after = _mm512_add_ps(before, all);
-                    _mm512_mask_storeu_ps(sums.as_mut_ptr(), mask, after);
+                    let mut all = _mm512_maskz_loadu_ps(mask, sums.as_ptr());
+                    for h in copies {
+                        all = _mm512_add_ps(all, h[c]);
+                    }
+                    _mm512_mask_storeu_ps(sums.as_mut_ptr(), mask, all);
                 }
             }
         }
@@ -195,52 +189,56 @@ impl Few {
         }
     }
 
-    /// `H_j += g (x_i - w_j)` for both winners of the rows `range`.
+    /// `H_j += g (x_i - w_j)` for both winners of the rows `range`, at most [`PIECE`]. The winners must be below p.
     #[target_feature(enable = "avx512f")]
-    fn scatter<const C: usize>(
+    unsafe fn scatter<const C: usize>(
         &self,
         rows: &Labelled<'_, f32>,
         range: Range<usize>,
-        winners: [&[u32]; 2],
-        slopes: [&[f32]; 2],
-        h: &mut [__m512],
-        copies: usize,
+        winners: &[[u32; PIECE]; 2],
+        slopes: &[[f32; PIECE]; 2],
+        h: &mut [[[__m512; C]; COPIES]],
     ) {
-        let (d, p) = (self.packed.d, self.packed.p);
+        let d = self.packed.d;
         let masks: [u16; C] = std::array::from_fn(|c| u16::MAX >> (ROWS - (d - c * ROWS).min(ROWS)));
         let mut centre = [_mm512_setzero_ps(); C];
         for c in 0..C {
             centre[c] = shift(rows.centre, c, masks[c]);
         }
-        let x = rows.x[range.start * d..range.end * d].chunks_exact(d);
-        let sides = winners[0].iter().zip(winners[1]).zip(slopes[0].iter().zip(slopes[1]));
-        for (i, (x, ((own, other), (plus, minus)))) in x.zip(sides).enumerate() {
+        let n = range.len();
+        let x = rows.x[range.start * d..range.end * d].as_ptr();
+        let (whole, h) = (self.whole.as_ptr(), h.as_mut_ptr());
+        // Of one row.
+        let add = |i: usize, copy: usize| {
             let mut centred = [_mm512_setzero_ps(); C];
             for c in 0..C {
-                // SAFETY: the row's values from there on are as many as the mask has ones.
-                let x = unsafe { _mm512_maskz_loadu_ps(masks[c], x.as_ptr().add(c * ROWS)) };
+                // SAFETY: row i is there, and has as many values from there on as the mask has ones.
+                let x = unsafe { _mm512_maskz_loadu_ps(masks[c], x.add(i * d + c * ROWS)) };
                 centred[c] = _mm512_sub_ps(x, centre[c]);
             }
-            // Rows in turn add to sums of their own: none waits for the one before it.
-            let copy = i % copies * p;
-            for (j, g) in [(*own, *plus), (*other, *minus)] {
-                let g = _mm512_set1_ps(g);
-                let w = &self.whole[j as usize * C..][..C];
-                let h = &mut h[(copy + j as usize) * C..][..C];
+            for side in 0..2 {
+                let j = winners[side][i] as usize;
+                let g = _mm512_set1_ps(slopes[side][i]);
                 for c in 0..C {
-                    h[c] = _mm512_fmadd_ps(g, _mm512_sub_ps(centred[c], w[c]), h[c]);
+                    // SAFETY: j is below p.
+                    unsafe {
+                        let e = _mm512_sub_ps(centred[c], *whole.add(j * C + c));
+                        let h = &mut (*h.add(j))[copy][c];
+                        *h = _mm512_fmadd_ps(g, e, *h);
+                    }
                 }
             }
+        };
+        let mut i = 0;
+        while i + COPIES <= n {
+            for copy in 0..COPIES {
+                add(i + copy, copy);
+            }
+            i += COPIES;
         }
-    }
-}
-
-/// Copies of sums of so many registers: a power of two.
-fn copies(registers: usize) -> usize {
-    match SUMS / registers {
-        0 | 1 => 1,
-        2 | 3 => 2,
-        _ => 4,
+        for i in i..n {
+            add(i, 0);
+        }
     }
 }
 

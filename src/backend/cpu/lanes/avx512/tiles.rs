@@ -71,14 +71,15 @@ impl<'a> Tiles<'a> {
 #[target_feature(enable = "avx512f")]
 fn turn(x: &[f32], centre: &[f32], half: usize, turned: &mut [[__m512; 2]]) {
     let d = turned.len();
+    assert_eq!(x.len(), ROWS * d);
     for (c, columns) in turned.chunks_mut(ROWS).enumerate() {
         let mask = u16::MAX >> (ROWS - columns.len());
         let centre = shift(centre, c, mask);
         let mut rows = [_mm512_setzero_ps(); ROWS];
         for (l, row) in rows.iter_mut().enumerate() {
-            let from = &x[l * d + c * ROWS..][..columns.len()];
-            // SAFETY: as many values as the mask has ones.
-            *row = _mm512_sub_ps(unsafe { _mm512_maskz_loadu_ps(mask, from.as_ptr()) }, centre);
+            // SAFETY: row l has as many values from there on as the mask has ones.
+            let x = unsafe { _mm512_maskz_loadu_ps(mask, x.as_ptr().add(l * d + c * ROWS)) };
+            *row = _mm512_sub_ps(x, centre);
         }
         for (column, turned) in columns.iter_mut().zip(transposed(rows)) {
             column[half] = turned;
