@@ -111,6 +111,8 @@ pub(super) struct Workspace<T> {
     pub opposed: Opposed<T>,
     /// For ranks within classes.
     pub room: Room<T>,
+    /// For rows side by side.
+    pub lanes: lanes::Room,
 }
 
 /// A workspace on loan, which goes back when it is dropped: buffers stay as they grew, from block to block and from step to step.
@@ -279,7 +281,7 @@ impl<T: Real> Plan<T> {
             Packed::new(squares, &self.prototype_labels, few)
         });
         let at_once = packed.is_some()
-            && metric.has_plain_sums()
+            && metric.sums_differences()
             && lanes::pays(self.d, self.p)
             && self.operand == Operand::Full;
         Ready {

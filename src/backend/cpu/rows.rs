@@ -676,18 +676,17 @@ impl<T: Real> Rows<'_, T> {
         ws.losses.resize(b, T::zero());
         let losses = &mut ws.losses[..];
         if let Some(rows) = self.stored() {
-            let sums = match &mut out.metric[..] {
-                [h, g] if self.pass.gradient => Some((&mut h[..], &mut g[..])),
-                _ => None,
-            };
-            packed.step_of_posteriors(&rows, soft, sigma, SoftSums { factors, losses, sums });
+            let sums = out.metric.first_mut().filter(|_| self.pass.gradient).map(|h| &mut h[..]);
+            let out = SoftSums { factors, losses, sums };
+            packed.step_of_posteriors(&rows, &mut ws.lanes, soft, sigma, out);
             return Found::AtOnce;
         }
         self.classes(&mut ws.indices);
         ws.g.resize(b * self.plan.p, T::zero());
         let width = self.ready.metric.project_block(&ws.x, &mut ws.scratch);
         let rows = self.labelled((&ws.x, &ws.scratch.kept, width), &ws.indices);
-        packed.posteriors(&rows, soft, sigma, Slopes { factors, losses, g: &mut ws.g });
+        let out = Slopes { factors, losses, g: &mut ws.g };
+        packed.posteriors(&rows, &mut ws.lanes, soft, sigma, out);
         Found::Results
     }
 

@@ -196,9 +196,9 @@ pub trait Metric<T: Real>: Send + Sync {
         T::zero()
     }
 
-    /// Whether the sums are those of the plain squared distance: `H`, then `g`, or none; for pairs `H_j += G_ij (x_i - w_j)`, for a dense G
-    /// `H += G^T X` and `g += G^T 1`. A backend may form them on its own way through the rows.
-    fn has_plain_sums(&self) -> bool {
+    /// Whether the first of the sums, if there is one, takes all that there is to sum: `H_j += G_ij (x_i - w_j)`, for pairs and for a dense G. A
+    /// backend may form it on its own way through the rows.
+    fn sums_differences(&self) -> bool {
         false
     }
 

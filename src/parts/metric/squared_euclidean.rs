@@ -79,7 +79,7 @@ impl<T: Real> Metric<T> for SquaredEuclidean<T> {
         Some(Squares { w: &self.w, lam: None, bent: Bent::Not })
     }
 
-    fn has_plain_sums(&self) -> bool {
+    fn sums_differences(&self) -> bool {
         true
     }
 

@@ -247,6 +247,13 @@ pub(super) struct Packed {
     way: Way,
 }
 
+/// Working memory of one thread.
+#[derive(Default)]
+pub(super) struct Room {
+    #[cfg(target_arch = "x86_64")]
+    of_tiles: avx512::Room,
+}
+
 /// How rows are held against prototypes.
 #[cfg(target_arch = "x86_64")]
 enum Way {
@@ -280,23 +287,27 @@ impl Packed {
     pub fn winner_pairs<T: Real>(
         &self,
         rows: &Labelled<'_, T>,
+        room: &mut Room,
         winners: &mut Vec<[u32; 2]>,
         least: &mut Vec<T>,
     ) -> bool {
         winners.resize(rows.of.len(), [NOBODY; 2]);
         #[cfg(target_arch = "x86_64")]
         match &self.way {
-            Way::Products(products, Bent::Not) => products.search(&rows.singles(), winners),
+            Way::Products(products, Bent::Not) => {
+                products.search(&rows.singles(), &mut room.of_tiles, winners);
+            },
             Way::Products(products, Bent::Exponential) => {
-                products.search_exponential(&rows.singles(), winners);
+                products.search_exponential(&rows.singles(), &mut room.of_tiles, winners);
             }
             Way::Few(few) => {
                 least.resize(2 * rows.of.len(), T::zero());
-                few.search(&rows.singles(), winners, bytemuck::cast_slice_mut(least));
+                let least = cast_slice_mut(least);
+                few.search(&rows.singles(), &mut room.of_tiles, winners, least);
                 return true;
             }
         }
-        let _ = least;
+        let _ = (room, least);
         false
     }
 }
@@ -318,13 +329,19 @@ impl Packed {
     /// Winner pairs, what they cost and their sums in one go over the rows.
     ///
     /// Panics where winners are not found by differences, or prototypes have relevances.
-    pub fn step_of_winners<T: Real>(&self, rows: &Labelled<'_, T>, out: Judged<'_, T>) {
+    pub fn step_of_winners<T: Real>(
+        &self,
+        rows: &Labelled<'_, T>,
+        room: &mut Room,
+        out: Judged<'_, T>,
+    ) {
         #[cfg(target_arch = "x86_64")]
         {
             let Way::Few(few) = &self.way else { unreachable!("winners by products") };
             let Judged { judge, any, sums } = out;
             few.step(
                 &rows.singles(),
+                &mut room.of_tiles,
                 Judged {
                     judge: &mut |range, plus, minus| {
                         judge(range, cast_slice_mut(plus), cast_slice_mut(minus));
@@ -336,7 +353,7 @@ impl Packed {
         }
         // There are no packed prototypes elsewhere.
         #[cfg(not(target_arch = "x86_64"))]
-        let _ = (rows, out);
+        let _ = (rows, room, out);
     }
 }
 
@@ -365,8 +382,8 @@ pub(super) struct SoftSums<'a, T> {
     pub factors: &'a [T],
     /// The loss of each.
     pub losses: &'a mut [T],
-    /// `H = G^T X` and the sums of the columns of G, which are added to, if they are wanted.
-    pub sums: Option<(&'a mut [T], &'a mut [T])>,
+    /// `H_j += G_ij (x_i - w_j)`, if it is wanted.
+    pub sums: Option<&'a mut [T]>,
 }
 
 /// Calls a function of products with the loss in single precision.
@@ -393,6 +410,7 @@ impl Packed {
     pub fn posteriors<T: Real>(
         &self,
         rows: &Labelled<'_, T>,
+        room: &mut Room,
         soft: Soft,
         sigma: f64,
         out: Slopes<'_, T>,
@@ -405,18 +423,19 @@ impl Packed {
                 g: cast_slice_mut(out.g),
             };
             with_loss!(self, soft, sigma, |products, loss| {
-                products.posteriors(&rows.singles(), loss, out)
+                products.posteriors(&rows.singles(), &mut room.of_tiles, loss, out)
             });
         }
         // There are no packed prototypes elsewhere.
         #[cfg(not(target_arch = "x86_64"))]
-        let _ = (rows, soft, sigma, out);
+        let _ = (rows, room, soft, sigma, out);
     }
 
     /// Losses, and the sums of the slopes, of rows that [`pays`] lets through, in one go over them.
     pub fn step_of_posteriors<T: Real>(
         &self,
         rows: &Labelled<'_, T>,
+        room: &mut Room,
         soft: Soft,
         sigma: f64,
         out: SoftSums<'_, T>,
@@ -426,14 +445,14 @@ impl Packed {
             let out = SoftSums {
                 factors: cast_slice(out.factors),
                 losses: cast_slice_mut(out.losses),
-                sums: out.sums.map(|(h, g)| (cast_slice_mut(h), cast_slice_mut(g))),
+                sums: out.sums.map(cast_slice_mut),
             };
             with_loss!(self, soft, sigma, |products, loss| {
-                products.soft_step(&rows.singles(), loss, out)
+                products.soft_step(&rows.singles(), &mut room.of_tiles, loss, out)
             });
         }
         #[cfg(not(target_arch = "x86_64"))]
-        let _ = (rows, soft, sigma, out);
+        let _ = (rows, room, soft, sigma, out);
     }
 }
 

@@ -157,6 +157,7 @@ impl<T: Real> Rows<'_, T> {
         let (opposed, losses) = (&mut ws.opposed, &mut ws.losses);
         packed.step_of_winners(
             &rows,
+            &mut ws.lanes,
             Judged {
                 judge: &mut |range, plus, minus| {
                     for (room, values) in
@@ -191,7 +192,9 @@ impl<T: Real> Rows<'_, T> {
         let width = self.ready.metric.project_block(&ws.x, &mut ws.scratch);
         let rows = self.labelled((&ws.x, &ws.scratch.kept, width), &ws.indices);
         let exact = match &self.ready.packed {
-            Some(packed) => packed.winner_pairs(&rows, &mut ws.winner_pairs, &mut ws.exact),
+            Some(packed) => {
+                packed.winner_pairs(&rows, &mut ws.lanes, &mut ws.winner_pairs, &mut ws.exact)
+            }
             None => {
                 lanes::winner_pairs(&rows, squares, &mut ws.winner_pairs, &mut ws.exact);
                 true

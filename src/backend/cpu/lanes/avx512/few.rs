@@ -2,27 +2,23 @@
 
 use super::nearest::Nearest;
 use super::packed::Packed;
-use super::tiles::{TILE, Tiles, shift};
-use super::{ROWS, interleaved};
+use super::sums::Whole;
+use super::tiles::{TILE, Tiles};
+use super::{ROWS, Room, interleaved};
 use crate::backend::cpu::lanes::{Judged, Labelled};
 use crate::parts::cooperation::winner_pair::NOBODY;
 use crate::parts::metric::Squares;
 use std::arch::x86_64::*;
-use std::ops::Range;
 
 /// Prototypes of a group at most: their sums are half of the registers.
 const GROUP: usize = 8;
 /// Rows whose winners are judged at a time: what there is of them stays in the first cache.
 const PIECE: usize = 4 * TILE;
-/// Sums of differences there are of each prototype: rows in turn add to one each, and none waits for the one before it.
-const COPIES: usize = 4;
-
 /// Few short prototypes, laid out for both.
 pub struct Few {
     packed: Packed,
     lam: Vec<f32>,
-    /// Each prototype in registers of its own, filled up with zeros.
-    whole: Vec<__m512>,
+    whole: Whole,
 }
 
 impl Few {
@@ -32,15 +28,10 @@ impl Few {
             return None;
         }
         let d = w.len() / labels.len();
-        let registers = w.chunks_exact(d).flat_map(|w| w.chunks(ROWS));
-        // SAFETY: sixteen values, and the instructions are there.
-        let whole = registers.map(|values| unsafe {
-            let mut wide = [0.0; ROWS];
-            wide[..values.len()].copy_from_slice(values);
-            _mm512_loadu_ps(wide.as_ptr())
-        });
+        // SAFETY: the instructions are there.
+        let whole = unsafe { Whole::new(w, d) };
         Some(Few {
-            whole: whole.collect(),
+            whole,
             packed: Packed::new(w, labels, GROUP, 0.0, f32::INFINITY),
             lam: lam.unwrap_or_default().to_vec(),
         })
@@ -48,23 +39,30 @@ impl Few {
 
     /// The nearest of its class and of all others for each row, the first on ties ([`NOBODY`] where no distance is below infinity), and their
     /// distances, both sides one after the other.
-    pub fn search(&self, rows: &Labelled<'_, f32>, winners: &mut [[u32; 2]], least: &mut [f32]) {
+    pub fn search(
+        &self,
+        rows: &Labelled<'_, f32>,
+        room: &mut Room,
+        winners: &mut [[u32; 2]],
+        least: &mut [f32],
+    ) {
         // SAFETY: `new` has seen that the instructions are there.
-        unsafe { self.search_tiles(rows, winners, least) }
+        unsafe { self.search_tiles(rows, room, winners, least) }
     }
 
     #[target_feature(enable = "avx512f")]
     fn search_tiles(
         &self,
         rows: &Labelled<'_, f32>,
+        room: &mut Room,
         winners: &mut [[u32; 2]],
         least: &mut [f32],
     ) {
-        let mut tiles = Tiles::new(rows, self.packed.d);
+        let mut tiles = Tiles::new(rows, self.packed.d, &mut room.turned);
         for (winners, least) in winners.chunks_mut(TILE).zip(least.chunks_mut(2 * TILE)) {
             let classes = tiles.next();
             let (mut found, mut distances) = ([[0; 2]; TILE], [0.0; 2 * TILE]);
-            let nearest = self.nearest(&tiles.turned, &classes);
+            let nearest = self.nearest(tiles.turned, &classes);
             nearest.store(&mut found);
             for half in 0..2 {
                 let pairs = interleaved(nearest.least(half).map(|d| _mm512_castps_si512(d)));
@@ -113,24 +111,23 @@ impl Few {
 
     /// Winners, what `out.judge` makes of their distances, and the sums of differences, from rows as they stand in memory. For prototypes without
     /// relevances.
-    pub fn step(&self, rows: &Labelled<'_, f32>, out: Judged<'_, f32>) {
+    pub fn step(&self, rows: &Labelled<'_, f32>, room: &mut Room, out: Judged<'_, f32>) {
         debug_assert!(self.lam.is_empty(), "nothing is summed for relevances");
         // SAFETY: `new` has seen that the instructions are there.
         unsafe {
-            match self.packed.d.div_ceil(ROWS) {
-                1 => self.step_of::<1>(rows, out),
-                _ => self.step_of::<2>(rows, out),
-            }
+            self.step_of_tiles(rows, room, out)
         }
     }
 
-    /// [`Few::step`] for rows of `C` registers.
     #[target_feature(enable = "avx512f")]
-    fn step_of<const C: usize>(&self, rows: &Labelled<'_, f32>, out: Judged<'_, f32>) {
-        let Judged { judge, any, mut sums } = out;
+    fn step_of_tiles(&self, rows: &Labelled<'_, f32>, room: &mut Room, out: Judged<'_, f32>) {
+        let Judged { judge, any, sums } = out;
         let (d, p) = (self.packed.d, self.packed.p);
-        let mut tiles = Tiles::new(rows, d);
-        let mut h = vec![[[_mm512_setzero_ps(); C]; COPIES]; p];
+        let Room { turned, slopes, h } = room;
+        let mut tiles = Tiles::new(rows, d, turned);
+        h.clear();
+        h.resize(self.whole.len(), _mm512_setzero_ps());
+        slopes.resize(p.next_multiple_of(8), [_mm512_setzero_ps(); 2]);
         let count = rows.of.len();
         let mut winners = [[NOBODY; PIECE]; 2];
         let mut least = [[0.0; PIECE]; 2];
@@ -151,23 +148,18 @@ impl Few {
             let [plus, minus] = &mut least;
             judge(range.clone(), &mut plus[..n], &mut minus[..n]);
             if sums.is_some() {
-                // SAFETY: every winner is below p.
-                unsafe { self.scatter::<C>(rows, range, &winners, &least, &mut h) };
-            }
-        }
-        let Some(sums) = &mut sums else { return };
-        for (copies, sums) in h.iter().zip(sums.chunks_exact_mut(d)) {
-            for (c, sums) in sums.chunks_mut(ROWS).enumerate() {
-                let mask = u16::MAX >> (ROWS - sums.len());
-                // SAFETY: as many values as the mask has ones.
-                unsafe {
-                    let mut all = _mm512_maskz_loadu_ps(mask, sums.as_ptr());
-                    for h in copies {
-                        all = _mm512_add_ps(all, h[c]);
-                    }
-                    _mm512_mask_storeu_ps(sums.as_mut_ptr(), mask, all);
+                // Rows beside the last.
+                plus[n..].fill(0.0);
+                minus[n..].fill(0.0);
+                for t in 0..n.div_ceil(TILE) {
+                    spread(t, &winners, &least, &mut slopes[..p]);
+                    let first = start + t * TILE;
+                    self.whole.add(rows, first..(first + TILE).min(count), slopes, h);
                 }
             }
+        }
+        if let Some(sums) = sums {
+            self.whole.finish(h, sums);
         }
     }
 
@@ -184,60 +176,34 @@ impl Few {
         let [plus, minus] = least.each_mut().map(|side| side.as_chunks_mut::<TILE>().0);
         for t in 0..n.div_ceil(TILE) {
             let classes = tiles.next();
-            let nearest = self.nearest(&tiles.turned, &classes);
+            let nearest = self.nearest(tiles.turned, &classes);
             nearest.store_sides([&mut own[t], &mut other[t]], [&mut plus[t], &mut minus[t]]);
         }
     }
+}
 
-    /// `H_j += g (x_i - w_j)` for both winners of the rows `range`, at most [`PIECE`]. The winners must be below p.
-    #[target_feature(enable = "avx512f")]
-    unsafe fn scatter<const C: usize>(
-        &self,
-        rows: &Labelled<'_, f32>,
-        range: Range<usize>,
-        winners: &[[u32; PIECE]; 2],
-        slopes: &[[f32; PIECE]; 2],
-        h: &mut [[[__m512; C]; COPIES]],
-    ) {
-        let d = self.packed.d;
-        let masks: [u16; C] = std::array::from_fn(|c| u16::MAX >> (ROWS - (d - c * ROWS).min(ROWS)));
-        let mut centre = [_mm512_setzero_ps(); C];
-        for c in 0..C {
-            centre[c] = shift(rows.centre, c, masks[c]);
-        }
-        let n = range.len();
-        let x = rows.x[range.start * d..range.end * d].as_ptr();
-        let (whole, h) = (self.whole.as_ptr(), h.as_mut_ptr());
-        // Of one row.
-        let add = |i: usize, copy: usize| {
-            let mut centred = [_mm512_setzero_ps(); C];
-            for c in 0..C {
-                // SAFETY: row i is there, and has as many values from there on as the mask has ones.
-                let x = unsafe { _mm512_maskz_loadu_ps(masks[c], x.add(i * d + c * ROWS)) };
-                centred[c] = _mm512_sub_ps(x, centre[c]);
-            }
-            for side in 0..2 {
-                let j = winners[side][i] as usize;
-                let g = _mm512_set1_ps(slopes[side][i]);
-                for c in 0..C {
-                    // SAFETY: j is below p.
-                    unsafe {
-                        let e = _mm512_sub_ps(centred[c], *whole.add(j * C + c));
-                        let h = &mut (*h.add(j))[copy][c];
-                        *h = _mm512_fmadd_ps(g, e, *h);
-                    }
-                }
-            }
+/// The slopes of all prototypes for the rows of a tile of a piece, 0 but for the winners'.
+#[inline]
+#[target_feature(enable = "avx512f")]
+fn spread(
+    t: usize,
+    winners: &[[u32; PIECE]; 2],
+    slopes: &[[f32; PIECE]; 2],
+    out: &mut [[__m512; 2]],
+) {
+    for half in 0..2 {
+        let at = t * TILE + half * ROWS;
+        // SAFETY: sixteen values each.
+        let (winners, slopes) = unsafe {
+            (
+                winners.each_ref().map(|w| _mm512_loadu_si512(w[at..][..ROWS].as_ptr().cast())),
+                slopes.each_ref().map(|g| _mm512_loadu_ps(g[at..][..ROWS].as_ptr())),
+            )
         };
-        let mut i = 0;
-        while i + COPIES <= n {
-            for copy in 0..COPIES {
-                add(i + copy, copy);
-            }
-            i += COPIES;
-        }
-        for i in i..n {
-            add(i, 0);
+        for (j, out) in out.iter_mut().enumerate() {
+            let j = _mm512_set1_epi32(j as i32);
+            let [own, other] = winners.map(|winner| _mm512_cmpeq_epi32_mask(winner, j));
+            out[half] = _mm512_mask_mov_ps(_mm512_maskz_mov_ps(own, slopes[0]), other, slopes[1]);
         }
     }
 }

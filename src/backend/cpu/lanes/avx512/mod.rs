@@ -6,12 +6,24 @@ mod nearest;
 mod packed;
 pub mod products;
 pub mod soft;
+mod sums;
 mod tiles;
 
 use std::arch::x86_64::*;
 
 /// Rows of a register.
 const ROWS: usize = super::ROWS;
+
+/// Working memory of one thread.
+#[derive(Default)]
+pub struct Room {
+    /// Features of the rows of a tile.
+    turned: Vec<[__m512; 2]>,
+    /// Keys or slopes of all prototypes and those rows.
+    slopes: Vec<[__m512; 2]>,
+    /// Sums of all prototypes.
+    h: Vec<__m512>,
+}
 
 /// Whether this machine has the instructions: those that every processor with AVX-512 has but the first.
 pub fn there() -> bool {

@@ -5,8 +5,10 @@
 
 use super::nearest::Nearest;
 use super::packed::Packed;
+use super::Room;
+use super::sums::Whole;
 use super::tiles::{TILE, Tiles};
-use crate::backend::cpu::lanes::Labelled;
+use crate::backend::cpu::lanes::{Labelled, pays};
 use crate::parts::metric::Squares;
 use std::arch::x86_64::*;
 
@@ -17,6 +19,8 @@ const GROUP: usize = 12;
 pub struct Products {
     /// Times the relevances.
     pub(super) packed: Packed,
+    /// Where they are short and few.
+    pub(super) whole: Option<Whole>,
 }
 
 impl Products {
@@ -36,31 +40,33 @@ impl Products {
             let terms = w.iter().zip(weighted).map(|(w, v)| f64::from(*v) * f64::from(*w));
             *start = (0.5 * terms.sum::<f64>()) as f32;
         }
-        Some(Products { packed })
+        // SAFETY: the instructions are there.
+        let whole = pays(d, labels.len()).then(|| unsafe { Whole::new(w, d) });
+        Some(Products { packed, whole })
     }
 
     /// The nearest of its class and of all others for each row, the first on ties; [`NOBODY`] where no product is a number.
-    pub fn search(&self, rows: &Labelled<'_, f32>, winners: &mut [[u32; 2]]) {
+    pub fn search(&self, rows: &Labelled<'_, f32>, room: &mut Room, winners: &mut [[u32; 2]]) {
         // SAFETY: `new` has seen that the instructions are there.
         unsafe {
             match self.packed.size {
-                2 => self.tiles::<2>(rows, winners),
-                4 => self.tiles::<4>(rows, winners),
-                6 => self.tiles::<6>(rows, winners),
-                8 => self.tiles::<8>(rows, winners),
-                10 => self.tiles::<10>(rows, winners),
-                _ => self.tiles::<12>(rows, winners),
+                2 => self.tiles::<2>(rows, room, winners),
+                4 => self.tiles::<4>(rows, room, winners),
+                6 => self.tiles::<6>(rows, room, winners),
+                8 => self.tiles::<8>(rows, room, winners),
+                10 => self.tiles::<10>(rows, room, winners),
+                _ => self.tiles::<12>(rows, room, winners),
             }
         }
     }
 
     #[target_feature(enable = "avx512f")]
-    fn tiles<const N: usize>(&self, rows: &Labelled<'_, f32>, winners: &mut [[u32; 2]]) {
-        let mut tiles = Tiles::new(rows, self.packed.d);
+    fn tiles<const N: usize>(&self, rows: &Labelled<'_, f32>, room: &mut Room, winners: &mut [[u32; 2]]) {
+        let mut tiles = Tiles::new(rows, self.packed.d, &mut room.turned);
         for winners in winners.chunks_mut(TILE) {
             let mut nearest = Nearest::new(&tiles.next());
             for (g, (w, starts, labels)) in self.packed.groups::<N>().enumerate() {
-                let sums = sums::<N>(&tiles.turned, w, starts);
+                let sums = sums::<N>(tiles.turned, w, starts);
                 for n in 0..N {
                     nearest.see(sums[n], labels[n], g * N + n);
                 }
@@ -88,24 +94,25 @@ impl Products {
     #[target_feature(enable = "avx512f")]
     fn products_of<const N: usize>(&self, tiles: &Tiles<'_>, all: &mut [[__m512; 2]]) {
         for ((w, starts, _), all) in self.packed.groups::<N>().zip(all.as_chunks_mut::<N>().0) {
-            *all = sums::<N>(&tiles.turned, w, starts);
+            *all = sums::<N>(tiles.turned, w, starts);
         }
     }
 
     /// [`Products::search`] for the least of the exponential kernel's keys.
-    pub fn search_exponential(&self, rows: &Labelled<'_, f32>, winners: &mut [[u32; 2]]) {
+    pub fn search_exponential(&self, rows: &Labelled<'_, f32>, room: &mut Room, winners: &mut [[u32; 2]]) {
         // SAFETY: `new` has seen that the instructions are there.
-        unsafe { self.exponential_tiles(rows, winners) }
+        unsafe { self.exponential_tiles(rows, room, winners) }
     }
 
     #[target_feature(enable = "avx512f,avx512bw,avx512dq,avx512vl")]
-    fn exponential_tiles(&self, rows: &Labelled<'_, f32>, winners: &mut [[u32; 2]]) {
-        let mut tiles = Tiles::new(rows, self.packed.d);
+    fn exponential_tiles(&self, rows: &Labelled<'_, f32>, room: &mut Room, winners: &mut [[u32; 2]]) {
+        let Room { turned, slopes: keys, .. } = room;
+        let mut tiles = Tiles::new(rows, self.packed.d, turned);
         let labels = &self.packed.labels;
-        let mut keys = vec![[_mm512_setzero_ps(); 2]; labels.len()];
+        keys.resize(labels.len(), [_mm512_setzero_ps(); 2]);
         for winners in winners.chunks_mut(TILE) {
             let mut nearest = Nearest::new(&tiles.next());
-            self.products(&tiles, &mut keys);
+            self.products(&tiles, keys);
             let keys = &mut keys[..self.packed.p];
             self.exponential_keys(&tiles, keys);
             for (j, (key, label)) in keys.iter().zip(labels).enumerate() {

@@ -3,15 +3,11 @@
 //! `exp(-D_j/(2 sigma^2))` over its largest is `exp((min k - k_j)/sigma^2)` with `k_j = |w_j|^2/2 - x.w_j`: the row's own norm cancels.
 
 use super::products::Products;
-use super::tiles::{TILE, Tiles, half_of, shift};
-use super::{ROWS, exp2, transposed};
+use super::tiles::{TILE, Tiles, half_of};
+use super::{ROWS, Room, exp2, transposed};
 use crate::backend::cpu::lanes::{Labelled, Slopes, SoftSums};
 use crate::parts::objective::Shares;
 use std::arch::x86_64::*;
-use std::ops::Range;
-
-/// Prototypes whose sums over rows stay in registers at a time.
-const AT_ONCE: usize = 8;
 
 /// A loss by the posteriors of right and of wrong prototypes.
 #[derive(Clone, Copy)]
@@ -25,26 +21,29 @@ impl Products {
     pub fn posteriors(
         &self,
         rows: &Labelled<'_, f32>,
+        room: &mut Room,
         loss: Loss<impl Fn(f32, f32) -> Shares<f32>>,
         out: Slopes<'_, f32>,
     ) {
         // SAFETY: `new` has seen that the instructions are there.
-        unsafe { self.posteriors_of_tiles(rows, loss, out) }
+        unsafe { self.posteriors_of_tiles(rows, room, loss, out) }
     }
 
     #[target_feature(enable = "avx512f,avx512bw,avx512dq,avx512vl")]
     fn posteriors_of_tiles(
         &self,
         rows: &Labelled<'_, f32>,
+        room: &mut Room,
         loss: Loss<impl Fn(f32, f32) -> Shares<f32>>,
         Slopes { factors, losses, g }: Slopes<'_, f32>,
     ) {
         let p = self.packed.p;
-        let mut tiles = Tiles::new(rows, self.packed.d);
-        let mut slopes = vec![[_mm512_setzero_ps(); 2]; self.packed.labels.len()];
+        let Room { turned, slopes, .. } = room;
+        let mut tiles = Tiles::new(rows, self.packed.d, turned);
+        slopes.resize(self.packed.labels.len(), [_mm512_setzero_ps(); 2]);
         let all = factors.chunks(TILE).zip(losses.chunks_mut(TILE)).zip(g.chunks_mut(TILE * p));
         for ((factors, losses), g) in all {
-            self.slopes(&mut tiles, &loss, factors, losses, &mut slopes);
+            self.slopes(&mut tiles, &loss, factors, losses, slopes);
             for (half, g) in g.chunks_mut(ROWS * p).enumerate() {
                 for (c, all) in slopes[..p].chunks(ROWS).enumerate() {
                     let mut columns = [_mm512_setzero_ps(); ROWS];
@@ -142,102 +141,42 @@ impl Products {
         sums
     }
 
-    /// Losses, and the sums over rows of short rows as they stand in memory.
+    /// Losses, and the sums over short rows as they stand in memory.
     pub fn soft_step(
         &self,
         rows: &Labelled<'_, f32>,
+        room: &mut Room,
         loss: Loss<impl Fn(f32, f32) -> Shares<f32>>,
         out: SoftSums<'_, f32>,
     ) {
         // SAFETY: `new` has seen that the instructions are there.
-        unsafe {
-            match self.packed.d.div_ceil(ROWS) {
-                1 => self.soft_step_of::<1>(rows, loss, out),
-                2 => self.soft_step_of::<2>(rows, loss, out),
-                registers => unreachable!("rows of {registers} registers"),
-            }
-        }
+        unsafe { self.soft_step_of_tiles(rows, room, loss, out) }
     }
 
-    /// [`Products::soft_step`] for rows of `C` registers.
     #[target_feature(enable = "avx512f,avx512bw,avx512dq,avx512vl")]
-    fn soft_step_of<const C: usize>(
+    fn soft_step_of_tiles(
         &self,
         rows: &Labelled<'_, f32>,
+        room: &mut Room,
         loss: Loss<impl Fn(f32, f32) -> Shares<f32>>,
         SoftSums { factors, losses, sums }: SoftSums<'_, f32>,
     ) {
-        let (d, p) = (self.packed.d, self.packed.p);
-        let whole = self.packed.labels.len().next_multiple_of(AT_ONCE);
-        let mut tiles = Tiles::new(rows, d);
-        let mut slopes = vec![[_mm512_setzero_ps(); 2]; whole];
-        let mut h = vec![[_mm512_setzero_ps(); C]; whole];
-        let mut totals = vec![_mm512_setzero_ps(); p];
+        let whole = self.whole.as_ref().expect("short prototypes");
+        let Room { turned, slopes, h } = room;
+        let mut tiles = Tiles::new(rows, self.packed.d, turned);
+        slopes.resize(self.packed.labels.len().next_multiple_of(8), [_mm512_setzero_ps(); 2]);
+        h.clear();
+        h.resize(whole.len(), _mm512_setzero_ps());
         let all = factors.chunks(TILE).zip(losses.chunks_mut(TILE));
         for (t, (factors, losses)) in all.enumerate() {
-            self.slopes(&mut tiles, &loss, factors, losses, &mut slopes);
-            if sums.is_none() {
-                continue;
-            }
-            for (total, slopes) in totals.iter_mut().zip(&slopes) {
-                *total = _mm512_add_ps(*total, _mm512_add_ps(slopes[0], slopes[1]));
-            }
-            let range = t * TILE..t * TILE + factors.len();
-            self.add_products(rows, range, &slopes, &mut h);
-        }
-        let Some((sums, gs)) = sums else { return };
-        for (h, sums) in h.iter().zip(sums.chunks_exact_mut(d)) {
-            for (h, sums) in h.iter().zip(sums.chunks_mut(ROWS)) {
-                let mask = u16::MAX >> (ROWS - sums.len());
-                // SAFETY: as many values as the mask has ones.
-                unsafe {
-                    let before = _mm512_maskz_loadu_ps(mask, sums.as_ptr());
-                    _mm512_mask_storeu_ps(sums.as_mut_ptr(), mask, _mm512_add_ps(before, *h));
-                }
+            self.slopes(&mut tiles, &loss, factors, losses, slopes);
+            if sums.is_some() {
+                let first = t * TILE;
+                whole.add(rows, first..first + factors.len(), slopes, h);
             }
         }
-        for (g, total) in gs.iter_mut().zip(totals) {
-            *g += _mm512_reduce_add_ps(total);
-        }
-    }
-
-    /// `H_j += G_ij x_i` for the rows `range`, a tile at most.
-    #[inline]
-    #[target_feature(enable = "avx512f,avx512bw,avx512dq,avx512vl")]
-    fn add_products<const C: usize>(
-        &self,
-        rows: &Labelled<'_, f32>,
-        range: Range<usize>,
-        slopes: &[[__m512; 2]],
-        h: &mut [[__m512; C]],
-    ) {
-        let d = self.packed.d;
-        let masks: [u16; C] = std::array::from_fn(|c| u16::MAX >> (ROWS - (d - c * ROWS).min(ROWS)));
-        let mut centre = [_mm512_setzero_ps(); C];
-        for c in 0..C {
-            centre[c] = shift(rows.centre, c, masks[c]);
-        }
-        let x = &rows.x[range.start * d..range.end * d];
-        let groups = slopes.as_chunks::<AT_ONCE>().0.iter().zip(h.as_chunks_mut::<AT_ONCE>().0);
-        for (slopes, h) in groups {
-            let mut sums = *h;
-            // SAFETY: two registers of a prototype are its thirty-two values.
-            let slopes: &[[f32; TILE]; AT_ONCE] = unsafe { &*slopes.as_ptr().cast() };
-            for (i, x) in x.chunks_exact(d).enumerate() {
-                let mut centred = [_mm512_setzero_ps(); C];
-                for c in 0..C {
-                    // SAFETY: the row's values from there on are as many as the mask has ones.
-                    let x = unsafe { _mm512_maskz_loadu_ps(masks[c], x.as_ptr().add(c * ROWS)) };
-                    centred[c] = _mm512_sub_ps(x, centre[c]);
-                }
-                for (sum, slopes) in sums.iter_mut().zip(slopes) {
-                    let g = _mm512_set1_ps(slopes[i]);
-                    for c in 0..C {
-                        sum[c] = _mm512_fmadd_ps(g, centred[c], sum[c]);
-                    }
-                }
-            }
-            *h = sums;
+        if let Some(sums) = sums {
+            whole.finish(h, sums);
         }
     }
 }

@@ -9,19 +9,24 @@ use std::arch::x86_64::*;
 /// Rows of a tile.
 pub(super) const TILE: usize = 2 * ROWS;
 
+/// How far ahead memory is asked for, in bytes.
+const AHEAD: usize = 8 << 10;
+
 pub(super) struct Tiles<'a> {
     rows: &'a Labelled<'a, f32>,
     d: usize,
     next: usize,
     /// Both registers of each feature.
-    pub turned: Vec<[__m512; 2]>,
+    pub turned: &'a mut [[__m512; 2]],
     padded: Vec<f32>,
 }
 
 impl<'a> Tiles<'a> {
+    /// Of rows of `d` features, turned in `room`.
     #[target_feature(enable = "avx512f")]
-    pub fn new(rows: &'a Labelled<'a, f32>, d: usize) -> Self {
-        Tiles { rows, d, next: 0, turned: vec![[_mm512_setzero_ps(); 2]; d], padded: vec![] }
+    pub fn new(rows: &'a Labelled<'a, f32>, d: usize, room: &'a mut Vec<[__m512; 2]>) -> Self {
+        room.resize(d, [_mm512_setzero_ps(); 2]);
+        Tiles { rows, d, next: 0, turned: room, padded: vec![] }
     }
 
     /// Turns the next rows; returns their classes.
@@ -47,7 +52,7 @@ impl<'a> Tiles<'a> {
             x = &self.padded;
         }
         for (half, x) in x.chunks_exact(ROWS * d).enumerate() {
-            turn(x, self.rows.centre, half, &mut self.turned);
+            turn(x, self.rows.centre, half, self.turned);
         }
         self.next += TILE;
         classes
@@ -57,7 +62,7 @@ impl<'a> Tiles<'a> {
     #[target_feature(enable = "avx512f")]
     pub fn norms(&self) -> [__m512; 2] {
         let mut sums = [_mm512_setzero_ps(); 2];
-        for x in &self.turned {
+        for x in &*self.turned {
             for half in 0..2 {
                 sums[half] = _mm512_fmadd_ps(x[half], x[half], sums[half]);
             }
@@ -72,18 +77,38 @@ impl<'a> Tiles<'a> {
 fn turn(x: &[f32], centre: &[f32], half: usize, turned: &mut [[__m512; 2]]) {
     let d = turned.len();
     assert_eq!(x.len(), ROWS * d);
-    for (c, columns) in turned.chunks_mut(ROWS).enumerate() {
-        let mask = u16::MAX >> (ROWS - columns.len());
-        let centre = shift(centre, c, mask);
+    if !centre.is_empty() {
+        // Stored rows: nothing has brought them into the cache.
+        for line in x.chunks_exact(ROWS) {
+            _mm_prefetch::<_MM_HINT_T0>(line.as_ptr().wrapping_byte_add(AHEAD).cast());
+        }
+    }
+    let (whole, rest) = turned.as_chunks_mut::<ROWS>();
+    for (c, columns) in whole.iter_mut().enumerate() {
+        let centre = shift(centre, c, u16::MAX);
         let mut rows = [_mm512_setzero_ps(); ROWS];
         for (l, row) in rows.iter_mut().enumerate() {
-            // SAFETY: row l has as many values from there on as the mask has ones.
-            let x = unsafe { _mm512_maskz_loadu_ps(mask, x.as_ptr().add(l * d + c * ROWS)) };
-            *row = _mm512_sub_ps(x, centre);
+            // SAFETY: row l has sixteen values from there on.
+            *row = _mm512_sub_ps(unsafe { _mm512_loadu_ps(x.as_ptr().add(l * d + c * ROWS)) }, centre);
         }
-        for (column, turned) in columns.iter_mut().zip(transposed(rows)) {
+        let rows = transposed(rows);
+        for (column, turned) in columns.iter_mut().zip(rows) {
             column[half] = turned;
         }
+    }
+    if rest.is_empty() {
+        return;
+    }
+    let (c, mask) = (whole.len(), u16::MAX >> (ROWS - rest.len()));
+    let centre = shift(centre, c, mask);
+    let mut rows = [_mm512_setzero_ps(); ROWS];
+    for (l, row) in rows.iter_mut().enumerate() {
+        // SAFETY: row l has as many values from there on as the mask has ones.
+        let x = unsafe { _mm512_maskz_loadu_ps(mask, x.as_ptr().add(l * d + c * ROWS)) };
+        *row = _mm512_sub_ps(x, centre);
+    }
+    for (column, turned) in rest.iter_mut().zip(transposed(rows)) {
+        column[half] = turned;
     }
 }
 

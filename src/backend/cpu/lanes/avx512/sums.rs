@@ -1,0 +1,112 @@
+//! Sums over short rows as they stand in memory, by prototype.
+
+use super::ROWS;
+use super::tiles::{TILE, shift};
+use crate::backend::cpu::lanes::Labelled;
+use std::arch::x86_64::*;
+use std::ops::Range;
+
+/// Prototypes are filled up to a multiple of so many.
+const GROUP: usize = 8;
+
+/// Short prototypes, each in one or two registers of its own.
+pub(super) struct Whole {
+    d: usize,
+    w: Vec<__m512>,
+}
+
+impl Whole {
+    /// The instructions must be there.
+    #[target_feature(enable = "avx512f")]
+    pub fn new(w: &[f32], d: usize) -> Whole {
+        let registers = w.chunks_exact(d).flat_map(|w| w.chunks(ROWS));
+        let mut w: Vec<__m512> = registers.map(|values| part(values)).collect();
+        w.resize(w.len().next_multiple_of(GROUP * d.div_ceil(ROWS)), _mm512_setzero_ps());
+        Whole { d, w }
+    }
+
+    /// Registers of the sums.
+    pub fn len(&self) -> usize {
+        self.w.len()
+    }
+
+    /// `H_j += G_ij (x_i - w_j)` for the rows `range`, a tile at most, whose slopes are `slopes`.
+    #[inline]
+    #[target_feature(enable = "avx512f")]
+    pub fn add(
+        &self,
+        rows: &Labelled<'_, f32>,
+        range: Range<usize>,
+        slopes: &[[__m512; 2]],
+        h: &mut [__m512],
+    ) {
+        match self.d.div_ceil(ROWS) {
+            1 => self.add_of::<1, 8>(rows, range, slopes, h),
+            2 => self.add_of::<2, 4>(rows, range, slopes, h),
+            registers => unreachable!("rows of {registers} registers"),
+        }
+    }
+
+    /// [`Whole::add`] for rows of `C` registers, `N` prototypes at a time: their sums stay in registers.
+    #[inline]
+    #[target_feature(enable = "avx512f")]
+    fn add_of<const C: usize, const N: usize>(
+        &self,
+        rows: &Labelled<'_, f32>,
+        range: Range<usize>,
+        slopes: &[[__m512; 2]],
+        h: &mut [__m512],
+    ) {
+        let d = self.d;
+        let masks: [u16; C] = std::array::from_fn(|c| u16::MAX >> (ROWS - (d - c * ROWS).min(ROWS)));
+        let mut centre = [_mm512_setzero_ps(); C];
+        for c in 0..C {
+            centre[c] = shift(rows.centre, c, masks[c]);
+        }
+        let x = &rows.x[range.start * d..range.end * d];
+        let w = self.w.as_chunks::<C>().0.as_chunks::<N>().0;
+        let h = h.as_chunks_mut::<C>().0.as_chunks_mut::<N>().0;
+        for ((slopes, w), h) in slopes.as_chunks::<N>().0.iter().zip(w).zip(h) {
+            // SAFETY: two registers of a prototype are its thirty-two values.
+            let slopes: &[[f32; TILE]; N] = unsafe { &*slopes.as_ptr().cast() };
+            let (w, mut sums) = (*w, *h);
+            for (i, x) in x.chunks_exact(d).enumerate().take(TILE) {
+                let mut centred = [_mm512_setzero_ps(); C];
+                for c in 0..C {
+                    // SAFETY: the row's values from there on are as many as the mask has ones.
+                    let x = unsafe { _mm512_maskz_loadu_ps(masks[c], x.as_ptr().add(c * ROWS)) };
+                    centred[c] = _mm512_sub_ps(x, centre[c]);
+                }
+                for n in 0..N {
+                    let g = _mm512_set1_ps(slopes[n][i]);
+                    for c in 0..C {
+                        let e = _mm512_sub_ps(centred[c], w[n][c]);
+                        sums[n][c] = _mm512_fmadd_ps(g, e, sums[n][c]);
+                    }
+                }
+            }
+            *h = sums;
+        }
+    }
+
+    /// Adds what `h` holds to sums of `d` values each.
+    #[target_feature(enable = "avx512f")]
+    pub fn finish(&self, h: &[__m512], sums: &mut [f32]) {
+        let registers = self.d.div_ceil(ROWS);
+        for (h, sums) in h.chunks_exact(registers).zip(sums.chunks_exact_mut(self.d)) {
+            for (h, sums) in h.iter().zip(sums.chunks_mut(ROWS)) {
+                let mut values = [0.0; ROWS];
+                // SAFETY: sixteen values.
+                unsafe { _mm512_storeu_ps(values.as_mut_ptr(), *h) };
+                sums.iter_mut().zip(values).for_each(|(s, h)| *s += h);
+            }
+        }
+    }
+}
+
+/// At most sixteen values, then zeros.
+#[target_feature(enable = "avx512f")]
+fn part(values: &[f32]) -> __m512 {
+    // SAFETY: as many values as the mask has ones.
+    unsafe { _mm512_maskz_loadu_ps(u16::MAX >> (ROWS - values.len()), values.as_ptr()) }
+}
