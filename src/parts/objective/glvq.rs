@@ -29,6 +29,7 @@ pub fn ratio<T: Real>(p: T, q: T, eps: T) -> (T, T, T) {
 }
 
 impl<T: Real> PairObjective<T> for Glvq {
+    #[inline(always)]
     fn pair(&self, d_plus: Option<T>, d_minus: Option<T>, eps: T) -> (T, T, T) {
         let value = |mu: T| self.transfer.value_and_derivative(mu + T::of(self.margin));
         match (d_plus, d_minus) {
@@ -43,8 +44,15 @@ impl<T: Real> PairObjective<T> for Glvq {
         }
     }
 
+    #[inline(always)]
     fn pairs(&self, d_plus: &mut [T], d_minus: &mut [T], eps: &mut [T], losses: &mut [T]) {
-        ratios(d_plus, d_minus, eps, T::of(self.margin), losses);
+        let margin = T::of(self.margin);
+        for (((plus, minus), eps), loss) in
+            d_plus.iter_mut().zip(&mut *d_minus).zip(&*eps).zip(&mut *losses)
+        {
+            let (mu, dp, dm) = ratio(*plus, *minus, *eps);
+            (*loss, *plus, *minus) = (mu + margin, dp, dm);
+        }
         if self.transfer == Transfer::Identity {
             return;
         }
@@ -53,16 +61,6 @@ impl<T: Real> PairObjective<T> for Glvq {
         for ((plus, minus), slope) in d_plus.iter_mut().zip(d_minus).zip(slopes) {
             *plus *= *slope;
             *minus *= *slope;
-        }
-    }
-}
-
-crate::vectorized! {
-    /// [`ratio`] of each pair: `mu + margin` into `mu`, the derivatives in place of the distances.
-    fn ratios<T>(p: &mut [T], q: &mut [T], eps: &[T], margin: T, mu: &mut [T]) {
-        for (((p, q), eps), mu) in p.iter_mut().zip(q).zip(eps).zip(mu) {
-            let (ratio, dp, dq) = ratio(*p, *q, *eps);
-            (*mu, *p, *q) = (ratio + margin, dp, dq);
         }
     }
 }

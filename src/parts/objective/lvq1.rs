@@ -10,6 +10,7 @@ use crate::parts::real::Real;
 pub struct Lvq1;
 
 impl<T: Real> PairObjective<T> for Lvq1 {
+    #[inline(always)]
     fn pair(&self, d_plus: Option<T>, d_minus: Option<T>, _: T) -> (T, T, T) {
         match (d_plus, d_minus) {
             (Some(p), Some(m)) if p > m => (-m, T::zero(), -T::one()),

@@ -8,6 +8,7 @@ use crate::parts::real::Real;
 pub struct Lvq21;
 
 impl<T: Real> PairObjective<T> for Lvq21 {
+    #[inline(always)]
     fn pair(&self, d_plus: Option<T>, d_minus: Option<T>, _: T) -> (T, T, T) {
         let side = |d: Option<T>| d.map_or((T::zero(), T::zero()), |d| (d, T::one()));
         let ((p, gp), (m, gm)) = (side(d_plus), side(d_minus));

@@ -25,7 +25,8 @@ pub trait PairObjective<T: Real> {
     fn pair(&self, d_plus: Option<T>, d_minus: Option<T>, eps: T) -> (T, T, T);
 
     /// The same for many rows that have both, all slices as long: `d_plus` becomes `dL/dd+`, `d_minus` `dL/dd-`. What `eps` holds after
-    /// that is of no use.
+    /// that is of no use. To be called inside a vectorized function.
+    #[inline(always)]
     fn pairs(&self, d_plus: &mut [T], d_minus: &mut [T], eps: &mut [T], losses: &mut [T]) {
         for (((plus, minus), eps), loss) in d_plus.iter_mut().zip(d_minus).zip(eps).zip(losses) {
             (*loss, *plus, *minus) = self.pair(Some(*plus), Some(*minus), *eps);

@@ -13,6 +13,7 @@ mod avx512;
 use super::prefetch::prefetch;
 use crate::parts::cooperation::winner_pair::NOBODY;
 use crate::parts::metric::{Bent, Squares};
+use crate::parts::objective::PairObjective;
 #[cfg(any(target_arch = "x86_64", test))]
 use crate::parts::objective::{nllr, rslvq};
 use crate::parts::real::Real;
@@ -20,7 +21,6 @@ use crate::parts::real::Real;
 use avx512::soft::Loss;
 #[cfg(target_arch = "x86_64")]
 use bytemuck::{cast_slice, cast_slice_mut};
-use std::ops::Range;
 
 /// Rows side by side.
 const ROWS: usize = 16;
@@ -312,13 +312,14 @@ impl Packed {
     }
 }
 
-/// What the winners of a range of rows cost: their distances, of either side, become slopes; 0 where a row does not count.
-pub(super) type Judge<'a, T> = dyn FnMut(Range<usize>, &mut [T], &mut [T]) + 'a;
-
 /// What a step of winner pairs needs and leaves.
 pub(super) struct Judged<'a, T> {
-    /// Slopes from distances.
-    pub judge: &'a mut Judge<'a, T>,
+    /// The factor of each row.
+    pub factors: &'a [T],
+    /// Another one, of the sums.
+    pub scale: T,
+    /// The loss of each row.
+    pub losses: &'a mut [T],
     /// Any prototype of a class and any of others, for rows without a winner.
     pub any: &'a dyn Fn(u32) -> [u32; 2],
     /// `H_j += g (x_i - w_j)`, if it is wanted.
@@ -333,27 +334,24 @@ impl Packed {
         &self,
         rows: &Labelled<'_, T>,
         room: &mut Room,
+        objective: &impl PairObjective<f32>,
         out: Judged<'_, T>,
     ) {
         #[cfg(target_arch = "x86_64")]
         {
             let Way::Few(few) = &self.way else { unreachable!("winners by products") };
-            let Judged { judge, any, sums } = out;
-            few.step(
-                &rows.singles(),
-                &mut room.of_tiles,
-                Judged {
-                    judge: &mut |range, plus, minus| {
-                        judge(range, cast_slice_mut(plus), cast_slice_mut(minus));
-                    },
-                    any,
-                    sums: sums.map(cast_slice_mut),
-                },
-            );
+            let out = Judged {
+                factors: cast_slice(out.factors),
+                scale: out.scale.f64() as f32,
+                losses: cast_slice_mut(out.losses),
+                any: out.any,
+                sums: out.sums.map(cast_slice_mut),
+            };
+            few.step(&rows.singles(), &mut room.of_tiles, objective, out);
         }
         // There are no packed prototypes elsewhere.
         #[cfg(not(target_arch = "x86_64"))]
-        let _ = (rows, room, out);
+        let _ = (rows, room, objective, out);
     }
 }
 

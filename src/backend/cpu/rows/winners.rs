@@ -11,11 +11,9 @@ use crate::parts::objective::{EPS, PairObjective};
 use crate::parts::real::Real;
 
 crate::vectorized! {
-    /// Slopes times factors and `scale`; 0 of rows that do not count, whatever their slopes are.
-    fn counted<T>(slopes: &[T], factors: &[T], scale: T, out: &mut [T]) {
-        for ((out, slope), factor) in out.iter_mut().zip(slopes).zip(factors) {
-            *out = if *factor == T::zero() { T::zero() } else { *slope * *factor * scale };
-        }
+    /// [`PairObjective::pairs`]
+    fn judged<T, O: PairObjective<T>>(objective: &O, plus: &mut [T], minus: &mut [T], eps: &mut [T], losses: &mut [T]) {
+        objective.pairs(plus, minus, eps, losses);
     }
 }
 
@@ -49,7 +47,7 @@ impl<T: Real> Rows<'_, T> {
 
     pub(super) fn winner_pairs(
         &self,
-        objective: &impl PairObjective<T>,
+        objective: &(impl PairObjective<T> + PairObjective<f32>),
         ties: Ties,
         ws: &mut Workspace<T>,
         out: &mut Partial<T>,
@@ -107,11 +105,17 @@ impl<T: Real> Rows<'_, T> {
         for ((plus, minus), pair) in distances.zip(ws.exact.chunks_exact(2)) {
             (*plus, *minus) = (pair[0], pair[1]);
         }
-        self.judge(objective, opposed, &mut ws.losses);
+        let map = self.plan.map;
+        map.pairs(opposed);
+        let Opposed { plus, minus, eps, plus_slopes, minus_slopes } = opposed;
+        judged(objective, plus, minus, eps, &mut ws.losses);
         if !self.pass.gradient {
             return;
         }
-        let Opposed { plus, minus, .. } = opposed;
+        if map != Map::Identity {
+            plus.iter_mut().zip(plus_slopes).for_each(|(g, slope)| *g *= *slope);
+            minus.iter_mut().zip(minus_slopes).for_each(|(g, slope)| *g *= *slope);
+        }
         let rows = ws.winner_pairs.iter().zip(plus.iter().zip(minus.iter())).zip(self.factors);
         // (What was there is overwritten.)
         ws.pairs.resize(2 * b, Pair { row: 0, prototype: 0, g: T::zero() });
@@ -128,53 +132,23 @@ impl<T: Real> Rows<'_, T> {
         }
     }
 
-    /// Losses of opposed winners, and slopes in place of their keys.
-    fn judge(
-        &self,
-        objective: &impl PairObjective<T>,
-        opposed: &mut Opposed<T>,
-        losses: &mut [T],
-    ) {
-        let map = self.plan.map;
-        map.pairs(opposed);
-        let Opposed { plus, minus, eps, plus_slopes, minus_slopes } = opposed;
-        objective.pairs(plus, minus, eps, losses);
-        if map != Map::Identity {
-            plus.iter_mut().zip(plus_slopes).for_each(|(g, slope)| *g *= *slope);
-            minus.iter_mut().zip(minus_slopes).for_each(|(g, slope)| *g *= *slope);
-        }
-    }
-
     /// Losses of opposed winners and the metric's sums, in one go over the stored rows.
     fn sums_of_opposed(
         &self,
-        objective: &impl PairObjective<T>,
+        objective: &impl PairObjective<f32>,
         ws: &mut Workspace<T>,
         out: &mut Partial<T>,
     ) {
         let (Some(rows), Some(packed)) = (self.stored(), &self.ready.packed) else { return };
         ws.losses.resize(self.rows.len(), T::zero());
-        let (opposed, losses) = (&mut ws.opposed, &mut ws.losses);
-        packed.step_of_winners(
-            &rows,
-            &mut ws.lanes,
-            Judged {
-                judge: &mut |range, plus, minus| {
-                    for (room, values) in
-                        [(&mut opposed.plus, &*plus), (&mut opposed.minus, &*minus)]
-                    {
-                        room.clear();
-                        room.extend_from_slice(values);
-                    }
-                    self.judge(objective, opposed, &mut losses[range.clone()]);
-                    let factors = &self.factors[range];
-                    counted(&opposed.plus, factors, self.pass.scale, plus);
-                    counted(&opposed.minus, factors, self.pass.scale, minus);
-                },
-                any: &|class| self.plan.runs.first_of_each_side(class),
-                sums: out.metric.first_mut().filter(|_| self.pass.gradient).map(|h| &mut h[..]),
-            },
-        );
+        let out = Judged {
+            factors: self.factors,
+            scale: self.pass.scale,
+            losses: &mut ws.losses,
+            any: &|class| self.plan.runs.first_of_each_side(class),
+            sums: out.metric.first_mut().filter(|_| self.pass.gradient).map(|h| &mut h[..]),
+        };
+        packed.step_of_winners(&rows, &mut ws.lanes, objective, out);
     }
 
     /// The nearest of its class and of all others for each row, without the block's distances: what [`Rows::pairs_of_winners`] leaves, where the

@@ -3,17 +3,15 @@
 use super::nearest::Nearest;
 use super::packed::Packed;
 use super::sums::Whole;
-use super::tiles::{TILE, Tiles};
+use super::tiles::{TILE, Tiles, registers_of, values_of};
 use super::{ROWS, Room, interleaved};
 use crate::backend::cpu::lanes::{Judged, Labelled};
-use crate::parts::cooperation::winner_pair::NOBODY;
 use crate::parts::metric::Squares;
+use crate::parts::objective::{EPS, PairObjective};
 use std::arch::x86_64::*;
 
 /// Prototypes of a group at most: their sums are half of the registers.
 const GROUP: usize = 8;
-/// Rows whose winners are judged at a time: what there is of them stays in the first cache.
-const PIECE: usize = 4 * TILE;
 /// Few short prototypes, laid out for both.
 pub struct Few {
     packed: Packed,
@@ -60,12 +58,14 @@ impl Few {
     ) {
         let mut tiles = Tiles::new(rows, self.packed.d, &mut room.turned);
         for (winners, least) in winners.chunks_mut(TILE).zip(least.chunks_mut(2 * TILE)) {
-            let classes = tiles.next();
+            let Some(classes) = tiles.next() else { return };
             let (mut found, mut distances) = ([[0; 2]; TILE], [0.0; 2 * TILE]);
-            let nearest = self.nearest(tiles.turned, &classes);
+            let nearest = self.nearest(tiles.turned, classes);
             nearest.store(&mut found);
             for half in 0..2 {
-                let pairs = interleaved(nearest.least(half).map(|d| _mm512_castps_si512(d)));
+                let [own, other] = &nearest.sides;
+                let own = _mm512_castps_si512(own.least[half]);
+                let pairs = interleaved([own, _mm512_castps_si512(other.least[half])]);
                 for (quarter, pairs) in pairs.into_iter().enumerate() {
                     let to = &mut distances[(2 * half + quarter) * ROWS..][..ROWS];
                     // SAFETY: sixteen values.
@@ -79,7 +79,7 @@ impl Few {
 
     #[inline]
     #[target_feature(enable = "avx512f")]
-    fn nearest(&self, turned: &[[__m512; 2]], classes: &[u32; TILE]) -> Nearest {
+    fn nearest(&self, turned: &[[__m512; 2]], classes: [__m512i; 2]) -> Nearest {
         match (self.packed.size, self.lam.is_empty()) {
             (2, true) => self.nearest_of::<2, false>(turned, classes),
             (4, true) => self.nearest_of::<4, false>(turned, classes),
@@ -92,11 +92,12 @@ impl Few {
         }
     }
 
+    #[inline]
     #[target_feature(enable = "avx512f")]
     fn nearest_of<const N: usize, const WEIGHTED: bool>(
         &self,
         turned: &[[__m512; 2]],
-        classes: &[u32; TILE],
+        classes: [__m512i; 2],
     ) -> Nearest {
         let mut nearest = Nearest::new(classes);
         for (g, (w, starts, labels)) in self.packed.groups::<N>().enumerate() {
@@ -109,101 +110,75 @@ impl Few {
         nearest
     }
 
-    /// Winners, what `out.judge` makes of their distances, and the sums of differences, from rows as they stand in memory. For prototypes without
+    /// Winners, what `objective` makes of their distances, and the sums of differences, from rows as they stand in memory. For prototypes without
     /// relevances.
-    pub fn step(&self, rows: &Labelled<'_, f32>, room: &mut Room, out: Judged<'_, f32>) {
-        debug_assert!(self.lam.is_empty(), "nothing is summed for relevances");
+    pub fn step<O: PairObjective<f32>>(
+        &self,
+        rows: &Labelled<'_, f32>,
+        room: &mut Room,
+        objective: &O,
+        out: Judged<'_, f32>,
+    ) {
+        assert!(self.lam.is_empty(), "nothing is summed for relevances");
         // SAFETY: `new` has seen that the instructions are there.
         unsafe {
-            self.step_of_tiles(rows, room, out)
+            match self.packed.size {
+                2 => self.step_of::<2, O>(rows, room, objective, out),
+                4 => self.step_of::<4, O>(rows, room, objective, out),
+                6 => self.step_of::<6, O>(rows, room, objective, out),
+                _ => self.step_of::<GROUP, O>(rows, room, objective, out),
+            }
         }
     }
 
-    #[target_feature(enable = "avx512f")]
-    fn step_of_tiles(&self, rows: &Labelled<'_, f32>, room: &mut Room, out: Judged<'_, f32>) {
-        let Judged { judge, any, sums } = out;
-        let (d, p) = (self.packed.d, self.packed.p);
+    #[target_feature(enable = "avx512f,avx512bw,avx512dq,avx512vl")]
+    fn step_of<const N: usize, O: PairObjective<f32>>(
+        &self,
+        rows: &Labelled<'_, f32>,
+        room: &mut Room,
+        objective: &O,
+        out: Judged<'_, f32>,
+    ) {
+        let Judged { factors, scale, losses, any, sums } = out;
+        let p = self.packed.p;
         let Room { turned, slopes, h } = room;
-        let mut tiles = Tiles::new(rows, d, turned);
+        let mut tiles = Tiles::new(rows, self.packed.d, turned);
         h.clear();
         h.resize(self.whole.len(), _mm512_setzero_ps());
-        slopes.resize(p.next_multiple_of(8), [_mm512_setzero_ps(); 2]);
-        let count = rows.of.len();
-        let mut winners = [[NOBODY; PIECE]; 2];
-        let mut least = [[0.0; PIECE]; 2];
-        for start in (0..count).step_by(PIECE) {
-            let range = start..(start + PIECE).min(count);
-            let n = range.len();
-            self.winners(&mut tiles, &mut winners, &mut least, n);
-            for (side, winners) in winners.iter_mut().enumerate() {
-                let greatest = |winners: &[u32]| winners.iter().fold(0, |g: u32, j| g.max(*j));
-                // Where no distance is a number.
-                if greatest(&winners[..n]) == NOBODY {
-                    for (winner, class) in winners.iter_mut().zip(&rows.of[range.clone()]) {
-                        *winner = if *winner == NOBODY { any(*class)[side] } else { *winner };
-                    }
-                }
-                assert!((greatest(&winners[..n]) as usize) < p);
+        slopes.resize(p.next_multiple_of(GROUP), [_mm512_setzero_ps(); 2]);
+        while let Some(classes) = tiles.next() {
+            let mut nearest = self.nearest_of::<N, false>(tiles.turned, classes);
+            if nearest.is_missing(tiles.masks) {
+                nearest.fill(tiles.masks, any);
             }
-            let [plus, minus] = &mut least;
-            judge(range.clone(), &mut plus[..n], &mut minus[..n]);
-            if sums.is_some() {
-                // Rows beside the last.
-                plus[n..].fill(0.0);
-                minus[n..].fill(0.0);
-                for t in 0..n.div_ceil(TILE) {
-                    spread(t, &winners, &least, &mut slopes[..p]);
-                    let first = start + t * TILE;
-                    self.whole.add(rows, first..(first + TILE).min(count), slopes, h);
+            let [own, other] = nearest.sides;
+            let (mut plus, mut minus) = (values_of(own.least), values_of(other.least));
+            let (mut eps, mut loss) = ([EPS as f32; TILE], [0.0; TILE]);
+            objective.pairs(&mut plus, &mut minus, &mut eps, &mut loss);
+            tiles.store(registers_of(&loss), losses);
+            if sums.is_none() {
+                continue;
+            }
+            let [plus, minus] = [registers_of(&plus), registers_of(&minus)];
+            for (half, factors) in tiles.load(factors).into_iter().enumerate() {
+                // Rows that do not count are left out, whatever their slopes are.
+                let counts = _mm512_cmp_ps_mask::<_CMP_NEQ_UQ>(factors, _mm512_setzero_ps());
+                let factors = _mm512_mul_ps(factors, _mm512_set1_ps(scale));
+                let plus = _mm512_maskz_mul_ps(counts, plus[half], factors);
+                let minus = _mm512_maskz_mul_ps(counts, minus[half], factors);
+                // The slopes of all prototypes, 0 but for the winners'.
+                for (j, slopes) in slopes[..p].iter_mut().enumerate() {
+                    let j = _mm512_set1_epi32(j as i32);
+                    let own = _mm512_cmpeq_epi32_mask(own.at[half], j);
+                    let other = _mm512_cmpeq_epi32_mask(other.at[half], j);
+                    let slope = _mm512_maskz_mov_ps(own, plus);
+                    slopes[half] = _mm512_mask_mov_ps(slope, other, minus);
                 }
             }
+            self.whole.add(rows, tiles.range.clone(), slopes, h);
         }
         if let Some(sums) = sums {
             self.whole.finish(h, sums);
-        }
-    }
-
-    /// Winners of the next `n` rows and their distances, each side on its own.
-    #[target_feature(enable = "avx512f")]
-    fn winners(
-        &self,
-        tiles: &mut Tiles<'_>,
-        winners: &mut [[u32; PIECE]; 2],
-        least: &mut [[f32; PIECE]; 2],
-        n: usize,
-    ) {
-        let [own, other] = winners.each_mut().map(|side| side.as_chunks_mut::<TILE>().0);
-        let [plus, minus] = least.each_mut().map(|side| side.as_chunks_mut::<TILE>().0);
-        for t in 0..n.div_ceil(TILE) {
-            let classes = tiles.next();
-            let nearest = self.nearest(tiles.turned, &classes);
-            nearest.store_sides([&mut own[t], &mut other[t]], [&mut plus[t], &mut minus[t]]);
-        }
-    }
-}
-
-/// The slopes of all prototypes for the rows of a tile of a piece, 0 but for the winners'.
-#[inline]
-#[target_feature(enable = "avx512f")]
-fn spread(
-    t: usize,
-    winners: &[[u32; PIECE]; 2],
-    slopes: &[[f32; PIECE]; 2],
-    out: &mut [[__m512; 2]],
-) {
-    for half in 0..2 {
-        let at = t * TILE + half * ROWS;
-        // SAFETY: sixteen values each.
-        let (winners, slopes) = unsafe {
-            (
-                winners.each_ref().map(|w| _mm512_loadu_si512(w[at..][..ROWS].as_ptr().cast())),
-                slopes.each_ref().map(|g| _mm512_loadu_ps(g[at..][..ROWS].as_ptr())),
-            )
-        };
-        for (j, out) in out.iter_mut().enumerate() {
-            let j = _mm512_set1_epi32(j as i32);
-            let [own, other] = winners.map(|winner| _mm512_cmpeq_epi32_mask(winner, j));
-            out[half] = _mm512_mask_mov_ps(_mm512_maskz_mov_ps(own, slopes[0]), other, slopes[1]);
         }
     }
 }

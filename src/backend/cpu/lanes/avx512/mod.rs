@@ -45,7 +45,8 @@ fn transposed(rows: [__m512; ROWS]) -> [__m512; ROWS] {
     }
     let mut fours = [_mm512_setzero_ps(); ROWS];
     for i in 0..ROWS / 4 {
-        let [a, b, c, d] = [0, 1, 2, 3].map(|k| _mm512_castps_pd(pairs[4 * i + k]));
+        let [a, b] = [_mm512_castps_pd(pairs[4 * i]), _mm512_castps_pd(pairs[4 * i + 1])];
+        let [c, d] = [_mm512_castps_pd(pairs[4 * i + 2]), _mm512_castps_pd(pairs[4 * i + 3])];
         fours[4 * i] = _mm512_castpd_ps(_mm512_unpacklo_pd(a, c));
         fours[4 * i + 1] = _mm512_castpd_ps(_mm512_unpackhi_pd(a, c));
         fours[4 * i + 2] = _mm512_castpd_ps(_mm512_unpacklo_pd(b, d));
@@ -112,5 +113,8 @@ fn exp2(x: __m512) -> __m512 {
 fn interleaved([one, other]: [__m512i; 2]) -> [__m512i; 2] {
     let first = _mm512_setr_epi32(0, 16, 1, 17, 2, 18, 3, 19, 4, 20, 5, 21, 6, 22, 7, 23);
     let second = _mm512_add_epi32(first, _mm512_set1_epi32(8));
-    [first, second].map(|lanes| _mm512_permutex2var_epi32(one, lanes, other))
+    [
+        _mm512_permutex2var_epi32(one, first, other),
+        _mm512_permutex2var_epi32(one, second, other),
+    ]
 }

@@ -1,6 +1,6 @@
 //! The nearest prototypes so far of each row of a tile: of its class, and of all others.
 
-use super::tiles::{TILE, half_of};
+use super::tiles::TILE;
 use super::{ROWS, interleaved};
 use crate::parts::cooperation::winner_pair::NOBODY;
 use std::arch::x86_64::*;
@@ -13,25 +13,24 @@ pub(super) struct Nearest {
     label: i32,
     run: Best,
     /// Of each row's class, and of all others.
-    sides: [Best; 2],
+    pub sides: [Best; 2],
 }
 
 /// A least value and whose it is, for both registers of rows.
 #[derive(Clone, Copy)]
-struct Best {
-    least: [__m512; 2],
-    at: [__m512i; 2],
+pub(super) struct Best {
+    pub least: [__m512; 2],
+    pub at: [__m512i; 2],
 }
 
 impl Nearest {
     #[inline]
     #[target_feature(enable = "avx512f")]
-    pub fn new(classes: &[u32; TILE]) -> Self {
+    pub fn new(classes: [__m512i; 2]) -> Self {
         let none = Best {
             least: [_mm512_set1_ps(f32::INFINITY); 2],
             at: [_mm512_set1_epi32(NOBODY as i32); 2],
         };
-        let classes = [half_of(classes, 0), half_of(classes, 1)];
         // No prototype is of this class.
         Nearest { classes, label: i32::MIN, run: none, sides: [none; 2] }
     }
@@ -46,7 +45,8 @@ impl Nearest {
             self.label = label;
             // (The second operand is what the minimum is where one is not a number.)
             let most = _mm512_set1_ps(f32::INFINITY);
-            self.run = Best { least: values.map(|v| _mm512_min_ps(v, most)), at: [number; 2] };
+            let least = [_mm512_min_ps(values[0], most), _mm512_min_ps(values[1], most)];
+            self.run = Best { least, at: [number; 2] };
             return;
         }
         let Best { least, at } = &mut self.run;
@@ -73,13 +73,6 @@ impl Nearest {
         }
     }
 
-    /// The values of a register of rows, of both sides.
-    #[inline]
-    #[target_feature(enable = "avx512f")]
-    pub fn least(&self, half: usize) -> [__m512; 2] {
-        [self.sides[0].least[half], self.sides[1].least[half]]
-    }
-
     /// Whose they are ([`NOBODY`] where there is none): row by row, both sides one after the other.
     #[inline]
     #[target_feature(enable = "avx512f")]
@@ -95,18 +88,43 @@ impl Nearest {
         }
     }
 
-    /// Whose they are and their values, each side on its own.
+    /// Whether there is none for one of the rows of `masks`.
     #[inline]
     #[target_feature(enable = "avx512f")]
-    pub fn store_sides(&self, winners: [&mut [u32; TILE]; 2], least: [&mut [f32; TILE]; 2]) {
-        for ((side, winners), values) in self.sides.iter().zip(winners).zip(least) {
+    pub fn is_missing(&self, masks: [u16; 2]) -> bool {
+        let nobody = _mm512_set1_epi32(NOBODY as i32);
+        let mut missing = 0;
+        for side in &self.sides {
             for half in 0..2 {
-                // SAFETY: sixteen values of the thirty-two.
-                unsafe {
-                    let to = winners[half * ROWS..].as_mut_ptr();
-                    _mm512_storeu_si512(to.cast(), side.at[half]);
-                    _mm512_storeu_ps(values[half * ROWS..].as_mut_ptr(), side.least[half]);
+                missing |= _mm512_mask_cmpeq_epi32_mask(masks[half], side.at[half], nobody);
+            }
+        }
+        missing != 0
+    }
+
+    /// `any(class)` of both sides where there is none: no distance was a number.
+    #[cold]
+    #[target_feature(enable = "avx512f")]
+    pub fn fill(&mut self, masks: [u16; 2], any: &dyn Fn(u32) -> [u32; 2]) {
+        for half in 0..2 {
+            let [mut classes, mut own, mut other] = [[0u32; ROWS]; 3];
+            let [a, b] = &mut self.sides;
+            // SAFETY: sixteen values each.
+            unsafe {
+                _mm512_storeu_si512(classes.as_mut_ptr().cast(), self.classes[half]);
+                _mm512_storeu_si512(own.as_mut_ptr().cast(), a.at[half]);
+                _mm512_storeu_si512(other.as_mut_ptr().cast(), b.at[half]);
+            }
+            for l in (0..ROWS).filter(|l| masks[half] >> l & 1 == 1) {
+                let any = any(classes[l]);
+                for (winner, any) in [&mut own[l], &mut other[l]].into_iter().zip(any) {
+                    *winner = if *winner == NOBODY { any } else { *winner };
                 }
+            }
+            // SAFETY: sixteen values each.
+            unsafe {
+                a.at[half] = _mm512_loadu_si512(own.as_ptr().cast());
+                b.at[half] = _mm512_loadu_si512(other.as_ptr().cast());
             }
         }
     }

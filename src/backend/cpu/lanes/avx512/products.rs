@@ -64,7 +64,8 @@ impl Products {
     fn tiles<const N: usize>(&self, rows: &Labelled<'_, f32>, room: &mut Room, winners: &mut [[u32; 2]]) {
         let mut tiles = Tiles::new(rows, self.packed.d, &mut room.turned);
         for winners in winners.chunks_mut(TILE) {
-            let mut nearest = Nearest::new(&tiles.next());
+            let Some(classes) = tiles.next() else { return };
+            let mut nearest = Nearest::new(classes);
             for (g, (w, starts, labels)) in self.packed.groups::<N>().enumerate() {
                 let sums = sums::<N>(tiles.turned, w, starts);
                 for n in 0..N {
@@ -111,7 +112,8 @@ impl Products {
         let labels = &self.packed.labels;
         keys.resize(labels.len(), [_mm512_setzero_ps(); 2]);
         for winners in winners.chunks_mut(TILE) {
-            let mut nearest = Nearest::new(&tiles.next());
+            let Some(classes) = tiles.next() else { return };
+            let mut nearest = Nearest::new(classes);
             self.products(&tiles, keys);
             let keys = &mut keys[..self.packed.p];
             self.exponential_keys(&tiles, keys);

@@ -3,7 +3,7 @@
 //! `exp(-D_j/(2 sigma^2))` over its largest is `exp((min k - k_j)/sigma^2)` with `k_j = |w_j|^2/2 - x.w_j`: the row's own norm cancels.
 
 use super::products::Products;
-use super::tiles::{TILE, Tiles, half_of};
+use super::tiles::{TILE, Tiles, registers_of, values_of};
 use super::{ROWS, Room, exp2, transposed};
 use crate::backend::cpu::lanes::{Labelled, Slopes, SoftSums};
 use crate::parts::objective::Shares;
@@ -41,8 +41,7 @@ impl Products {
         let Room { turned, slopes, .. } = room;
         let mut tiles = Tiles::new(rows, self.packed.d, turned);
         slopes.resize(self.packed.labels.len(), [_mm512_setzero_ps(); 2]);
-        let all = factors.chunks(TILE).zip(losses.chunks_mut(TILE)).zip(g.chunks_mut(TILE * p));
-        for ((factors, losses), g) in all {
+        for g in g.chunks_mut(TILE * p) {
             self.slopes(&mut tiles, &loss, factors, losses, slopes);
             for (half, g) in g.chunks_mut(ROWS * p).enumerate() {
                 for (c, all) in slopes[..p].chunks(ROWS).enumerate() {
@@ -61,7 +60,7 @@ impl Products {
         }
     }
 
-    /// `dL/dD` of the next rows for all prototypes, times the rows' factors, and their losses.
+    /// `dL/dD` of the next rows for all prototypes, times the rows' factors, and their losses; whether there were rows.
     #[inline]
     #[target_feature(enable = "avx512f,avx512bw,avx512dq,avx512vl")]
     fn slopes(
@@ -71,13 +70,14 @@ impl Products {
         factors: &[f32],
         losses: &mut [f32],
         slopes: &mut [[__m512; 2]],
-    ) {
-        let classes = tiles.next();
+    ) -> bool {
+        let Some(classes) = tiles.next() else { return false };
         self.products(tiles, slopes);
         let slopes = &mut slopes[..self.packed.p];
-        let [mut right, mut wrong] = self.likelihoods(&classes, loss.sigma, slopes);
-        let (mut weights, mut all) = ([0.0; TILE], [0.0; TILE]);
-        weights[..factors.len()].copy_from_slice(factors);
+        let [right, wrong] = self.likelihoods(classes, loss.sigma, slopes);
+        let (mut right, mut wrong) = (values_of(right), values_of(wrong));
+        let weights = values_of(tiles.load(factors));
+        let mut all = [0.0; TILE];
         for l in 0..TILE {
             let unit = 1.0 / (right[l] + wrong[l]);
             let shares = (loss.shares)(right[l] * unit, wrong[l] * unit);
@@ -85,20 +85,17 @@ impl Products {
             right[l] = shares.right * weights[l] * unit;
             wrong[l] = shares.wrong * weights[l] * unit;
         }
-        losses.copy_from_slice(&all[..losses.len()]);
-        let halves = [0, 1].map(|half| {
-            // SAFETY: sixteen values of the thirty-two.
-            let [right, wrong] = [&right, &wrong]
-                .map(|side| unsafe { _mm512_loadu_ps(side[half * ROWS..].as_ptr()) });
-            (half_of(&classes, half), right, wrong)
-        });
+        tiles.store(registers_of(&all), losses);
+        let [right, wrong] = [registers_of(&right), registers_of(&wrong)];
         for (slope, label) in slopes.iter_mut().zip(&self.packed.labels) {
             let label = _mm512_set1_epi32(*label);
-            for (slope, (classes, right, wrong)) in slope.iter_mut().zip(halves) {
-                let hit = _mm512_cmpeq_epi32_mask(classes, label);
-                *slope = _mm512_mul_ps(*slope, _mm512_mask_blend_ps(hit, wrong, right));
+            for half in 0..2 {
+                let hit = _mm512_cmpeq_epi32_mask(classes[half], label);
+                let share = _mm512_mask_blend_ps(hit, wrong[half], right[half]);
+                slope[half] = _mm512_mul_ps(slope[half], share);
             }
         }
+        true
     }
 
     /// Likelihoods over the largest of their row, in place of the keys; their sums over right and over wrong prototypes.
@@ -106,39 +103,30 @@ impl Products {
     #[target_feature(enable = "avx512f,avx512bw,avx512dq,avx512vl")]
     fn likelihoods(
         &self,
-        classes: &[u32; TILE],
+        classes: [__m512i; 2],
         sigma: f32,
         keys: &mut [[__m512; 2]],
-    ) -> [[f32; TILE]; 2] {
+    ) -> [[__m512; 2]; 2] {
         // (In powers of two.)
         let scale = _mm512_set1_ps(std::f32::consts::LOG2_E / (sigma * sigma));
-        let classes = [half_of(classes, 0), half_of(classes, 1)];
         let mut least = [_mm512_set1_ps(f32::INFINITY); 2];
         for key in &*keys {
             for half in 0..2 {
                 least[half] = _mm512_min_ps(least[half], key[half]);
             }
         }
-        let mut of_side = [[_mm512_setzero_ps(); 2]; 2];
+        let [mut right, mut wrong] = [[_mm512_setzero_ps(); 2]; 2];
         for (key, label) in keys.iter_mut().zip(&self.packed.labels) {
             let label = _mm512_set1_epi32(*label);
             for half in 0..2 {
-                let [right, wrong] = &mut of_side[half];
                 let e = exp2(_mm512_mul_ps(_mm512_sub_ps(least[half], key[half]), scale));
                 let hit = _mm512_cmpeq_epi32_mask(classes[half], label);
-                *right = _mm512_mask_add_ps(*right, hit, *right, e);
-                *wrong = _mm512_mask_add_ps(*wrong, !hit, *wrong, e);
+                right[half] = _mm512_mask_add_ps(right[half], hit, right[half], e);
+                wrong[half] = _mm512_mask_add_ps(wrong[half], !hit, wrong[half], e);
                 key[half] = e;
             }
         }
-        let mut sums = [[0.0; TILE]; 2];
-        for (half, sides) in of_side.into_iter().enumerate() {
-            for (sums, side) in sums.iter_mut().zip(sides) {
-                // SAFETY: sixteen values of the thirty-two.
-                unsafe { _mm512_storeu_ps(sums[half * ROWS..].as_mut_ptr(), side) };
-            }
-        }
-        sums
+        [right, wrong]
     }
 
     /// Losses, and the sums over short rows as they stand in memory.
@@ -167,12 +155,9 @@ impl Products {
         slopes.resize(self.packed.labels.len().next_multiple_of(8), [_mm512_setzero_ps(); 2]);
         h.clear();
         h.resize(whole.len(), _mm512_setzero_ps());
-        let all = factors.chunks(TILE).zip(losses.chunks_mut(TILE));
-        for (t, (factors, losses)) in all.enumerate() {
-            self.slopes(&mut tiles, &loss, factors, losses, slopes);
+        while self.slopes(&mut tiles, &loss, factors, losses, slopes) {
             if sums.is_some() {
-                let first = t * TILE;
-                whole.add(rows, first..first + factors.len(), slopes, h);
+                whole.add(rows, tiles.range.clone(), slopes, h);
             }
         }
         if let Some(sums) = sums {

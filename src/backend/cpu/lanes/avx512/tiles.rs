@@ -5,6 +5,7 @@ use crate::backend::cpu::lanes::Labelled;
 use crate::backend::cpu::prefetch::prefetch;
 use crate::parts::cooperation::winner_pair::NOBODY;
 use std::arch::x86_64::*;
+use std::ops::Range;
 
 /// Rows of a tile.
 pub(super) const TILE: usize = 2 * ROWS;
@@ -15,10 +16,12 @@ const AHEAD: usize = 8 << 10;
 pub(super) struct Tiles<'a> {
     rows: &'a Labelled<'a, f32>,
     d: usize,
-    next: usize,
+    /// The rows of the tile.
+    pub range: Range<usize>,
+    /// Which of them there are.
+    pub masks: [u16; 2],
     /// Both registers of each feature.
     pub turned: &'a mut [[__m512; 2]],
-    padded: Vec<f32>,
 }
 
 impl<'a> Tiles<'a> {
@@ -26,36 +29,71 @@ impl<'a> Tiles<'a> {
     #[target_feature(enable = "avx512f")]
     pub fn new(rows: &'a Labelled<'a, f32>, d: usize, room: &'a mut Vec<[__m512; 2]>) -> Self {
         room.resize(d, [_mm512_setzero_ps(); 2]);
-        Tiles { rows, d, next: 0, turned: room, padded: vec![] }
+        Tiles { rows, d, range: 0..0, masks: [0; 2], turned: room }
     }
 
-    /// Turns the next rows; returns their classes.
+    /// Turns the next rows, if there are any; returns their classes.
     #[inline]
     #[target_feature(enable = "avx512f")]
-    pub fn next(&mut self) -> [u32; TILE] {
-        let d = self.d;
-        let of = &self.rows.of[self.next..];
-        let of = &of[..of.len().min(TILE)];
-        let span = |values: &'a [f32]| -> &'a [f32] {
-            let values = values.get(self.next * d..).unwrap_or(&[]);
-            &values[..values.len().min(TILE * d)]
-        };
+    pub fn next(&mut self) -> Option<[__m512i; 2]> {
+        let (d, count) = (self.d, self.rows.of.len());
+        let start = self.range.end;
+        self.range = start..(start + TILE).min(count);
+        let n = self.range.len();
+        if n == 0 {
+            return None;
+        }
+        self.masks = [n.min(ROWS), n.saturating_sub(ROWS)].map(first);
+        let ahead = self.rows.ahead.get(start * d..).unwrap_or(&[]);
         // The memory has nothing to do meanwhile.
-        prefetch(span(self.rows.ahead));
-        let mut x = span(self.rows.x);
-        let mut classes = [NOBODY; TILE];
-        classes[..of.len()].copy_from_slice(of);
-        if of.len() < TILE {
+        prefetch(&ahead[..ahead.len().min(TILE * d)]);
+        let x = &self.rows.x[start * d..self.range.end * d];
+        if n == TILE {
+            let (upper, lower) = x.split_at(ROWS * d);
+            turn(upper, self.rows.centre, 0, self.turned);
+            turn(lower, self.rows.centre, 1, self.turned);
+        } else {
             // The last rows: what is beside them is not looked at.
-            self.padded.extend_from_slice(x);
-            self.padded.resize(TILE * d, 0.0);
-            x = &self.padded;
+            let mut padded = x.to_vec();
+            padded.resize(TILE * d, 0.0);
+            for (half, x) in padded.chunks_exact(ROWS * d).enumerate() {
+                turn(x, self.rows.centre, half, self.turned);
+            }
         }
-        for (half, x) in x.chunks_exact(ROWS * d).enumerate() {
-            turn(x, self.rows.centre, half, self.turned);
+        let mut classes = [_mm512_set1_epi32(NOBODY as i32); 2];
+        let of = self.rows.of[self.range.clone()].as_ptr();
+        for half in 0..2 {
+            let (mask, from) = (self.masks[half], of.wrapping_add(half * ROWS));
+            // SAFETY: as many values as the mask has ones.
+            classes[half] = unsafe { _mm512_mask_loadu_epi32(classes[half], mask, from.cast()) };
         }
-        self.next += TILE;
-        classes
+        Some(classes)
+    }
+
+    /// The tile's share of values of all rows, 0 beside the last.
+    #[inline]
+    #[target_feature(enable = "avx512f")]
+    pub fn load(&self, values: &[f32]) -> [__m512; 2] {
+        let from = values[self.range.clone()].as_ptr();
+        let mut loaded = [_mm512_setzero_ps(); 2];
+        for half in 0..2 {
+            let (mask, from) = (self.masks[half], from.wrapping_add(half * ROWS));
+            // SAFETY: as many values as the mask has ones.
+            loaded[half] = unsafe { _mm512_maskz_loadu_ps(mask, from) };
+        }
+        loaded
+    }
+
+    /// Writes the tile's share.
+    #[inline]
+    #[target_feature(enable = "avx512f")]
+    pub fn store(&self, values: [__m512; 2], out: &mut [f32]) {
+        let to = out[self.range.clone()].as_mut_ptr();
+        for half in 0..2 {
+            let to = to.wrapping_add(half * ROWS);
+            // SAFETY: as many values as the mask has ones.
+            unsafe { _mm512_mask_storeu_ps(to, self.masks[half], values[half]) };
+        }
     }
 
     /// Squared norms of the rows.
@@ -124,10 +162,31 @@ pub(super) fn shift(centre: &[f32], c: usize, mask: u16) -> __m512 {
     unsafe { _mm512_maskz_loadu_ps(mask, from.as_ptr()) }
 }
 
-/// Sixteen of the classes.
+/// The first `n` of sixteen.
+fn first(n: usize) -> u16 {
+    ((1u32 << n) - 1) as u16
+}
+
+/// Sixteen values each.
 #[inline]
 #[target_feature(enable = "avx512f")]
-pub(super) fn half_of(classes: &[u32; TILE], half: usize) -> __m512i {
-    // SAFETY: sixteen values of the thirty-two.
-    unsafe { _mm512_loadu_si512(classes[half * ROWS..].as_ptr().cast()) }
+pub(super) fn values_of(registers: [__m512; 2]) -> [f32; TILE] {
+    let mut values = [0.0; TILE];
+    for (register, values) in registers.into_iter().zip(values.chunks_exact_mut(ROWS)) {
+        // SAFETY: sixteen values.
+        unsafe { _mm512_storeu_ps(values.as_mut_ptr(), register) };
+    }
+    values
+}
+
+/// Of sixteen values each.
+#[inline]
+#[target_feature(enable = "avx512f")]
+pub(super) fn registers_of(values: &[f32; TILE]) -> [__m512; 2] {
+    let mut registers = [_mm512_setzero_ps(); 2];
+    for (register, values) in registers.iter_mut().zip(values.chunks_exact(ROWS)) {
+        // SAFETY: sixteen values.
+        *register = unsafe { _mm512_loadu_ps(values.as_ptr()) };
+    }
+    registers
 }
