@@ -58,9 +58,9 @@ impl Few {
     ) {
         let mut tiles = Tiles::new(rows, self.packed.d, &mut room.turned);
         for (winners, least) in winners.chunks_mut(TILE).zip(least.chunks_mut(2 * TILE)) {
-            let Some(classes) = tiles.next() else { return };
+            let Some(tile) = tiles.next() else { return };
             let (mut found, mut distances) = ([[0; 2]; TILE], [0.0; 2 * TILE]);
-            let nearest = self.nearest(tiles.turned, classes);
+            let nearest = self.nearest(tiles.turned, tile.classes);
             nearest.store(&mut found);
             for half in 0..2 {
                 let [own, other] = &nearest.sides;
@@ -141,26 +141,29 @@ impl Few {
     ) {
         let Judged { factors, scale, losses, any, sums } = out;
         let p = self.packed.p;
-        let Room { turned, slopes, h } = room;
+        let Room { turned, slopes, h, .. } = room;
         let mut tiles = Tiles::new(rows, self.packed.d, turned);
         h.clear();
         h.resize(self.whole.len(), _mm512_setzero_ps());
         slopes.resize(p.next_multiple_of(GROUP), [_mm512_setzero_ps(); 2]);
-        while let Some(classes) = tiles.next() {
-            let mut nearest = self.nearest_of::<N, false>(tiles.turned, classes);
-            if nearest.is_missing(tiles.masks) {
-                nearest.fill(tiles.masks, any);
+        let mut next = tiles.next();
+        while let Some(tile) = next {
+            let mut nearest = self.nearest_of::<N, false>(tiles.turned, tile.classes);
+            if nearest.is_missing(tile.masks) {
+                nearest.fill(tile.masks, any);
             }
             let [own, other] = nearest.sides;
             let (mut plus, mut minus) = (values_of(own.least), values_of(other.least));
             let (mut eps, mut loss) = ([EPS as f32; TILE], [0.0; TILE]);
             objective.pairs(&mut plus, &mut minus, &mut eps, &mut loss);
-            tiles.store(registers_of(&loss), losses);
+            tile.store(registers_of(&loss), losses);
+            // What comes next need not wait for quotients.
+            next = tiles.next();
             if sums.is_none() {
                 continue;
             }
             let [plus, minus] = [registers_of(&plus), registers_of(&minus)];
-            for (half, factors) in tiles.load(factors).into_iter().enumerate() {
+            for (half, factors) in tile.load(factors).into_iter().enumerate() {
                 // Rows that do not count are left out, whatever their slopes are.
                 let counts = _mm512_cmp_ps_mask::<_CMP_NEQ_UQ>(factors, _mm512_setzero_ps());
                 let factors = _mm512_mul_ps(factors, _mm512_set1_ps(scale));
@@ -175,7 +178,7 @@ impl Few {
                     slopes[half] = _mm512_mask_mov_ps(slope, other, minus);
                 }
             }
-            self.whole.add(rows, tiles.range.clone(), slopes, h);
+            self.whole.add(rows, tile.range, slopes, h);
         }
         if let Some(sums) = sums {
             self.whole.finish(h, sums);

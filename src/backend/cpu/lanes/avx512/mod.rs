@@ -21,6 +21,8 @@ pub struct Room {
     turned: Vec<[__m512; 2]>,
     /// Keys or slopes of all prototypes and those rows.
     slopes: Vec<[__m512; 2]>,
+    /// The same of the next tile.
+    keys: Vec<[__m512; 2]>,
     /// Sums of all prototypes.
     h: Vec<__m512>,
 }

@@ -64,8 +64,8 @@ impl Products {
     fn tiles<const N: usize>(&self, rows: &Labelled<'_, f32>, room: &mut Room, winners: &mut [[u32; 2]]) {
         let mut tiles = Tiles::new(rows, self.packed.d, &mut room.turned);
         for winners in winners.chunks_mut(TILE) {
-            let Some(classes) = tiles.next() else { return };
-            let mut nearest = Nearest::new(classes);
+            let Some(tile) = tiles.next() else { return };
+            let mut nearest = Nearest::new(tile.classes);
             for (g, (w, starts, labels)) in self.packed.groups::<N>().enumerate() {
                 let sums = sums::<N>(tiles.turned, w, starts);
                 for n in 0..N {
@@ -79,23 +79,23 @@ impl Products {
         }
     }
 
-    /// `|w|^2/2 - x.w` of the rows that `tiles` holds and all prototypes.
+    /// `|w|^2/2 - x.w` of the rows that `turned` holds and all prototypes.
     #[target_feature(enable = "avx512f")]
-    pub(super) fn products(&self, tiles: &Tiles<'_>, sums: &mut [[__m512; 2]]) {
+    pub(super) fn products(&self, turned: &[[__m512; 2]], sums: &mut [[__m512; 2]]) {
         match self.packed.size {
-            2 => self.products_of::<2>(tiles, sums),
-            4 => self.products_of::<4>(tiles, sums),
-            6 => self.products_of::<6>(tiles, sums),
-            8 => self.products_of::<8>(tiles, sums),
-            10 => self.products_of::<10>(tiles, sums),
-            _ => self.products_of::<12>(tiles, sums),
+            2 => self.products_of::<2>(turned, sums),
+            4 => self.products_of::<4>(turned, sums),
+            6 => self.products_of::<6>(turned, sums),
+            8 => self.products_of::<8>(turned, sums),
+            10 => self.products_of::<10>(turned, sums),
+            _ => self.products_of::<12>(turned, sums),
         }
     }
 
     #[target_feature(enable = "avx512f")]
-    fn products_of<const N: usize>(&self, tiles: &Tiles<'_>, all: &mut [[__m512; 2]]) {
+    fn products_of<const N: usize>(&self, turned: &[[__m512; 2]], all: &mut [[__m512; 2]]) {
         for ((w, starts, _), all) in self.packed.groups::<N>().zip(all.as_chunks_mut::<N>().0) {
-            *all = sums::<N>(tiles.turned, w, starts);
+            *all = sums::<N>(turned, w, starts);
         }
     }
 
@@ -112,9 +112,9 @@ impl Products {
         let labels = &self.packed.labels;
         keys.resize(labels.len(), [_mm512_setzero_ps(); 2]);
         for winners in winners.chunks_mut(TILE) {
-            let Some(classes) = tiles.next() else { return };
-            let mut nearest = Nearest::new(classes);
-            self.products(&tiles, keys);
+            let Some(tile) = tiles.next() else { return };
+            let mut nearest = Nearest::new(tile.classes);
+            self.products(tiles.turned, keys);
             let keys = &mut keys[..self.packed.p];
             self.exponential_keys(&tiles, keys);
             for (j, (key, label)) in keys.iter().zip(labels).enumerate() {

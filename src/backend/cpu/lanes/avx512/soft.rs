@@ -3,7 +3,7 @@
 //! `exp(-D_j/(2 sigma^2))` over its largest is `exp((min k - k_j)/sigma^2)` with `k_j = |w_j|^2/2 - x.w_j`: the row's own norm cancels.
 
 use super::products::Products;
-use super::tiles::{TILE, Tiles, registers_of, values_of};
+use super::tiles::{TILE, Tile, Tiles, registers_of, values_of};
 use super::{ROWS, Room, exp2, transposed};
 use crate::backend::cpu::lanes::{Labelled, Slopes, SoftSums};
 use crate::parts::objective::Shares;
@@ -42,7 +42,10 @@ impl Products {
         let mut tiles = Tiles::new(rows, self.packed.d, turned);
         slopes.resize(self.packed.labels.len(), [_mm512_setzero_ps(); 2]);
         for g in g.chunks_mut(TILE * p) {
-            self.slopes(&mut tiles, &loss, factors, losses, slopes);
+            let Some(tile) = tiles.next() else { return };
+            self.products(tiles.turned, slopes);
+            let sides = self.sides(&tile, &loss, factors, losses, slopes);
+            self.weigh(&tile, sides, slopes);
             for (half, g) in g.chunks_mut(ROWS * p).enumerate() {
                 for (c, all) in slopes[..p].chunks(ROWS).enumerate() {
                     let mut columns = [_mm512_setzero_ps(); ROWS];
@@ -60,42 +63,46 @@ impl Products {
         }
     }
 
-    /// `dL/dD` of the next rows for all prototypes, times the rows' factors, and their losses; whether there were rows.
-    #[inline]
+    /// Likelihoods over the largest of their row, in place of the keys `|w|^2/2 - x.w`; the losses, and what makes slopes of the likelihoods of right and
+    /// of wrong prototypes.
+    #[inline(never)]
     #[target_feature(enable = "avx512f,avx512bw,avx512dq,avx512vl")]
-    fn slopes(
+    fn sides(
         &self,
-        tiles: &mut Tiles<'_>,
+        tile: &Tile,
         loss: &Loss<impl Fn(f32, f32) -> Shares<f32>>,
         factors: &[f32],
         losses: &mut [f32],
-        slopes: &mut [[__m512; 2]],
-    ) -> bool {
-        let Some(classes) = tiles.next() else { return false };
-        self.products(tiles, slopes);
-        let slopes = &mut slopes[..self.packed.p];
-        let [right, wrong] = self.likelihoods(classes, loss.sigma, slopes);
+        keys: &mut [[__m512; 2]],
+    ) -> [[__m512; 2]; 2] {
+        let keys = &mut keys[..self.packed.p];
+        let [right, wrong] = self.likelihoods(tile.classes, loss.sigma, keys);
         let (mut right, mut wrong) = (values_of(right), values_of(wrong));
-        let weights = values_of(tiles.load(factors));
+        let weights = values_of(tile.load(factors));
         let mut all = [0.0; TILE];
         for l in 0..TILE {
             let unit = 1.0 / (right[l] + wrong[l]);
             let shares = (loss.shares)(right[l] * unit, wrong[l] * unit);
             all[l] = shares.loss;
-            right[l] = shares.right * weights[l] * unit;
-            wrong[l] = shares.wrong * weights[l] * unit;
+            let weight = weights[l] * unit;
+            (right[l], wrong[l]) = (shares.right * weight, shares.wrong * weight);
         }
-        tiles.store(registers_of(&all), losses);
-        let [right, wrong] = [registers_of(&right), registers_of(&wrong)];
-        for (slope, label) in slopes.iter_mut().zip(&self.packed.labels) {
+        tile.store(registers_of(&all), losses);
+        [registers_of(&right), registers_of(&wrong)]
+    }
+
+    /// `dL/dD` in place of likelihoods.
+    #[inline]
+    #[target_feature(enable = "avx512f")]
+    fn weigh(&self, tile: &Tile, [right, wrong]: [[__m512; 2]; 2], slopes: &mut [[__m512; 2]]) {
+        for (slope, label) in slopes[..self.packed.p].iter_mut().zip(&self.packed.labels) {
             let label = _mm512_set1_epi32(*label);
             for half in 0..2 {
-                let hit = _mm512_cmpeq_epi32_mask(classes[half], label);
+                let hit = _mm512_cmpeq_epi32_mask(tile.classes[half], label);
                 let share = _mm512_mask_blend_ps(hit, wrong[half], right[half]);
                 slope[half] = _mm512_mul_ps(slope[half], share);
             }
         }
-        true
     }
 
     /// Likelihoods over the largest of their row, in place of the keys; their sums over right and over wrong prototypes.
@@ -150,14 +157,24 @@ impl Products {
         SoftSums { factors, losses, sums }: SoftSums<'_, f32>,
     ) {
         let whole = self.whole.as_ref().expect("short prototypes");
-        let Room { turned, slopes, h } = room;
+        let Room { turned, slopes, keys, h } = room;
         let mut tiles = Tiles::new(rows, self.packed.d, turned);
-        slopes.resize(self.packed.labels.len().next_multiple_of(8), [_mm512_setzero_ps(); 2]);
+        for keys in [&mut *slopes, &mut *keys] {
+            keys.resize(self.packed.labels.len().next_multiple_of(8), [_mm512_setzero_ps(); 2]);
+        }
         h.clear();
         h.resize(whole.len(), _mm512_setzero_ps());
-        while self.slopes(&mut tiles, &loss, factors, losses, slopes) {
+        let mut next = tiles.next();
+        self.products(tiles.turned, keys);
+        while let Some(tile) = next {
+            std::mem::swap(slopes, keys);
+            let sides = self.sides(&tile, &loss, factors, losses, slopes);
+            // What comes next need not wait for quotients and logarithms.
+            next = tiles.next();
+            self.products(tiles.turned, keys);
             if sums.is_some() {
-                whole.add(rows, tiles.range.clone(), slopes, h);
+                self.weigh(&tile, sides, slopes);
+                whole.add(rows, tile.range, slopes, h);
             }
         }
         if let Some(sums) = sums {

@@ -16,12 +16,18 @@ const AHEAD: usize = 8 << 10;
 pub(super) struct Tiles<'a> {
     rows: &'a Labelled<'a, f32>,
     d: usize,
-    /// The rows of the tile.
-    pub range: Range<usize>,
-    /// Which of them there are.
-    pub masks: [u16; 2],
+    next: usize,
     /// Both registers of each feature.
     pub turned: &'a mut [[__m512; 2]],
+}
+
+/// Which rows a tile holds.
+pub(super) struct Tile {
+    pub range: Range<usize>,
+    /// The places of both registers where there are rows.
+    pub masks: [u16; 2],
+    /// The rows' classes; [`NOBODY`] elsewhere.
+    pub classes: [__m512i; 2],
 }
 
 impl<'a> Tiles<'a> {
@@ -29,25 +35,22 @@ impl<'a> Tiles<'a> {
     #[target_feature(enable = "avx512f")]
     pub fn new(rows: &'a Labelled<'a, f32>, d: usize, room: &'a mut Vec<[__m512; 2]>) -> Self {
         room.resize(d, [_mm512_setzero_ps(); 2]);
-        Tiles { rows, d, range: 0..0, masks: [0; 2], turned: room }
+        Tiles { rows, d, next: 0, turned: room }
     }
 
-    /// Turns the next rows, if there are any; returns their classes.
-    #[inline]
+    /// Turns the next rows, if there are any.
     #[target_feature(enable = "avx512f")]
-    pub fn next(&mut self) -> Option<[__m512i; 2]> {
-        let (d, count) = (self.d, self.rows.of.len());
-        let start = self.range.end;
-        self.range = start..(start + TILE).min(count);
-        let n = self.range.len();
+    pub fn next(&mut self) -> Option<Tile> {
+        let (d, count, start) = (self.d, self.rows.of.len(), self.next);
+        let range = start..(start + TILE).min(count);
+        let n = range.len();
         if n == 0 {
             return None;
         }
-        self.masks = [n.min(ROWS), n.saturating_sub(ROWS)].map(first);
         let ahead = self.rows.ahead.get(start * d..).unwrap_or(&[]);
         // The memory has nothing to do meanwhile.
         prefetch(&ahead[..ahead.len().min(TILE * d)]);
-        let x = &self.rows.x[start * d..self.range.end * d];
+        let x = &self.rows.x[start * d..range.end * d];
         if n == TILE {
             let (upper, lower) = x.split_at(ROWS * d);
             turn(upper, self.rows.centre, 0, self.turned);
@@ -60,16 +63,33 @@ impl<'a> Tiles<'a> {
                 turn(x, self.rows.centre, half, self.turned);
             }
         }
+        self.next = range.end;
+        let masks = [first(n.min(ROWS)), first(n.saturating_sub(ROWS))];
         let mut classes = [_mm512_set1_epi32(NOBODY as i32); 2];
-        let of = self.rows.of[self.range.clone()].as_ptr();
+        let of = self.rows.of[range.clone()].as_ptr();
         for half in 0..2 {
-            let (mask, from) = (self.masks[half], of.wrapping_add(half * ROWS));
+            let from = of.wrapping_add(half * ROWS);
             // SAFETY: as many values as the mask has ones.
-            classes[half] = unsafe { _mm512_mask_loadu_epi32(classes[half], mask, from.cast()) };
+            classes[half] =
+                unsafe { _mm512_mask_loadu_epi32(classes[half], masks[half], from.cast()) };
         }
-        Some(classes)
+        Some(Tile { range, masks, classes })
     }
 
+    /// Squared norms of the rows.
+    #[target_feature(enable = "avx512f")]
+    pub fn norms(&self) -> [__m512; 2] {
+        let mut sums = [_mm512_setzero_ps(); 2];
+        for x in &*self.turned {
+            for half in 0..2 {
+                sums[half] = _mm512_fmadd_ps(x[half], x[half], sums[half]);
+            }
+        }
+        sums
+    }
+}
+
+impl Tile {
     /// The tile's share of values of all rows, 0 beside the last.
     #[inline]
     #[target_feature(enable = "avx512f")]
@@ -94,18 +114,6 @@ impl<'a> Tiles<'a> {
             // SAFETY: as many values as the mask has ones.
             unsafe { _mm512_mask_storeu_ps(to, self.masks[half], values[half]) };
         }
-    }
-
-    /// Squared norms of the rows.
-    #[target_feature(enable = "avx512f")]
-    pub fn norms(&self) -> [__m512; 2] {
-        let mut sums = [_mm512_setzero_ps(); 2];
-        for x in &*self.turned {
-            for half in 0..2 {
-                sums[half] = _mm512_fmadd_ps(x[half], x[half], sums[half]);
-            }
-        }
-        sums
     }
 }
 
