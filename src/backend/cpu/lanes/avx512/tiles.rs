@@ -11,7 +11,7 @@ use std::ops::Range;
 pub(super) const TILE: usize = 2 * ROWS;
 
 /// How far ahead memory is asked for, in bytes.
-const AHEAD: usize = 8 << 10;
+const AHEAD: usize = 4 << 10;
 
 pub(super) struct Tiles<'a> {
     rows: &'a Labelled<'a, f32>,
