@@ -218,6 +218,17 @@ impl<T: Real> Metric<T> for Exponential<T> {
         Some(self.l)
     }
 
+    fn keys_of_winners(&self, winners: &[[u32; 2]], scratch: &Scratch<T>, squares: &mut [T]) {
+        let (mut a, mut b) = ([T::zero(); PAIRS], [T::zero(); PAIRS]);
+        let all = winners.chunks(PAIRS / 2).zip(scratch.norms.chunks(PAIRS / 2));
+        for ((winners, norms), q) in all.zip(squares.chunks_mut(PAIRS)) {
+            for (k, j) in winners.as_flattened().iter().enumerate() {
+                (a[k], b[k]) = (norms[k / 2], self.b[*j as usize]);
+            }
+            pairs_of(&a, &b, q);
+        }
+    }
+
     fn exact(&self, _: &[T], row: usize, prototype: usize, scratch: &mut Scratch<T>) -> T {
         let l = self.l;
         let (y, v) = (&scratch.kept[row * l..][..l], &self.v[prototype * l..][..l]);

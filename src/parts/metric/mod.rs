@@ -189,6 +189,12 @@ pub trait Metric<T: Real>: Send + Sync {
         None
     }
 
+    /// Keys in place of the [squares](Metric::squares) of each row of the block and its two winners, both one after the other. Called after
+    /// [`Metric::project_block`].
+    fn keys_of_winners(&self, winners: &[[u32; 2]], scratch: &Scratch<T>, squares: &mut [T]) {
+        let _ = (winners, scratch, squares);
+    }
+
     /// How far the last [`Metric::forward`] may be off for row `row`: distances that differ by less are compared by
     /// [`Metric::exact`] where it matters which is smaller. 0 where the forward works with differences.
     fn slack(&self, row: usize, scratch: &Scratch<T>) -> T {

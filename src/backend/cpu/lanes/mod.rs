@@ -18,7 +18,7 @@ use crate::parts::objective::PairObjective;
 use crate::parts::objective::{nllr, rslvq};
 use crate::parts::real::Real;
 #[cfg(target_arch = "x86_64")]
-use avx512::soft::Loss;
+use avx512::{few::Few, products::Products, soft::Loss};
 #[cfg(target_arch = "x86_64")]
 use bytemuck::{cast_slice, cast_slice_mut};
 
@@ -264,9 +264,9 @@ pub(super) struct Room {
 #[cfg(target_arch = "x86_64")]
 enum Way {
     /// By products, which leave no distances.
-    Products(avx512::products::Products, Bent),
+    Products(Products, Bent),
     /// By differences.
-    Few(avx512::few::Few),
+    Few(Few),
 }
 
 impl Packed {
@@ -276,11 +276,11 @@ impl Packed {
         #[cfg(target_arch = "x86_64")]
         if size_of::<T>() == 4 {
             let (squares, bent) = (singles_of(squares), squares.bent);
-            let way = match few {
-                true => Way::Few(avx512::few::Few::new(squares, labels)?),
-                false => Way::Products(avx512::products::Products::new(squares, labels)?, bent),
-            };
-            return Some(Packed { way });
+            if few {
+                return Some(Packed { way: Way::Few(Few::new(squares, labels)?) });
+            }
+            let products = Products::new(squares, labels)?;
+            return Some(Packed { way: Way::Products(products, bent) });
         }
         let _ = (squares, labels, few);
         None
@@ -298,23 +298,44 @@ impl Packed {
         least: &mut Vec<T>,
     ) -> bool {
         winners.resize(rows.of.len(), [NOBODY; 2]);
+        least.resize(2 * rows.of.len(), T::zero());
         #[cfg(target_arch = "x86_64")]
-        match &self.way {
-            Way::Products(products, Bent::Not) => {
-                products.search(&rows.singles(), &mut room.of_tiles, winners);
-            },
-            Way::Products(products, Bent::Exponential) => {
-                products.search_exponential(&rows.singles(), &mut room.of_tiles, winners);
-            }
-            Way::Few(few) => {
-                least.resize(2 * rows.of.len(), T::zero());
-                let least = cast_slice_mut(least);
-                few.search(&rows.singles(), &mut room.of_tiles, winners, least);
-                return true;
+        {
+            let (rows, room) = (rows.singles(), &mut room.of_tiles);
+            match &self.way {
+                Way::Products(products, Bent::Not) => products.search(&rows, room, winners),
+                Way::Products(products, Bent::Exponential) => {
+                    products.search_exponential(&rows, room, winners);
+                }
+                Way::Few(few) => {
+                    few.search(&rows, room, winners, cast_slice_mut(least));
+                    return true;
+                }
             }
         }
-        let _ = (room, least);
+        #[cfg(not(target_arch = "x86_64"))]
+        let _ = room;
         false
+    }
+
+    /// The squares of `squares` of each row and its winners, one after the other, by differences.
+    pub fn squares_of_winners<T: Real>(
+        &self,
+        rows: &Labelled<'_, T>,
+        squares: Squares<'_, T>,
+        winners: &[[u32; 2]],
+        out: &mut [T],
+    ) {
+        #[cfg(target_arch = "x86_64")]
+        {
+            let (x, d) = (cast_slice(rows.x), rows.x.len() / winners.len().max(1));
+            // SAFETY: who has packed prototypes has the instructions.
+            unsafe {
+                avx512::pairs::squares(x, singles_of(squares), d, winners, cast_slice_mut(out));
+            }
+        }
+        #[cfg(not(target_arch = "x86_64"))]
+        let _ = (rows, squares, winners, out);
     }
 }
 
@@ -464,6 +485,7 @@ impl Packed {
 mod tests {
     use super::*;
     use crate::parts::cooperation::posterior::posterior;
+    use crate::parts::objective::{EPS, glvq::Glvq, transfer::Transfer};
     use proptest::prelude::*;
 
     proptest! {
@@ -481,7 +503,7 @@ mod tests {
             let w: Vec<f64> = (0..p * d).map(|i| value(i + 7)).collect();
             let lam: Vec<f64> = (0..d).map(|a| value(a + 3)).collect();
             let of: Vec<u32> = (0..rows as u32).map(|i| i % 3).collect();
-            let block = Labelled { x: &x, of: &of, labels: &labels, ahead: &x };
+            let block = Labelled { x: &x, of: &of, labels: &labels, ahead: &x, centre: &[] };
             let (mut winners, mut least) = (vec![], vec![]);
             let check = |weighted: bool, winners: &[[u32; 2]], least: &[f64]| -> Result<(), TestCaseError> {
                 for i in 0..rows {
@@ -509,14 +531,17 @@ mod tests {
             // Single precision may have instructions of its own. (Fourths: sums are exact, however they are formed.)
             let single = |values: &[f64]| values.iter().map(|v| *v as f32 / 4.0).collect::<Vec<f32>>();
             let (x, w, lam) = (single(&x), single(&w), single(&lam));
-            let block = Labelled { x: &x, of: &of, labels: &labels, ahead: &x };
+            let block = Labelled { x: &x, of: &of, labels: &labels, ahead: &x, centre: &[] };
             for lam in [None, Some(&lam[..])] {
                 let squares = Squares { w: &w, lam, bent: Bent::Not };
                 let (mut winners, mut least) = (vec![], vec![]);
-                let (mut expected, mut expected_least) = (vec![[0; 2]; rows], vec![0.0; 2 * rows]);
-                winner_pairs(&block, squares, &mut winners, &mut least);
-                portable(&block, squares, &mut expected, &mut expected_least);
-                prop_assert_eq!((&winners, &least), (&expected, &expected_least));
+                let (mut expected, mut expected_least) = (vec![], vec![]);
+                winner_pairs(&block, squares, &mut expected, &mut expected_least);
+                if let Some(packed) = Packed::new(squares, &labels, true) {
+                    let mut room = Room::default();
+                    prop_assert!(packed.winner_pairs(&block, &mut room, &mut winners, &mut least));
+                    prop_assert_eq!((&winners, &least), (&expected, &expected_least));
+                }
             }
         }
     }
@@ -541,10 +566,10 @@ mod tests {
             let lam = coarse(d, seed + 2).iter().map(|v| v + 2.0).collect::<Vec<_>>();
             let of: Vec<u32> = (0..rows as u32).map(|i| i % 3).collect();
             let squares = Squares { w: &w, lam: weighted.then_some(&lam[..]), bent: Bent::Not };
-            let block = Labelled { x: &x, of: &of, labels: &labels, ahead: &x };
-            if let Some(packed) = Packed::new(squares, &labels) {
-                let mut winners = vec![];
-                packed.winner_pairs(&block, &mut winners);
+            let block = Labelled { x: &x, of: &of, labels: &labels, ahead: &x, centre: &[] };
+            if let Some(packed) = Packed::new(squares, &labels, false) {
+                let (mut winners, mut room) = (vec![], Room::default());
+                packed.winner_pairs(&block, &mut room, &mut winners, &mut vec![]);
                 for i in 0..rows {
                     let distance = |j: usize| -> f32 {
                         let terms = x[i * d..][..d].iter().zip(&w[j * d..][..d]).zip(&lam);
@@ -577,10 +602,10 @@ mod tests {
             let (x, w) = (scaled(coarse(rows * d, seed)), scaled(coarse(p * d, seed + 1)));
             let of: Vec<u32> = (0..rows as u32).map(|i| i % 3).collect();
             let squares = Squares { w: &w, lam: None, bent: Bent::Exponential };
-            let block = Labelled { x: &x, of: &of, labels: &labels, ahead: &[] };
-            if let Some(packed) = Packed::new(squares, &labels) {
-                let mut winners = vec![];
-                packed.winner_pairs(&block, &mut winners);
+            let block = Labelled { x: &x, of: &of, labels: &labels, ahead: &[], centre: &[] };
+            if let Some(packed) = Packed::new(squares, &labels, false) {
+                let (mut winners, mut room) = (vec![], Room::default());
+                packed.winner_pairs(&block, &mut room, &mut winners, &mut vec![]);
                 for i in 0..rows {
                     let x = &x[i * d..][..d];
                     let dot = |a: &[f32], b: &[f32]| -> f64 {
@@ -624,13 +649,14 @@ mod tests {
             let (x, w) = (coarse(rows * d, seed), coarse(p * d, seed + 1));
             let (x, w) = (x.iter().map(|v| v / 3.0).collect::<Vec<_>>(), w.iter().map(|v| v / 3.0).collect::<Vec<_>>());
             let of: Vec<u32> = (0..rows as u32).map(|i| i % 3).collect();
-            let block = Labelled { x: &x, of: &of, labels: &labels, ahead: &[] };
+            let block = Labelled { x: &x, of: &of, labels: &labels, ahead: &[], centre: &[] };
             let factors: Vec<f32> = (0..rows).map(|i| i as f32 / 10.0).collect();
-            if let Some(packed) = Packed::new(Squares { w: &w, lam: None, bent: Bent::Not }, &labels) {
+            if let Some(packed) = Packed::new(Squares { w: &w, lam: None, bent: Bent::Not }, &labels, false) {
+                let mut room = Room::default();
                 let (mut losses, mut g) = (vec![0.0f32; rows], vec![0.0f32; rows * p]);
                 let out = Slopes { factors: &factors, losses: &mut losses, g: &mut g };
                 let soft = if ratio { Soft::Nllr } else { Soft::Rslvq };
-                packed.posteriors(&block, soft, sigma, out);
+                packed.posteriors(&block, &mut room, soft, sigma, out);
                 for i in 0..rows {
                     let distances: Vec<f64> = w.chunks(d).map(|w| {
                         x[i * d..][..d].iter().zip(w).map(|(x, w)| (f64::from(*x) - f64::from(*w)).powi(2)).sum()
@@ -647,6 +673,110 @@ mod tests {
                         prop_assert!(near(*got, slope * f64::from(factors[i])), "row {i}: {got} {slope}");
                     }
                 }
+            }
+        }
+
+        /// Of stored rows, against the rows' own functions in double precision: winner pairs.
+        #[test]
+        fn steps_of_winners_are_those_of_each_row(
+            rows in 1usize..150,
+            d in 1usize..=32,
+            more in proptest::collection::vec(0u32..3, 0..14),
+            without: bool,
+            seed in 0u64..1000,
+        ) {
+            // Every class has a prototype: there is a winner of either side.
+            let labels: Vec<u32> = [0, 1, 2].into_iter().chain(more).collect();
+            let p = labels.len();
+            let (x, w) = (coarse(rows * d, seed), coarse(p * d, seed + 1));
+            let centre = coarse(d, seed + 2);
+            let of: Vec<u32> = (0..rows as u32).map(|i| i % 3).collect();
+            let block = Labelled { x: &x, of: &of, labels: &labels, ahead: &[], centre: &centre };
+            let factors: Vec<f32> = (0..rows).map(|i| (i % 4) as f32 / 8.0).collect();
+            let objective = Glvq { transfer: Transfer::SigmoidBeta(3.0), margin: 0.1 };
+            let Some(packed) = Packed::new(Squares { w: &w, lam: None, bent: Bent::Not }, &labels, true) else {
+                return Ok(());
+            };
+            let (mut losses, mut sums) = (vec![0.0f32; rows], vec![1.0f32; p * d]);
+            let out = Judged {
+                factors: &factors,
+                scale: 2.0,
+                losses: &mut losses,
+                any: &|_| [0, 1],
+                sums: (!without).then_some(&mut sums[..]),
+            };
+            packed.step_of_winners(&block, &mut Room::default(), &objective, out);
+            let mut expected = vec![1.0f64; p * d];
+            for i in 0..rows {
+                let e = |j: usize, a: usize| f64::from(x[i * d + a] - centre[a]) - f64::from(w[j * d + a]);
+                let distance = |j: usize| (0..d).map(|a| e(j, a) * e(j, a)).sum::<f64>();
+                let [own, other] = [true, false].map(|side| {
+                    let all = (0..p).filter(|&j| (labels[j] == of[i]) == side);
+                    all.reduce(|b, j| if distance(j) < distance(b) { j } else { b }).expect("one of each side")
+                });
+                let (loss, plus, minus) = objective.pair(Some(distance(own)), Some(distance(other)), EPS);
+                prop_assert!((f64::from(losses[i]) - loss).abs() < 1e-5, "row {i}: {} {loss}", losses[i]);
+                if !without {
+                    for (j, g) in [(own, plus), (other, minus)] {
+                        let g = g * f64::from(factors[i]) * 2.0;
+                        // A row on both its prototypes has no finite slope.
+                        let g = if factors[i] == 0.0 { 0.0 } else { g };
+                        (0..d).for_each(|a| expected[j * d + a] += g * e(j, a));
+                    }
+                }
+            }
+            for (got, expected) in sums.iter().zip(&expected) {
+                prop_assert!((f64::from(*got) - expected).abs() < 1e-3 * expected.abs().max(1.0), "{got} {expected}");
+            }
+        }
+
+        /// The same of posteriors.
+        #[test]
+        fn steps_of_posteriors_are_those_of_each_row(
+            rows in 1usize..150,
+            d in 1usize..=32,
+            labels in proptest::collection::vec(0u32..3, 2..17),
+            ratio: bool,
+            without: bool,
+            seed in 0u64..1000,
+        ) {
+            let (p, sigma) = (labels.len(), 2.3);
+            let thirds = |values: Vec<f32>| values.iter().map(|v| v / 3.0).collect::<Vec<_>>();
+            let (x, w) = (thirds(coarse(rows * d, seed)), thirds(coarse(p * d, seed + 1)));
+            let centre = thirds(coarse(d, seed + 2));
+            let of: Vec<u32> = (0..rows as u32).map(|i| i % 3).collect();
+            let block = Labelled { x: &x, of: &of, labels: &labels, ahead: &[], centre: &centre };
+            let factors: Vec<f32> = (0..rows).map(|i| (i % 4) as f32 / 8.0).collect();
+            let soft = if ratio { Soft::Nllr } else { Soft::Rslvq };
+            let Some(packed) = Packed::new(Squares { w: &w, lam: None, bent: Bent::Not }, &labels, false) else {
+                return Ok(());
+            };
+            let (mut losses, mut sums) = (vec![0.0f32; rows], vec![1.0f32; p * d]);
+            let out = SoftSums {
+                factors: &factors,
+                losses: &mut losses,
+                sums: (!without).then_some(&mut sums[..]),
+            };
+            packed.step_of_posteriors(&block, &mut Room::default(), soft, sigma, out);
+            let mut expected = vec![1.0f64; p * d];
+            for i in 0..rows {
+                let e = |j: usize, a: usize| f64::from(x[i * d + a] - centre[a]) - f64::from(w[j * d + a]);
+                let distances: Vec<f64> =
+                    (0..p).map(|j| (0..d).map(|a| e(j, a) * e(j, a)).sum()).collect();
+                let (mut slopes, mut room) = (vec![0.0; p], vec![0.0; p]);
+                posterior(&distances, sigma, &mut slopes);
+                let loss = match soft {
+                    Soft::Nllr => nllr::row(&mut slopes, &mut room, &labels, of[i], sigma),
+                    Soft::Rslvq => rslvq::row(&mut slopes, &labels, of[i], sigma),
+                };
+                prop_assert!((f64::from(losses[i]) - loss).abs() < 1e-4 * loss.abs().max(1.0), "row {i}: {} {loss}", losses[i]);
+                for (j, g) in slopes.iter().enumerate().filter(|_| !without) {
+                    let g = g * f64::from(factors[i]);
+                    (0..d).for_each(|a| expected[j * d + a] += g * e(j, a));
+                }
+            }
+            for (got, expected) in sums.iter().zip(&expected) {
+                prop_assert!((f64::from(*got) - expected).abs() < 1e-3 * expected.abs().max(1.0), "{got} {expected}");
             }
         }
     }

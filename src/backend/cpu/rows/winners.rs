@@ -184,8 +184,11 @@ impl<T: Real> Rows<'_, T> {
                 }
             }
         }
-        if !exact {
-            self.exact_of_winners(ws);
+        if let (false, Some(packed)) = (exact, &self.ready.packed) {
+            let rows = self.labelled((&ws.x, &ws.scratch.kept, width), &ws.indices);
+            packed.squares_of_winners(&rows, squares, &ws.winner_pairs, &mut ws.exact);
+            let metric = &self.ready.metric;
+            metric.keys_of_winners(&ws.winner_pairs, &ws.scratch, &mut ws.exact);
         }
         Found::Results
     }

@@ -4,6 +4,7 @@ mod exponential;
 pub mod few;
 mod nearest;
 mod packed;
+pub mod pairs;
 pub mod products;
 pub mod soft;
 mod sums;
@@ -69,44 +70,29 @@ fn transposed(rows: [__m512; ROWS]) -> [__m512; ROWS] {
     columns
 }
 
-/// `e^x` for `x <= 0`, within 2 units in the last place, but not below the least normal number; NaN of NaN.
-#[inline]
-#[target_feature(enable = "avx512f")]
-fn exp(x: __m512) -> __m512 {
-    // x = k ln 2 + r with |r| <= ln 2 / 2 (`ln 2` as a sum of two), then 2^k times the series of e^r.
-    const HIGH: f32 = 0.693_359_4;
-    const LOW: f32 = -2.121_944_4e-4;
-    const NEAREST: i32 = _MM_FROUND_TO_NEAREST_INT | _MM_FROUND_NO_EXC;
-    // (The second operand is what the maximum is where one is not a number.)
-    let x = _mm512_max_ps(_mm512_set1_ps(-87.0), x);
-    let k = _mm512_mul_ps(x, _mm512_set1_ps(std::f32::consts::LOG2_E));
-    let k = _mm512_roundscale_ps::<NEAREST>(k);
-    let r = _mm512_fnmadd_ps(k, _mm512_set1_ps(HIGH), x);
-    let r = _mm512_fnmadd_ps(k, _mm512_set1_ps(LOW), r);
-    let mut sum = _mm512_set1_ps(1.0 / 5040.0);
-    for term in [1.0 / 720.0, 1.0 / 120.0, 1.0 / 24.0, 1.0 / 6.0, 0.5, 1.0, 1.0] {
-        sum = _mm512_fmadd_ps(sum, r, _mm512_set1_ps(term));
-    }
-    _mm512_scalef_ps(sum, k)
-}
-
 /// `2^x` for `x <= 0`, within 2 units in the last place, but not below the least normal number; NaN of NaN.
 #[inline]
 #[target_feature(enable = "avx512f")]
 fn exp2(x: __m512) -> __m512 {
+    let (k, more) = power(x);
+    _mm512_scalef_ps(_mm512_add_ps(more, _mm512_set1_ps(1.0)), k)
+}
+
+/// k, a whole number, and `2^(x - k) - 1` for `x <= 0`, with x at least -126.
+#[inline]
+#[target_feature(enable = "avx512f")]
+fn power(x: __m512) -> (__m512, __m512) {
     const NEAREST: i32 = _MM_FROUND_TO_NEAREST_INT | _MM_FROUND_NO_EXC;
     // (The second operand is what the maximum is where one is not a number.)
     let x = _mm512_max_ps(_mm512_set1_ps(-126.0), x);
     let k = _mm512_roundscale_ps::<NEAREST>(x);
     let f = _mm512_sub_ps(x, k);
-    // The polynomial of its degree whose largest relative error for |f| <= 1/2 is least: 1.9e-9.
+    // The polynomial of its degree whose largest relative error from 2^f for |f| <= 1/2 is least: 1.9e-9.
     let mut sum = _mm512_set1_ps(1.534_581_2e-4);
-    for term in
-        [1.339_993_1e-3, 9.618_489e-3, 5.550_328_6e-2, 2.402_264_6e-1, 6.931_472e-1, 1.0f32]
-    {
+    for term in [1.339_993_1e-3, 9.618_489e-3, 5.550_328_6e-2, 2.402_264_6e-1, 6.931_472e-1f32] {
         sum = _mm512_fmadd_ps(sum, f, _mm512_set1_ps(term));
     }
-    _mm512_scalef_ps(sum, k)
+    (k, _mm512_mul_ps(sum, f))
 }
 
 /// Lane l of the one and lane l of the other side by side: 0, 16, 1, 17 and so on.

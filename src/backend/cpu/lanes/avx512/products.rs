@@ -98,34 +98,6 @@ impl Products {
             *all = sums::<N>(turned, w, starts);
         }
     }
-
-    /// [`Products::search`] for the least of the exponential kernel's keys.
-    pub fn search_exponential(&self, rows: &Labelled<'_, f32>, room: &mut Room, winners: &mut [[u32; 2]]) {
-        // SAFETY: `new` has seen that the instructions are there.
-        unsafe { self.exponential_tiles(rows, room, winners) }
-    }
-
-    #[target_feature(enable = "avx512f,avx512bw,avx512dq,avx512vl")]
-    fn exponential_tiles(&self, rows: &Labelled<'_, f32>, room: &mut Room, winners: &mut [[u32; 2]]) {
-        let Room { turned, slopes: keys, .. } = room;
-        let mut tiles = Tiles::new(rows, self.packed.d, turned);
-        let labels = &self.packed.labels;
-        keys.resize(labels.len(), [_mm512_setzero_ps(); 2]);
-        for winners in winners.chunks_mut(TILE) {
-            let Some(tile) = tiles.next() else { return };
-            let mut nearest = Nearest::new(tile.classes);
-            self.products(tiles.turned, keys);
-            let keys = &mut keys[..self.packed.p];
-            self.exponential_keys(&tiles, keys);
-            for (j, (key, label)) in keys.iter().zip(labels).enumerate() {
-                nearest.see(*key, *label, j);
-            }
-            nearest.settle();
-            let mut found = [[0; 2]; TILE];
-            nearest.store(&mut found);
-            winners.copy_from_slice(&found[..winners.len()]);
-        }
-    }
 }
 
 /// `x.w` of two registers of rows and `N` prototypes, each taken from what `starts` gives.
