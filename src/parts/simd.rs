@@ -112,6 +112,15 @@ pub fn run_wide<V: Vectorize>(task: V) -> V::Output {
     run(task)
 }
 
+/// Whether a `wide fn` has registers of 64 bytes.
+pub fn is_wide() -> bool {
+    #[cfg(target_arch = "x86_64")]
+    let wide = x86::WIDE.is_some();
+    #[cfg(not(target_arch = "x86_64"))]
+    let wide = false;
+    wide
+}
+
 /// `sum of term(a, b)` over two slices (`b` at least as long as `a`), in a fixed order.
 #[inline(always)]
 pub fn reduce<T: Real>(a: &[T], b: &[T], term: impl Fn(T, T) -> T) -> T {

@@ -182,6 +182,8 @@ impl<T: Real> Exponential<T> {
     /// Keeps `Y`, and makes room for its norms.
     fn keep(&self, x: &[T], scratch: &mut Scratch<T>) {
         let n = x.len() / self.d;
+        scratch.more.clear();
+        scratch.order.clear();
         scratch.kept.resize(n * self.l, T::zero());
         let omega = Mat::new(&self.omega, self.d, self.l);
         gemm(&mut scratch.kept, false, T::one(), Mat::new(x, n, self.d), omega);
@@ -218,7 +220,10 @@ impl<T: Real> Metric<T> for Exponential<T> {
         Some(self.l)
     }
 
-    fn keys_of_winners(&self, winners: &[[u32; 2]], scratch: &Scratch<T>, squares: &mut [T]) {
+    fn keys_of_winners(&self, winners: &[[u32; 2]], scratch: &mut Scratch<T>, squares: &mut [T]) {
+        // The backward will want them.
+        scratch.more.extend_from_slice(squares);
+        scratch.order.extend(winners.as_flattened());
         let (mut a, mut b) = ([T::zero(); PAIRS], [T::zero(); PAIRS]);
         let all = winners.chunks(PAIRS / 2).zip(scratch.norms.chunks(PAIRS / 2));
         for ((winners, norms), q) in all.zip(squares.chunks_mut(PAIRS)) {
@@ -271,14 +276,21 @@ impl<T: Real> Metric<T> for Exponential<T> {
         dy.resize(x.len() / self.d * l, T::zero());
         let [mut a, mut b, mut q, mut gamma] = [[T::zero(); PAIRS]; 4];
         let mut places = [[0; 2]; PAIRS];
-        for pairs in pairs.chunks(PAIRS) {
+        // Whether they are the block's winners, whose squares are there.
+        let winners = scratch.order.iter().enumerate().map(|(k, j)| (k as u32 / 2, *j));
+        let known = pairs.iter().map(|pair| (pair.row, pair.prototype)).eq(winners);
+        for (first, pairs) in (0..).step_by(PAIRS).zip(pairs.chunks(PAIRS)) {
             for (k, pair) in pairs.iter().enumerate() {
                 places[k] = [pair.row, pair.prototype];
                 (a[k], b[k]) = (scratch.norms[pair.row as usize], self.b[pair.prototype as usize]);
                 gamma[k] = pair.g;
             }
             let count = pairs.len();
-            pair_distances(&scratch.kept, &self.v, l, &places[..count], &mut q);
+            if known {
+                q[..count].copy_from_slice(&scratch.more[first..][..count]);
+            } else {
+                pair_distances(&scratch.kept, &self.v, l, &places[..count], &mut q);
+            }
             factors(&a[..count], &mut b, &mut q, &mut gamma);
             let yv = (&scratch.kept[..], &self.v[..]);
             add(yv, l, pairs, [&q, &gamma, &b], &mut dy, &mut sums[0]);

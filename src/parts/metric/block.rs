@@ -118,59 +118,106 @@ pub fn squared_expansion<T: Real>(
     add_norms(dist, norms, w_norms);
 }
 
-/// Prototypes (`p x d`) side by side: `d` rows of p and some zeros, for [`sums_of_terms`], which takes 64 prototypes at a time, the last ones
-/// by 64, 32 or 16.
+/// Prototypes whose sums are formed side by side.
+const ABREAST: usize = 64;
+
+/// Prototypes (`p x d`) side by side: blocks of 64, the last one of 64, 32 or 16, filled up with zeros. Of a block the first feature of all, then
+/// the second.
 pub fn side_by_side<T: Real>(w: &[T], d: usize) -> Vec<T> {
-    let p = w.len() / d.max(1);
-    let last = match p % 64 {
-        0 => 0,
-        1..=16 => 16,
-        17..=32 => 32,
-        _ => 64,
-    };
-    let width = p / 64 * 64 + last;
-    let mut all = vec![T::zero(); d * width];
-    for (j, w) in w.chunks_exact(d.max(1)).enumerate() {
-        w.iter().enumerate().for_each(|(a, w)| all[a * width + j] = *w);
+    let mut all = vec![];
+    for w in w.chunks(ABREAST * d.max(1)) {
+        let width = match w.len() / d.max(1) {
+            1..=16 => 16,
+            17..=32 => 32,
+            _ => ABREAST,
+        };
+        let start = all.len();
+        all.resize(start + d * width, T::zero());
+        for (j, w) in w.chunks_exact(d.max(1)).enumerate() {
+            w.iter().enumerate().for_each(|(a, w)| all[start + a * width + j] = *w);
+        }
     }
     all
 }
 
-/// `sum_a term(x_a - w_ja)` for all prototypes, which stand [`side_by_side`]; to be called inside a vectorized function.
+/// `sum_a term(x_a - w_ja)` of one row and all prototypes, which stand [`side_by_side`]; to be called inside a vectorized function.
 #[inline(always)]
 pub fn sums_of_terms<T: Real>(x: &[T], w: &[T], term: impl Fn(T) -> T, sums: &mut [T]) {
-    let width = w.len() / x.len().max(1);
-    let mut j = 0;
-    while j < width {
-        match width - j {
-            16 => some_sums::<T, 16>(x, w, &term, j, sums),
-            32 => some_sums::<T, 32>(x, w, &term, j, sums),
-            _ => some_sums::<T, 64>(x, w, &term, j, sums),
-        }
-        j += 64;
+    for (w, sums) in w.chunks(ABREAST * x.len().max(1)).zip(sums.chunks_mut(ABREAST)) {
+        sums_of_block::<T, 1>(x, w, &term, |sum| sum, 0, sums.len(), sums);
     }
 }
 
-/// The same for `N` prototypes from `first` on, as far as there are so many.
+/// `finish` of the same, of all rows (of `d` values) and prototypes (`p` of them), `R` rows at a time.
 #[inline(always)]
-fn some_sums<T: Real, const N: usize>(
+pub fn sums_of_rows<T: Real, const R: usize>(
+    (x, d): (&[T], usize),
+    (w, p): (&[T], usize),
+    term: impl Fn(T) -> T,
+    finish: impl Fn(T) -> T + Copy,
+    sums: &mut [T],
+) {
+    // A block of prototypes stays in the cache while all rows pass.
+    for (block, w) in w.chunks(ABREAST * d).enumerate() {
+        let first = block * ABREAST;
+        for (x, sums) in x.chunks(R * d).zip(sums.chunks_mut(R * p)) {
+            if x.len() == R * d {
+                sums_of_block::<T, R>(x, w, &term, finish, first, p, sums);
+                continue;
+            }
+            for (x, sums) in x.chunks_exact(d).zip(sums.chunks_exact_mut(p)) {
+                sums_of_block::<T, 1>(x, w, &term, finish, first, p, sums);
+            }
+        }
+    }
+}
+
+/// The same of a block of prototypes, from `first` on, and `R` rows.
+#[inline(always)]
+fn sums_of_block<T: Real, const R: usize>(
     x: &[T],
     w: &[T],
     term: &impl Fn(T) -> T,
+    finish: impl Fn(T) -> T,
     first: usize,
+    p: usize,
     sums: &mut [T],
 ) {
-    let width = w.len() / x.len().max(1);
-    let mut lanes = [T::zero(); N];
-    for (x, w) in x.iter().zip(w.chunks_exact(width)) {
-        let w = &w[first..first + N];
-        for l in 0..N {
-            lanes[l] += term(*x - w[l]);
+    match w.len() * R / x.len().max(1) {
+        16 => sums_abreast::<T, R, 16>(x, w, term, finish, first, p, sums),
+        32 => sums_abreast::<T, R, 32>(x, w, term, finish, first, p, sums),
+        _ => sums_abreast::<T, R, ABREAST>(x, w, term, finish, first, p, sums),
+    }
+}
+
+#[inline(always)]
+fn sums_abreast<T: Real, const R: usize, const N: usize>(
+    x: &[T],
+    w: &[T],
+    term: &impl Fn(T) -> T,
+    finish: impl Fn(T) -> T,
+    first: usize,
+    p: usize,
+    sums: &mut [T],
+) {
+    let d = x.len() / R;
+    let mut lanes = [[T::zero(); N]; R];
+    for (a, w) in w.as_chunks::<N>().0.iter().enumerate() {
+        for (r, lanes) in lanes.iter_mut().enumerate() {
+            let x = x[r * d + a];
+            for l in 0..N {
+                lanes[l] += term(x - w[l]);
+            }
         }
     }
-    let sums = &mut sums[first..];
-    let count = sums.len().min(N);
-    sums[..count].copy_from_slice(&lanes[..count]);
+    for (lanes, sums) in lanes.iter_mut().zip(sums.chunks_exact_mut(p)) {
+        for lane in lanes.iter_mut() {
+            *lane = finish(*lane);
+        }
+        let sums = &mut sums[first..];
+        let count = sums.len().min(N);
+        sums[..count].copy_from_slice(&lanes[..count]);
+    }
 }
 
 crate::vectorized! {

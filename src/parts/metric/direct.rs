@@ -1,6 +1,6 @@
 //! Metrics without a matrix form: computed pair by pair from the differences.
 
-use super::block::{side_by_side, sums_of_terms};
+use super::block::{side_by_side, sums_of_rows};
 use super::{Inputs, Metric, Pair, Scratch, Sums};
 use crate::parts::real::Real;
 use crate::vectorized;
@@ -67,12 +67,13 @@ vectorized! {
         }
     }
 
-    fn distances_by_terms<T, K: Pairwise<T>>(kind: &K, x: &[T], w: &[T], d: usize, p: usize, dist: &mut [T]) {
-        for (x, dist) in x.chunks_exact(d).zip(dist.chunks_exact_mut(p)) {
-            sums_of_terms(x, w, |e| kind.term(e), dist);
-            for dist in dist {
-                *dist = kind.finish(*dist);
-            }
+    wide fn distances_by_terms<T, K: Pairwise<T>>(kind: &K, x: &[T], w: &[T], d: usize, p: usize, dist: &mut [T]) {
+        let (term, finish) = (|e| kind.term(e), |sum| kind.finish(sum));
+        // As many sums as there are registers for.
+        if crate::parts::simd::is_wide() {
+            sums_of_rows::<T, 4>((x, d), (w, p), term, finish, dist);
+        } else {
+            sums_of_rows::<T, 1>((x, d), (w, p), term, finish, dist);
         }
     }
 

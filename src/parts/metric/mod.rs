@@ -191,7 +191,7 @@ pub trait Metric<T: Real>: Send + Sync {
 
     /// Keys in place of the [squares](Metric::squares) of each row of the block and its two winners, both one after the other. Called after
     /// [`Metric::project_block`].
-    fn keys_of_winners(&self, winners: &[[u32; 2]], scratch: &Scratch<T>, squares: &mut [T]) {
+    fn keys_of_winners(&self, winners: &[[u32; 2]], scratch: &mut Scratch<T>, squares: &mut [T]) {
         let _ = (winners, scratch, squares);
     }
 

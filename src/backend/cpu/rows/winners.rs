@@ -188,7 +188,7 @@ impl<T: Real> Rows<'_, T> {
             let rows = self.labelled((&ws.x, &ws.scratch.kept, width), &ws.indices);
             packed.squares_of_winners(&rows, squares, &ws.winner_pairs, &mut ws.exact);
             let metric = &self.ready.metric;
-            metric.keys_of_winners(&ws.winner_pairs, &ws.scratch, &mut ws.exact);
+            metric.keys_of_winners(&ws.winner_pairs, &mut ws.scratch, &mut ws.exact);
         }
         Found::Results
     }
