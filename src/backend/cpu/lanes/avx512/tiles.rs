@@ -69,6 +69,7 @@ impl<'a> Tiles<'a> {
         let of = self.rows.of[range.clone()].as_ptr();
         for half in 0..2 {
             let from = of.wrapping_add(half * ROWS);
+            _mm_prefetch::<_MM_HINT_T0>(from.wrapping_byte_add(AHEAD / 8).cast());
             // SAFETY: as many values as the mask has ones.
             classes[half] =
                 unsafe { _mm512_mask_loadu_epi32(classes[half], masks[half], from.cast()) };
