@@ -16,6 +16,7 @@ use crate::backend::{Backend, DeviceInfo, Predictor, Problem, Question, Session,
 use crate::error::{Error, Result};
 use crate::parts::composition::Precision;
 use std::sync::Arc;
+use std::sync::atomic::{AtomicUsize, Ordering};
 
 /// Whether rows stand side by side where the winners of `p` prototypes of `d` features are looked for.
 pub(crate) fn few(d: usize, p: usize) -> bool {
@@ -76,4 +77,41 @@ fn on_pool<R: Send>(pool: &Option<Arc<rayon::ThreadPool>>, f: impl FnOnce() -> R
         Some(pool) => pool.install(f),
         None => f(),
     }
+}
+
+/// How many threads there are.
+fn threads(pool: &Option<Arc<rayon::ThreadPool>>) -> usize {
+    pool.as_ref().map_or_else(rayon::current_num_threads, |pool| pool.current_num_threads())
+}
+
+/// Does `each` for all numbers below `count` with something of the thread's own, on the calling thread and on others of the pool.
+///
+/// The calling thread works too: one that sleeps while others work is late when they are done, and a step of a few rows is short.
+fn share<W>(
+    pool: &Option<Arc<rayon::ThreadPool>>,
+    count: usize,
+    own: impl Fn() -> W + Sync,
+    each: impl Fn(&mut W, usize) + Sync,
+) {
+    let next = AtomicUsize::new(0);
+    let work = || {
+        let mut own = own();
+        loop {
+            match next.fetch_add(1, Ordering::Relaxed) {
+                k if k < count => each(&mut own, k),
+                _ => return,
+            }
+        }
+    };
+    match (threads(pool).min(count).saturating_sub(1), pool) {
+        (0, _) => work(),
+        (others, Some(pool)) => pool.in_place_scope(|scope| together(scope, others, &work)),
+        (others, None) => rayon::in_place_scope(|scope| together(scope, others, &work)),
+    }
+}
+
+/// Does the work on the calling thread and on so many others.
+fn together<'a>(scope: &rayon::Scope<'a>, others: usize, work: &'a (impl Fn() + Sync)) {
+    (0..others).for_each(|_| scope.spawn(|_| work()));
+    work();
 }

@@ -4,6 +4,7 @@ mod winners;
 
 use super::block::{BlockRows, Plan, Ready, Workspace};
 use super::lanes::{Labelled, Slopes, SoftSums};
+use super::share;
 use crate::parts::composition::{Cooperation, Kernel, Objective, Ties};
 use crate::parts::cooperation::class_minimum::class_minimum;
 use crate::parts::cooperation::posterior::{posterior, ranked};
@@ -18,8 +19,7 @@ use crate::parts::objective::{
 };
 use crate::parts::real::Real;
 use crate::parts::simd::{LANES, add_scaled, inner};
-use rayon::prelude::*;
-use std::sync::PoisonError;
+use std::sync::{Arc, Mutex, PoisonError};
 
 /// What a pass wants, and what it knows of all its rows.
 #[derive(Clone, Copy)]
@@ -50,11 +50,11 @@ pub(super) struct Partial<T> {
 
 impl<T: Real> Partial<T> {
     /// Adds the sums of other rows, one after the other.
-    pub fn add(&mut self, others: &[Partial<T>]) {
+    pub fn add(&mut self, others: &[Partial<T>], pool: &Option<Arc<rayon::ThreadPool>>) {
         for i in 0..self.metric.len() {
-            add_each(&mut self.metric[i], others, |other| &other.metric[i]);
+            add_each(&mut self.metric[i], others, pool, |other| &other.metric[i]);
         }
-        add_each(&mut self.own, others, |other| &other.own);
+        add_each(&mut self.own, others, pool, |other| &other.own);
         for other in others {
             self.range += other.range;
             self.loss += other.loss;
@@ -63,25 +63,36 @@ impl<T: Real> Partial<T> {
     }
 }
 
-/// Values that are added up while they are in the cache; where there are more, threads share them.
-const SHARE: usize = 4096;
+/// Values that are added up while they are in the cache.
+const SHARE: usize = 1024;
+/// Values, of all others together, from which on several threads share them.
+const LONG: usize = 32 << 10;
 
 /// `sums += each(other)` for all others, in their order.
 fn add_each<'a, T: Real>(
     sums: &mut [T],
     others: &'a [Partial<T>],
+    pool: &Option<Arc<rayon::ThreadPool>>,
     each: impl Fn(&'a Partial<T>) -> &'a Vec<T> + Sync,
 ) {
-    let add = |(k, sums): (usize, &mut [T])| {
+    let add = |k: usize, sums: &mut [T]| {
         for other in others {
             add_scaled(sums, T::one(), &each(other)[k * SHARE..][..sums.len()]);
         }
     };
-    if sums.len() <= 4 * SHARE {
-        sums.chunks_mut(SHARE).enumerate().for_each(add);
-    } else {
-        sums.par_chunks_mut(SHARE).enumerate().for_each(add);
+    if sums.len() * others.len() < LONG {
+        sums.chunks_mut(SHARE).enumerate().for_each(|(k, sums)| add(k, sums));
+        return;
     }
+    let pieces: Vec<Mutex<&mut [T]>> = sums.chunks_mut(SHARE).map(Mutex::new).collect();
+    share(
+        pool,
+        pieces.len(),
+        || (),
+        |_, k| {
+            add(k, &mut pieces[k].lock().unwrap_or_else(PoisonError::into_inner));
+        },
+    );
 }
 
 crate::vectorized! {

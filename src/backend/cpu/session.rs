@@ -2,7 +2,7 @@
 
 use super::block::{BlockRows, Plan, Ready, Workspace};
 use super::rows::{Partial, Pass};
-use super::{on_pool, rule};
+use super::{on_pool, rule, share, threads};
 use crate::backend::{Problem, Question, Rows, Samples, Session, Set, Slot};
 use crate::error::Result;
 use crate::parts::composition::Objective;
@@ -12,7 +12,7 @@ use crate::parts::optimizer::Optimizer;
 use crate::parts::real::Real;
 use crate::parts::tensor::{Tensor, Tensors};
 use rayon::prelude::*;
-use std::sync::Arc;
+use std::sync::{Arc, OnceLock};
 
 /// Bytes that the partial sums of one wave of chunks may take.
 const PARTIAL_BYTES: usize = 64 << 20;
@@ -124,12 +124,9 @@ impl<'a, T: Real> CpuSession<'a, T> {
             }
             partial
         };
-        // Waking a thread takes longer than the rows of one chunk.
-        let total = match chunks.chunks {
-            0 | 1 => chunks.sum(&self.plan, task),
-            _ => on_pool(&self.pool, || chunks.sum(&self.plan, task)),
+        let Some(total) = chunks.sum(&self.plan, &self.pool, task) else {
+            return (0.0, Vec::new());
         };
-        let Some(total) = total else { return (0.0, Vec::new()) };
         self.finish(&ready, total, pass)
     }
 
@@ -267,30 +264,33 @@ impl Chunks {
     pub fn sum<T: Real>(
         &self,
         plan: &Plan<T>,
+        pool: &Option<Arc<rayon::ThreadPool>>,
         task: impl Fn(&mut Workspace<T>, usize) -> Partial<T> + Sync,
     ) -> Option<Partial<T>> {
-        let wave = (16 * rayon::current_num_threads()).min(self.wave).max(1);
+        let wave = (16 * threads(pool)).min(self.wave).max(1);
         let mut total: Option<Partial<T>> = None;
         let mut next = 0;
         while next < self.chunks {
             let end = (next + wave).min(self.chunks);
-            let parts: Vec<Partial<T>> = if end - next == 1 {
-                vec![task(&mut plan.workspace(), next)]
-            } else {
-                (next..end)
-                    .into_par_iter()
-                    .map_init(|| plan.workspace(), |ws, chunk| task(ws, chunk))
-                    .collect()
-            };
-            let mut parts = parts.into_iter();
+            let sums: Vec<OnceLock<Partial<T>>> = (next..end).map(|_| OnceLock::new()).collect();
+            share(
+                pool,
+                sums.len(),
+                || plan.workspace(),
+                |ws, k| {
+                    // No other thread has this number.
+                    let _ = sums[k].set(task(ws, next + k));
+                },
+            );
+            let mut parts = sums.into_iter().filter_map(OnceLock::into_inner);
             if total.is_none() {
                 total = parts.next();
             }
-            let others = parts.as_slice();
+            let others: Vec<Partial<T>> = parts.collect();
             if let Some(total) = &mut total {
-                total.add(others);
+                total.add(&others, pool);
             }
-            parts.for_each(|part| plan.give_back(part));
+            others.into_iter().for_each(|part| plan.give_back(part));
             next = end;
         }
         total

@@ -158,7 +158,8 @@ impl<T: Real> Rows<'_, T> {
             return self.found;
         }
         let Some(squares) = self.ready.metric.squares() else { return Found::Nothing };
-        let few = squares.bent == Bent::Not && lanes::pays(squares.w.len() / self.plan.p, self.plan.p);
+        let few =
+            squares.bent == Bent::Not && lanes::pays(squares.w.len() / self.plan.p, self.plan.p);
         if self.ready.packed.is_none() && !few {
             return Found::Nothing;
         }

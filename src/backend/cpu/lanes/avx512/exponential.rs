@@ -42,7 +42,9 @@ impl Products {
             let norms = tiles.norms();
             let mut nearest = Nearest::new(tile.classes);
             let prototypes = self.packed.starts.iter().zip(&self.packed.labels);
-            for (j, (sums, (start, label))) in keys[..self.packed.p].iter().zip(prototypes).enumerate() {
+            for (j, (sums, (start, label))) in
+                keys[..self.packed.p].iter().zip(prototypes).enumerate()
+            {
                 let b = _mm512_set1_ps(2.0 * start);
                 let keys = [key(norms[0], b, sums[0]), key(norms[1], b, sums[1])];
                 nearest.see(keys, *label, j);
@@ -72,7 +74,8 @@ fn key(a: __m512, b: __m512, sum: __m512) -> __m512 {
     let error = _mm512_fnmadd_ps(t, inverse, one);
     let inverse = _mm512_fmadd_ps(error, inverse, inverse);
     // From 1 on, for what is beyond, and at most 128.
-    let beyond = _mm512_fmadd_ps(gap, _mm512_set1_ps(-1.0 / 1024.0), _mm512_set1_ps(1.0 - FAR / 1024.0));
+    let beyond =
+        _mm512_fmadd_ps(gap, _mm512_set1_ps(-1.0 / 1024.0), _mm512_set1_ps(1.0 - FAR / 1024.0));
     let beyond = _mm512_min_ps(_mm512_set1_ps(128.0), _mm512_max_ps(one, beyond));
     let height = _mm512_mul_ps(_mm512_mul_ps(inverse, inverse), beyond);
     let larger = _mm512_cmp_ps_mask::<_CMP_GT_OQ>(b, a);

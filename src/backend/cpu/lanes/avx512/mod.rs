@@ -101,8 +101,5 @@ fn power(x: __m512) -> (__m512, __m512) {
 fn interleaved([one, other]: [__m512i; 2]) -> [__m512i; 2] {
     let first = _mm512_setr_epi32(0, 16, 1, 17, 2, 18, 3, 19, 4, 20, 5, 21, 6, 22, 7, 23);
     let second = _mm512_add_epi32(first, _mm512_set1_epi32(8));
-    [
-        _mm512_permutex2var_epi32(one, first, other),
-        _mm512_permutex2var_epi32(one, second, other),
-    ]
+    [_mm512_permutex2var_epi32(one, first, other), _mm512_permutex2var_epi32(one, second, other)]
 }

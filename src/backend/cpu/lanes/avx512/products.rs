@@ -3,9 +3,9 @@
 //! Two registers of rows are held against up to twelve prototypes at a time. A sum of each pair stays in its register from the first feature to
 //! the last, and the search takes it from there: distances are nowhere in memory.
 
+use super::Room;
 use super::nearest::Nearest;
 use super::packed::Packed;
-use super::Room;
 use super::sums::Whole;
 use super::tiles::{TILE, Tiles};
 use crate::backend::cpu::lanes::{Labelled, pays};
@@ -61,7 +61,12 @@ impl Products {
     }
 
     #[target_feature(enable = "avx512f")]
-    fn tiles<const N: usize>(&self, rows: &Labelled<'_, f32>, room: &mut Room, winners: &mut [[u32; 2]]) {
+    fn tiles<const N: usize>(
+        &self,
+        rows: &Labelled<'_, f32>,
+        room: &mut Room,
+        winners: &mut [[u32; 2]],
+    ) {
         let mut tiles = Tiles::new(rows, self.packed.d, &mut room.turned);
         for winners in winners.chunks_mut(TILE) {
             let Some(tile) = tiles.next() else { return };

@@ -58,7 +58,8 @@ impl Whole {
         h: &mut [__m512],
     ) {
         let d = self.d;
-        let masks: [u16; C] = std::array::from_fn(|c| u16::MAX >> (ROWS - (d - c * ROWS).min(ROWS)));
+        let masks: [u16; C] =
+            std::array::from_fn(|c| u16::MAX >> (ROWS - (d - c * ROWS).min(ROWS)));
         let mut centre = [_mm512_setzero_ps(); C];
         for c in 0..C {
             centre[c] = shift(rows.centre, c, masks[c]);

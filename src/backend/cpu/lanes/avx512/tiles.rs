@@ -136,7 +136,8 @@ fn turn(x: &[f32], centre: &[f32], half: usize, turned: &mut [[__m512; 2]]) {
         let mut rows = [_mm512_setzero_ps(); ROWS];
         for (l, row) in rows.iter_mut().enumerate() {
             // SAFETY: row l has sixteen values from there on.
-            *row = _mm512_sub_ps(unsafe { _mm512_loadu_ps(x.as_ptr().add(l * d + c * ROWS)) }, centre);
+            *row =
+                _mm512_sub_ps(unsafe { _mm512_loadu_ps(x.as_ptr().add(l * d + c * ROWS)) }, centre);
         }
         let rows = transposed(rows);
         for (column, turned) in columns.iter_mut().zip(rows) {
