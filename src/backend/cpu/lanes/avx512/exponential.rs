@@ -137,12 +137,12 @@ mod tests {
             println!("no AVX-512: not tested");
             return;
         }
-        let norms = [0.0, 0.5, 1.0, 30.0, 80.0, 86.0, 87.5, 90.0, 200.0, 260.0, 1e3, 3e4];
+        let norms = [0.0f64, 0.5, 1.0, 30.0, 80.0, 86.0, 87.5, 90.0, 200.0, 260.0, 1e3, 3e4];
         for a in norms {
             let mut all: Vec<(f64, f32)> = vec![];
             for b in norms {
                 // The angle between them: q is from (|y| - |v|)^2 to (|y| + |v|)^2.
-                for cosine in [1.0, 0.9, 0.0, -1.0] {
+                for cosine in [1.0f64, 0.9, 0.0, -1.0] {
                     let c = (a * b).sqrt() * cosine;
                     let (m, q) = (a.max(b), a + b - 2.0 * c);
                     let gap = -(a - b).abs() / 2.0;

@@ -1,4 +1,8 @@
 //! Rows side by side in AVX-512 registers, of single precision.
+#![expect(
+    clippy::needless_range_loop,
+    reason = "both registers of a tile by their number, in all that there are two of"
+)]
 
 mod exponential;
 pub mod few;
