@@ -120,7 +120,7 @@ fn work(composition: &Composition, [n, d, p, classes, l]: [f64; 5]) -> [f64; PAR
         Cooperation::ClassMinimum { .. } => (q, dense) = (classes.min(p), false),
         Cooperation::RanksOwn { .. } => {
             (q, dense) = ((scope + 1.0).min(p), false);
-            ranked = scope * scope;
+            (soft, ranked) = (6.0 * q, scope * scope);
         }
         Cooperation::Posterior { .. } => soft = p + SHORT,
         Cooperation::PosteriorRanks { within_class, .. } => {
@@ -135,8 +135,8 @@ fn work(composition: &Composition, [n, d, p, classes, l]: [f64; 5]) -> [f64; PAR
         }
         Cooperation::Reasoning => soft = p + SHORT,
     }
-    if matches!(composition.objective, Objective::OneClass { .. }) && dense {
-        soft += 2.0 * p;
+    if matches!(composition.objective, Objective::OneClass { .. }) {
+        soft += if dense { 2.0 * p } else { 17.0 };
     }
     let product =
         |rows: f64, inner: f64, columns: f64| 2.0 * rows * inner * columns / width_share(columns);
@@ -153,15 +153,17 @@ fn work(composition: &Composition, [n, d, p, classes, l]: [f64; 5]) -> [f64; PAR
         !composition.spread && composition.kernel == Kernel::None,
     );
     let few = pairs && identity && cpu::few(d as usize, p as usize);
+    let plain = identity && composition.metric == MetricName::SquaredEuclidean;
+    let at_once = plain && (pairs || posterior) && cpu::at_once(d as usize, p as usize, pairs);
     // How many registers' worth of work a value takes after its product, where rows stand side by side.
     let tiles = cpu::has_tiles();
     let values = match (composition.metric, identity) {
-        (MetricName::Bilinear, _) if pairs && tiles => 18.0,
+        (MetricName::Bilinear, _) if pairs && tiles => 16.0,
         (MetricName::SquaredEuclidean | MetricName::Relevance | MetricName::Omega, true)
             if tiles =>
         {
             if posterior {
-                8.0
+                if at_once { 6.0 } else { 8.0 }
             } else if pairs && !few {
                 1.0
             } else {
@@ -174,7 +176,7 @@ fn work(composition: &Composition, [n, d, p, classes, l]: [f64; 5]) -> [f64; PAR
         let width = if composition.metric == MetricName::Omega { l } else { d };
         (tiled, side_by_side, found) = (2.0 * n * width * p, n * p * values, 0.0);
         if posterior {
-            soft = TURNED;
+            soft = if at_once { 1.0 } else { TURNED };
         }
     }
     let untiled = |work: f64| if values > 0.0 { 0.0 } else { work };
@@ -182,10 +184,16 @@ fn work(composition: &Composition, [n, d, p, classes, l]: [f64; 5]) -> [f64; PAR
     let mut maps = 0.0;
     match composition.metric {
         MetricName::SquaredEuclidean | MetricName::Relevance if few => {
-            (lanes, found) = (n * p * d, 0.0);
+            // Found, and summed for all of them.
+            (lanes, found) = (n * p * d * if at_once { 2.0 } else { 1.0 }, 0.0);
         }
         MetricName::SquaredEuclidean | MetricName::Relevance => {
-            products = untiled(product(n, d, p)) + when_dense(product(n, p, d));
+            products = untiled(product(n, d, p));
+            if at_once {
+                lanes = n * p * d;
+            } else {
+                products += when_dense(product(n, p, d));
+            }
         }
         MetricName::Omega => {
             products = product(n, d, l) + untiled(product(n, l, p)) + product(n, d, l);
@@ -216,7 +224,15 @@ fn work(composition: &Composition, [n, d, p, classes, l]: [f64; 5]) -> [f64; PAR
         }
         _ => differences = n * p * d * if dense { 2.0 } else { 1.0 },
     }
-    let entries = n * q * compared;
+    // Formed by itself, and summed: all of it at once, or sixteen pairs side by side where there are tiles.
+    let share = match (at_once, few, values > 0.0) {
+        (true, ..) => 0.0,
+        (_, true, _) => 0.75,
+        (_, _, true) if composition.metric == MetricName::Relevance => 0.75,
+        (_, _, true) => 0.57,
+        _ => 1.0,
+    };
+    let entries = n * q * compared * share;
     let (soft, ranked, parameters) = (n * soft, n * ranked, p * d + maps);
     [
         products,
@@ -250,7 +266,7 @@ const PARTS: usize = 13;
 ///
 /// Fitted to measured steps of the models in `benches/README.md`, where it is told how well they fit.
 const RATES: [f64; PARTS] =
-    [1.17, 122.0, 294.0, 25.4, 85.0, 58.2, 2.5, 1.1, 15.0, 200.0, 15.0, 531.0, 1.06e6];
+    [1.17, 122.0, 294.0, 25.4, 85.0, 58.2, 3.0, 1.1, 15.0, 200.0, 15.0, 531.0, 1.06e6];
 
 /// Values that a thread holds for a block: rows, distances and projections, each about twice; detection keeps lists of its own.
 fn block(composition: &Composition, [n, d, p, classes, l]: [f64; 5]) -> f64 {
