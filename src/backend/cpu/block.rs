@@ -7,7 +7,7 @@ use crate::data::Features;
 use crate::parts::composition::{Composition, Cooperation, Kernel, MetricName, Objective, Ties};
 use crate::parts::cooperation::ranks::{Neighbourhood, Room};
 use crate::parts::cooperation::reasoning::Reasoning;
-use crate::parts::cooperation::winner_pair::Classes;
+use crate::parts::cooperation::winner_pair::{Classes, NOBODY};
 use crate::parts::kernel::{Map, Opposed, bandwidth::Bandwidth, exponential::Exponential};
 use crate::parts::metric::{
     Bent, Inputs, Metric, Operand, Pair, Scratch, class_omega::ClassOmega, custom::Custom,
@@ -395,6 +395,56 @@ impl<T: Real> Plan<T> {
     pub fn forward(&self, ready: &Ready<T>, rows: BlockRows<'_>, ws: &mut Workspace<T>) {
         self.load(rows, ws);
         self.distances(ready, ws);
+    }
+
+    /// The nearest prototype of each row; those that products cannot tell apart are compared by differences.
+    pub fn winners(
+        &self,
+        ready: &Ready<T>,
+        rows: BlockRows<'_>,
+        ws: &mut Workspace<T>,
+        out: &mut [u32],
+    ) {
+        self.load(rows, ws);
+        if !self.winners_without_distances(ready, ws, out) {
+            self.distances(ready, ws);
+            for (k, out) in out.iter_mut().enumerate() {
+                *out = self.nearest(ready, k, ws) as u32;
+            }
+        }
+    }
+
+    /// The same without distances of the block, where the backend has a way of its own for the metric.
+    fn winners_without_distances(
+        &self,
+        ready: &Ready<T>,
+        ws: &mut Workspace<T>,
+        out: &mut [u32],
+    ) -> bool {
+        let Some(packed) = &ready.packed else { return false };
+        let width = ready.metric.project_block(&ws.x, &mut ws.scratch);
+        ws.indices.clear();
+        ws.indices.resize(out.len(), NOBODY);
+        let x = match width {
+            Some(width) => &ws.scratch.kept[..out.len() * width],
+            None => &ws.x[..],
+        };
+        let labels = &self.prototype_labels;
+        let rows = lanes::Labelled { x, of: &ws.indices, labels, ahead: &[], centre: &[] };
+        if !packed.nearest_of_all(&rows, &mut ws.lanes, &mut ws.winner_pairs, out) {
+            return false;
+        }
+        for (k, out) in out.iter_mut().enumerate().filter(|(_, j)| **j == NOBODY) {
+            let mut least = T::infinity();
+            *out = 0;
+            for j in 0..self.p {
+                let exact = ready.metric.exact(&ws.x, k, j, &mut ws.scratch);
+                if exact < least {
+                    (*out, least) = (j as u32, exact);
+                }
+            }
+        }
+        true
     }
 
     /// Distances of the rows that have been loaded.

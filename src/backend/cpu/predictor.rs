@@ -56,10 +56,7 @@ impl<T: Real> CpuPredictor<T> {
 impl<T: Real> Predictor for CpuPredictor<T> {
     fn winners(&self, features: &Features) -> Result<Vec<u32>> {
         Ok(self.blocks(features, 1, |rows, ws, out| {
-            self.plan.forward(&self.ready, rows, ws);
-            for (k, out) in out.iter_mut().enumerate() {
-                *out = self.plan.nearest(&self.ready, k, ws) as u32;
-            }
+            self.plan.winners(&self.ready, rows, ws, out);
         }))
     }
 

@@ -318,6 +318,37 @@ impl Packed {
         false
     }
 
+    /// The nearest of all prototypes for each row, the first on ties; [`NOBODY`] where that must be told by differences, or not at all. False, and
+    /// nothing, where there is no such search. (No row may be of a prototype's class.)
+    pub fn nearest_of_all<T: Real>(
+        &self,
+        rows: &Labelled<'_, T>,
+        room: &mut Room,
+        winners: &mut Vec<[u32; 2]>,
+        nearest: &mut [u32],
+    ) -> bool {
+        #[cfg(target_arch = "x86_64")]
+        {
+            match &self.way {
+                Way::Products(products, Bent::Not) => {
+                    return products.nearest_of_all(&rows.singles(), &mut room.of_tiles, nearest);
+                }
+                Way::Products(_, Bent::Exponential) => return false,
+                Way::Few(_) => {}
+            }
+            self.winner_pairs(rows, room, winners, &mut vec![]);
+            let all = nearest.iter_mut().zip(winners);
+            all.for_each(|(nearest, [_, other])| *nearest = *other);
+            true
+        }
+        // There are no packed prototypes elsewhere.
+        #[cfg(not(target_arch = "x86_64"))]
+        {
+            let _ = (rows, room, winners, nearest);
+            false
+        }
+    }
+
     /// The squares of `squares` of each row and its winners, one after the other, by differences.
     pub fn squares_of_winners<T: Real>(
         &self,
@@ -584,6 +615,37 @@ mod tests {
                             .reduce(|b, j| if distance(j) < distance(b) { j } else { b });
                         prop_assert_eq!(*winner, nearest.map_or(NOBODY, |j| j as u32));
                     }
+                }
+            }
+        }
+
+        #[test]
+        fn the_nearest_of_all_is_told_where_it_is_alone(
+            rows in 1usize..70,
+            d in 1usize..40,
+            p in 1usize..60,
+            few: bool,
+            seed in 0u64..1000,
+        ) {
+            let (x, w) = (coarse(rows * d, seed), coarse(p * d, seed + 1));
+            let (of, labels) = (vec![NOBODY; rows], vec![0; p]);
+            let squares = Squares { w: &w, lam: None, bent: Bent::Not };
+            let block = Labelled { x: &x, of: &of, labels: &labels, ahead: &[], centre: &[] };
+            let few = few && pays(d, p);
+            if let Some(packed) = Packed::new(squares, &labels, few) {
+                let mut found = vec![0; rows];
+                prop_assert!(packed.nearest_of_all(&block, &mut Room::default(), &mut vec![], &mut found));
+                for i in 0..rows {
+                    let distance = |j: usize| -> f32 {
+                        let terms = x[i * d..][..d].iter().zip(&w[j * d..][..d]);
+                        terms.map(|(x, w)| (x - w) * (x - w)).sum()
+                    };
+                    let all: Vec<f32> = (0..p).map(distance).collect();
+                    let least = all.iter().copied().fold(f32::INFINITY, f32::min);
+                    let mut nearest = (0..p).filter(|j| all[*j] == least);
+                    let first = nearest.next().expect("one") as u32;
+                    let alone = nearest.next().is_none();
+                    prop_assert_eq!(found[i], if alone || few { first } else { NOBODY });
                 }
             }
         }

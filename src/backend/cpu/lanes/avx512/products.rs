@@ -3,12 +3,13 @@
 //! Two registers of rows are held against up to twelve prototypes at a time. A sum of each pair stays in its register from the first feature to
 //! the last, and the search takes it from there: distances are nowhere in memory.
 
-use super::Room;
+use super::{ROWS, Room};
 use super::nearest::Nearest;
 use super::packed::Packed;
 use super::sums::Whole;
 use super::tiles::{TILE, Tiles};
 use crate::backend::cpu::lanes::{Labelled, pays};
+use crate::parts::cooperation::winner_pair::NOBODY;
 use crate::parts::metric::Squares;
 use std::arch::x86_64::*;
 
@@ -21,6 +22,8 @@ pub struct Products {
     pub(super) packed: Packed,
     /// Where they are short and few.
     pub(super) whole: Option<Whole>,
+    /// The largest squared norm; none if features have relevances.
+    largest: Option<f32>,
 }
 
 impl Products {
@@ -42,7 +45,9 @@ impl Products {
         }
         // SAFETY: the instructions are there.
         let whole = pays(d, labels.len()).then(|| unsafe { Whole::new(w, d) });
-        Some(Products { packed, whole })
+        let norms = packed.starts[..labels.len()].iter().map(|half| 2.0 * half);
+        let largest = lam.is_none().then(|| norms.fold(0.0, f32::max));
+        Some(Products { packed, whole, largest })
     }
 
     /// The nearest of its class and of all others for each row, the first on ties; [`NOBODY`] where no product is a number.
@@ -81,6 +86,76 @@ impl Products {
             let mut found = [[0; 2]; TILE];
             nearest.store(&mut found);
             winners.copy_from_slice(&found[..winners.len()]);
+        }
+    }
+
+    /// The nearest of all prototypes for each row; [`NOBODY`] where another is as near, as far as products tell. False, and nothing, if features have
+    /// relevances.
+    pub fn nearest_of_all(
+        &self,
+        rows: &Labelled<'_, f32>,
+        room: &mut Room,
+        nearest: &mut [u32],
+    ) -> bool {
+        let Some(largest) = self.largest else { return false };
+        // SAFETY: `new` has seen that the instructions are there.
+        unsafe {
+            match self.packed.size {
+                2 => self.nearest_of_tiles::<2>(rows, room, largest, nearest),
+                4 => self.nearest_of_tiles::<4>(rows, room, largest, nearest),
+                6 => self.nearest_of_tiles::<6>(rows, room, largest, nearest),
+                8 => self.nearest_of_tiles::<8>(rows, room, largest, nearest),
+                10 => self.nearest_of_tiles::<10>(rows, room, largest, nearest),
+                _ => self.nearest_of_tiles::<12>(rows, room, largest, nearest),
+            }
+        }
+        true
+    }
+
+    #[target_feature(enable = "avx512f")]
+    fn nearest_of_tiles<const N: usize>(
+        &self,
+        rows: &Labelled<'_, f32>,
+        room: &mut Room,
+        largest: f32,
+        nearest: &mut [u32],
+    ) {
+        let mut tiles = Tiles::new(rows, self.packed.d, &mut room.turned);
+        while let Some(tile) = tiles.next() {
+            let [mut first, mut second] = [[_mm512_set1_ps(f32::INFINITY); 2]; 2];
+            let mut at = [_mm512_set1_epi32(NOBODY as i32); 2];
+            for (g, (w, starts, _)) in self.packed.groups::<N>().enumerate() {
+                let sums = sums::<N>(tiles.turned, w, starts);
+                for n in 0..N {
+                    let number = _mm512_set1_epi32((g * N + n) as i32);
+                    for half in 0..2 {
+                        let sum = sums[n][half];
+                        let nearer = _mm512_cmp_ps_mask::<_CMP_LT_OQ>(sum, first[half]);
+                        at[half] = _mm512_mask_mov_epi32(at[half], nearer, number);
+                        second[half] =
+                            _mm512_min_ps(_mm512_max_ps(sum, first[half]), second[half]);
+                        first[half] = _mm512_min_ps(sum, first[half]);
+                    }
+                }
+            }
+            let norms = tiles.norms();
+            let mut found = [[0u32; ROWS]; 2];
+            for half in 0..2 {
+                // D = a + 2 k of the nearest, which its products leave uncertain by a few units in the last place of its terms.
+                let two = _mm512_set1_ps(2.0);
+                let d = _mm512_fmadd_ps(first[half], two, norms[half]);
+                let terms = _mm512_add_ps(norms[half], _mm512_set1_ps(largest));
+                let slack = _mm512_mul_ps(terms, _mm512_set1_ps(32.0 * f32::EPSILON));
+                let slack = _mm512_fmadd_ps(_mm512_abs_ps(d), _mm512_set1_ps(1e-4), slack);
+                let apart = _mm512_mul_ps(_mm512_sub_ps(second[half], first[half]), two);
+                let told = _mm512_cmp_ps_mask::<_CMP_GT_OQ>(apart, slack);
+                let nobody = _mm512_set1_epi32(NOBODY as i32);
+                let at = _mm512_mask_mov_epi32(nobody, told, at[half]);
+                // SAFETY: sixteen values.
+                unsafe { _mm512_storeu_si512(found[half].as_mut_ptr().cast(), at) };
+            }
+            let n = tile.range.len();
+            nearest[tile.range].copy_from_slice(&found.as_flattened()[..n]);
         }
     }
 
