@@ -66,7 +66,7 @@ impl<T: Real> Partial<T> {
 /// Values that are added up while they are in the cache.
 const SHARE: usize = 1024;
 /// Values, of all others together, from which on several threads share them.
-const LONG: usize = 32 << 10;
+const LONG: usize = 128 << 10;
 
 /// `sums += each(other)` for all others, in their order.
 fn add_each<'a, T: Real>(

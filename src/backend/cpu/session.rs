@@ -230,32 +230,39 @@ fn partial_len<T: Real>(plan: &Plan<T>, ready: &Ready<T>) -> usize {
     plan.channels() * (ready.metric.sums().iter().sum::<usize>() + own)
 }
 
-/// How `n` rows are cut into chunks of whole blocks. Depends on sizes only.
+/// How `n` rows are cut into chunks, and those into blocks. Depends on sizes only.
 pub(super) struct Chunks {
     n: usize,
+    /// Rows of a block at most.
     block: usize,
-    blocks: usize,
+    /// Rows of a chunk, but perhaps the last.
+    rows: usize,
     chunks: usize,
     wave: usize,
 }
 
+/// Rows of a tile: blocks and chunks are of whole ones (but blocks of few rows).
+const TILE: usize = 32;
+
 impl Chunks {
     pub fn new(n: usize, block: usize, partial_len: usize) -> Self {
-        // Of few rows smaller blocks, of whole tiles: the threads have as many each.
-        let block = block.min((n / 32 / 32 * 32).max(256));
+        // Of few rows smaller blocks: the threads have as many each.
+        let block = block.min((n / TILE / TILE * TILE).max(256));
         let blocks = n.div_ceil(block);
         // A chunk's sums must cost less than its rows: several blocks each, and not too many chunks. But some for each thread, and as many.
         let chunks = (blocks / 4 / 16 * 16).clamp(blocks.clamp(1, 16), CHUNKS);
+        let rows = n.div_ceil(chunks).next_multiple_of(TILE).max(TILE);
         let wave = (PARTIAL_BYTES / (8 * partial_len.max(1))).max(1);
-        Chunks { n, block, blocks, chunks, wave }
+        Chunks { n, block, rows, chunks: n.div_ceil(rows), wave }
     }
 
-    /// The blocks of a chunk as ranges of rows.
+    /// The blocks of a chunk as ranges of rows, as long as each other but for a tile.
     pub fn blocks(&self, chunk: usize) -> impl Iterator<Item = (usize, usize)> + use<> {
-        // Chunks differ by a block at most: as many have as much to do.
-        let (n, block) = (self.n, self.block);
-        let first = |chunk: usize| chunk * self.blocks / self.chunks;
-        (first(chunk)..first(chunk + 1)).map(move |i| (i * block, ((i + 1) * block).min(n)))
+        let start = chunk * self.rows;
+        let end = (start + self.rows).min(self.n);
+        let blocks = (end - start).div_ceil(self.block);
+        let rows = (end - start).div_ceil(blocks).next_multiple_of(TILE.min(self.block));
+        (start..end).step_by(rows).map(move |first| (first, (first + rows).min(end)))
     }
 
     /// Runs all chunks and adds their sums in the order of the chunks.

@@ -127,6 +127,49 @@ crate::vectorized! {
     }
 }
 
+crate::vectorized! {
+    /// The same of both winners of each row, of different classes; `dY` is overwritten, from the first pair's row on.
+    wide fn add_winners<T>(yv: (&[T], &[T]), l: usize, pairs: &[Pair<T>], factors: [&[T]; 3], dy: &mut [T], dv: &mut [T]) {
+        let (y, v) = yv;
+        let [on_both, on_y, on_v] = factors;
+        for (k, pair) in (0..).step_by(2).zip(pairs.as_chunks::<2>().0) {
+            let i = pair[0].row as usize * l;
+            let [j, other] = [0, 1].map(|side| pair[side].prototype as usize * l);
+            let (y, dy) = (&y[i..i + l], &mut dy[i..i + l]);
+            let f = [on_both[k], on_both[k + 1], on_y[k] + on_y[k + 1], on_v[k], on_v[k + 1]];
+            if let Ok([dv, dv_other]) = dv.get_disjoint_mut([j..j + l, other..other + l]) {
+                add_two(y, [&v[j..j + l], &v[other..other + l]], f, dy, [dv, dv_other]);
+            }
+        }
+    }
+}
+
+/// [`add_one`] for two prototypes; to be called inside a vectorized function. `f`: of both `y - v`, of y, and of both v.
+#[inline(always)]
+fn add_two<T: Real>(y: &[T], v: [&[T]; 2], f: [T; 5], dy: &mut [T], dv: [&mut [T]; 2]) {
+    let [v, u] = v;
+    let [dv, du] = dv;
+    let values = |y: T, v: T, u: T, dv: T, du: T| {
+        let (e, h) = (f[0] * (y - v), f[1] * (y - u));
+        (e + h + f[2] * y, dv + (f[3] * v - e), du + (f[4] * u - h))
+    };
+    let ((y, y_rest), (dy, dy_rest)) = (y.as_chunks::<LANES>(), dy.as_chunks_mut::<LANES>());
+    let ((v, v_rest), (u, u_rest)) = (v.as_chunks::<LANES>(), u.as_chunks::<LANES>());
+    let ((dv, dv_rest), (du, du_rest)) = (dv.as_chunks_mut::<LANES>(), du.as_chunks_mut::<LANES>());
+    for ((((y, v), u), dy), (dv, du)) in y.iter().zip(v).zip(u).zip(dy).zip(dv.iter_mut().zip(du)) {
+        // Copies: the compiler need not ask whether the slices overlap.
+        let (mut sum_y, mut sum_v, mut sum_u) = ([T::zero(); LANES], *dv, *du);
+        for l in 0..LANES {
+            (sum_y[l], sum_v[l], sum_u[l]) = values(y[l], v[l], u[l], sum_v[l], sum_u[l]);
+        }
+        (*dy, *dv, *du) = (sum_y, sum_v, sum_u);
+    }
+    let rest = y_rest.iter().zip(v_rest).zip(u_rest).zip(dy_rest);
+    for ((((y, v), u), dy), (dv, du)) in rest.zip(dv_rest.iter_mut().zip(du_rest)) {
+        (*dy, *dv, *du) = values(*y, *v, *u, *dv, *du);
+    }
+}
+
 /// `dy += f (y - v) + f_y y`, `dv += f_v v - f (y - v)`; to be called inside a vectorized function.
 #[inline(always)]
 fn add_one<T: Real>(y: &[T], v: &[T], [f, f_y, f_v]: [T; 3], dy: &mut [T], dv: &mut [T]) {
@@ -271,14 +314,17 @@ impl<T: Real> Metric<T> for Exponential<T> {
             return;
         }
         let l = self.l;
+        // Whether they are the block's winners, whose squares are there.
+        let winners = scratch.order.iter().enumerate().map(|(k, j)| (k as u32 / 2, *j));
+        let known =
+            !pairs.is_empty() && pairs.iter().map(|pair| (pair.row, pair.prototype)).eq(winners);
         let mut dy = std::mem::take(&mut scratch.work);
-        dy.clear();
+        if !known {
+            dy.clear();
+        }
         dy.resize(x.len() / self.d * l, T::zero());
         let [mut a, mut b, mut q, mut gamma] = [[T::zero(); PAIRS]; 4];
         let mut places = [[0; 2]; PAIRS];
-        // Whether they are the block's winners, whose squares are there.
-        let winners = scratch.order.iter().enumerate().map(|(k, j)| (k as u32 / 2, *j));
-        let known = pairs.iter().map(|pair| (pair.row, pair.prototype)).eq(winners);
         for (first, pairs) in (0..).step_by(PAIRS).zip(pairs.chunks(PAIRS)) {
             for (k, pair) in pairs.iter().enumerate() {
                 places[k] = [pair.row, pair.prototype];
@@ -286,14 +332,16 @@ impl<T: Real> Metric<T> for Exponential<T> {
                 gamma[k] = pair.g;
             }
             let count = pairs.len();
+            let yv = (&scratch.kept[..], &self.v[..]);
             if known {
                 q[..count].copy_from_slice(&scratch.more[first..][..count]);
+                factors(&a[..count], &mut b, &mut q, &mut gamma);
+                add_winners(yv, l, pairs, [&q, &gamma, &b], &mut dy, &mut sums[0]);
             } else {
-                pair_distances(&scratch.kept, &self.v, l, &places[..count], &mut q);
+                pair_distances(yv.0, yv.1, l, &places[..count], &mut q);
+                factors(&a[..count], &mut b, &mut q, &mut gamma);
+                add(yv, l, pairs, [&q, &gamma, &b], &mut dy, &mut sums[0]);
             }
-            factors(&a[..count], &mut b, &mut q, &mut gamma);
-            let yv = (&scratch.kept[..], &self.v[..]);
-            add(yv, l, pairs, [&q, &gamma, &b], &mut dy, &mut sums[0]);
         }
         self.close_block(x, &dy, sums);
         scratch.work = dy;

@@ -3,11 +3,11 @@
 //! Two registers of rows are held against up to twelve prototypes at a time. A sum of each pair stays in its register from the first feature to
 //! the last, and the search takes it from there: distances are nowhere in memory.
 
-use super::{ROWS, Room};
 use super::nearest::Nearest;
 use super::packed::Packed;
 use super::sums::Whole;
 use super::tiles::{TILE, Tiles};
+use super::{ROWS, Room};
 use crate::backend::cpu::lanes::{Labelled, pays};
 use crate::parts::cooperation::winner_pair::NOBODY;
 use crate::parts::metric::Squares;
@@ -132,8 +132,7 @@ impl Products {
                         let sum = sums[n][half];
                         let nearer = _mm512_cmp_ps_mask::<_CMP_LT_OQ>(sum, first[half]);
                         at[half] = _mm512_mask_mov_epi32(at[half], nearer, number);
-                        second[half] =
-                            _mm512_min_ps(_mm512_max_ps(sum, first[half]), second[half]);
+                        second[half] = _mm512_min_ps(_mm512_max_ps(sum, first[half]), second[half]);
                         first[half] = _mm512_min_ps(sum, first[half]);
                     }
                 }
