@@ -163,7 +163,7 @@ fn work(composition: &Composition, [n, d, p, classes, l]: [f64; 5]) -> [f64; PAR
             if tiles =>
         {
             if posterior {
-                if at_once { 6.0 } else { 8.0 }
+                if at_once { 5.0 } else { 8.0 }
             } else if pairs && !few {
                 1.0
             } else {
@@ -266,7 +266,7 @@ const PARTS: usize = 13;
 ///
 /// Fitted to measured steps of the models in `benches/README.md`, where it is told how well they fit.
 const RATES: [f64; PARTS] =
-    [1.17, 122.0, 294.0, 25.4, 85.0, 58.2, 3.0, 1.1, 15.0, 200.0, 15.0, 531.0, 1.06e6];
+    [1.17, 122.0, 294.0, 25.4, 85.0, 58.2, 3.4, 1.1, 15.0, 200.0, 15.0, 531.0, 1.06e6];
 
 /// Values that a thread holds for a block: rows, distances and projections, each about twice; detection keeps lists of its own.
 fn block(composition: &Composition, [n, d, p, classes, l]: [f64; 5]) -> f64 {

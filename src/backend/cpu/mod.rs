@@ -15,8 +15,8 @@ mod session;
 use crate::backend::{Backend, DeviceInfo, Predictor, Problem, Question, Session, device};
 use crate::error::{Error, Result};
 use crate::parts::composition::Precision;
-use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering};
+use std::sync::{Arc, OnceLock};
 
 /// Whether rows stand side by side where the winners of `p` prototypes of `d` features are looked for.
 pub(crate) fn few(d: usize, p: usize) -> bool {
@@ -84,34 +84,53 @@ fn on_pool<R: Send>(pool: &Option<Arc<rayon::ThreadPool>>, f: impl FnOnce() -> R
     }
 }
 
-/// How many threads there are.
-fn threads(pool: &Option<Arc<rayon::ThreadPool>>) -> usize {
-    pool.as_ref().map_or_else(rayon::current_num_threads, |pool| pool.current_num_threads())
+/// The calling thread and others beside it, which come into being when they are first wanted.
+///
+/// The calling thread works too: one that sleeps while others work is late when they are done, and a step of a few rows is short. So they are one
+/// fewer than those of the pool: a thread that looks for work where the calling one works would keep it from a core that has none.
+struct Team {
+    threads: usize,
+    others: OnceLock<Option<rayon::ThreadPool>>,
 }
 
-/// Does `each` for all numbers below `count` with something of the thread's own, on the calling thread and on others of the pool.
-///
-/// The calling thread works too: one that sleeps while others work is late when they are done, and a step of a few rows is short.
-fn share<W>(
-    pool: &Option<Arc<rayon::ThreadPool>>,
-    count: usize,
-    own: impl Fn() -> W + Sync,
-    each: impl Fn(&mut W, usize) + Sync,
-) {
-    let next = AtomicUsize::new(0);
-    let work = || {
-        let mut own = own();
-        loop {
-            match next.fetch_add(1, Ordering::Relaxed) {
-                k if k < count => each(&mut own, k),
-                _ => return,
+impl Team {
+    /// As many threads as the pool has, or the global one.
+    fn new(pool: &Option<Arc<rayon::ThreadPool>>) -> Self {
+        let threads = pool
+            .as_ref()
+            .map_or_else(rayon::current_num_threads, |pool| pool.current_num_threads());
+        Team { threads, others: OnceLock::new() }
+    }
+
+    /// Does `each` for all numbers below `count`, on each thread with something of its own.
+    fn share<W>(
+        &self,
+        count: usize,
+        own: impl Fn() -> W + Sync,
+        each: impl Fn(&mut W, usize) + Sync,
+    ) {
+        let next = AtomicUsize::new(0);
+        let work = || {
+            let mut own = own();
+            loop {
+                match next.fetch_add(1, Ordering::Relaxed) {
+                    k if k < count => each(&mut own, k),
+                    _ => return,
+                }
             }
+        };
+        let others = self.threads.min(count).saturating_sub(1);
+        let pool = match others {
+            0 => &None,
+            // Where the system grants no threads the calling one is enough.
+            _ => self.others.get_or_init(|| {
+                rayon::ThreadPoolBuilder::new().num_threads(self.threads - 1).build().ok()
+            }),
+        };
+        match pool {
+            Some(pool) => pool.in_place_scope(|scope| together(scope, others, &work)),
+            None => work(),
         }
-    };
-    match (threads(pool).min(count).saturating_sub(1), pool) {
-        (0, _) => work(),
-        (others, Some(pool)) => pool.in_place_scope(|scope| together(scope, others, &work)),
-        (others, None) => rayon::in_place_scope(|scope| together(scope, others, &work)),
     }
 }
 

@@ -2,9 +2,9 @@
 
 mod winners;
 
+use super::Team;
 use super::block::{BlockRows, Plan, Ready, Workspace};
 use super::lanes::{Labelled, Slopes, SoftSums};
-use super::share;
 use crate::parts::composition::{Cooperation, Kernel, Objective, Ties};
 use crate::parts::cooperation::class_minimum::class_minimum;
 use crate::parts::cooperation::posterior::{posterior, ranked};
@@ -19,7 +19,7 @@ use crate::parts::objective::{
 };
 use crate::parts::real::Real;
 use crate::parts::simd::{LANES, add_scaled, inner};
-use std::sync::{Arc, Mutex, PoisonError};
+use std::sync::{Mutex, PoisonError};
 
 /// What a pass wants, and what it knows of all its rows.
 #[derive(Clone, Copy)]
@@ -50,11 +50,11 @@ pub(super) struct Partial<T> {
 
 impl<T: Real> Partial<T> {
     /// Adds the sums of other rows, one after the other.
-    pub fn add(&mut self, others: &[Partial<T>], pool: &Option<Arc<rayon::ThreadPool>>) {
+    pub fn add(&mut self, others: &[Partial<T>], team: &Team) {
         for i in 0..self.metric.len() {
-            add_each(&mut self.metric[i], others, pool, |other| &other.metric[i]);
+            add_each(&mut self.metric[i], others, team, |other| &other.metric[i]);
         }
-        add_each(&mut self.own, others, pool, |other| &other.own);
+        add_each(&mut self.own, others, team, |other| &other.own);
         for other in others {
             self.range += other.range;
             self.loss += other.loss;
@@ -72,7 +72,7 @@ const LONG: usize = 128 << 10;
 fn add_each<'a, T: Real>(
     sums: &mut [T],
     others: &'a [Partial<T>],
-    pool: &Option<Arc<rayon::ThreadPool>>,
+    team: &Team,
     each: impl Fn(&'a Partial<T>) -> &'a Vec<T> + Sync,
 ) {
     let add = |k: usize, sums: &mut [T]| {
@@ -85,8 +85,7 @@ fn add_each<'a, T: Real>(
         return;
     }
     let pieces: Vec<Mutex<&mut [T]>> = sums.chunks_mut(SHARE).map(Mutex::new).collect();
-    share(
-        pool,
+    team.share(
         pieces.len(),
         || (),
         |_, k| {

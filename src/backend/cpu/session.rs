@@ -2,7 +2,7 @@
 
 use super::block::{BlockRows, Plan, Ready, Workspace};
 use super::rows::{Partial, Pass};
-use super::{on_pool, rule, share, threads};
+use super::{Team, on_pool, rule};
 use crate::backend::{Problem, Question, Rows, Samples, Session, Set, Slot};
 use crate::error::Result;
 use crate::parts::composition::Objective;
@@ -32,6 +32,7 @@ pub(super) struct CpuSession<'a, T: Real> {
     accumulated: Option<Tensors<T>>,
     optimizer: Option<Optimizer<T>>,
     pool: Option<Arc<rayon::ThreadPool>>,
+    team: Team,
 }
 
 impl<'a, T: Real> CpuSession<'a, T> {
@@ -62,6 +63,7 @@ impl<'a, T: Real> CpuSession<'a, T> {
             slots: std::array::from_fn(|_| tensors.clone()),
             accumulated: None,
             optimizer,
+            team: Team::new(&pool),
             pool,
         })
     }
@@ -124,7 +126,7 @@ impl<'a, T: Real> CpuSession<'a, T> {
             }
             partial
         };
-        let Some(total) = chunks.sum(&self.plan, &self.pool, task) else {
+        let Some(total) = chunks.sum(&self.plan, &self.team, task) else {
             return (0.0, Vec::new());
         };
         self.finish(&ready, total, pass)
@@ -271,17 +273,16 @@ impl Chunks {
     pub fn sum<T: Real>(
         &self,
         plan: &Plan<T>,
-        pool: &Option<Arc<rayon::ThreadPool>>,
+        team: &Team,
         task: impl Fn(&mut Workspace<T>, usize) -> Partial<T> + Sync,
     ) -> Option<Partial<T>> {
-        let wave = (16 * threads(pool)).min(self.wave).max(1);
+        let wave = (16 * team.threads).min(self.wave).max(1);
         let mut total: Option<Partial<T>> = None;
         let mut next = 0;
         while next < self.chunks {
             let end = (next + wave).min(self.chunks);
             let sums: Vec<OnceLock<Partial<T>>> = (next..end).map(|_| OnceLock::new()).collect();
-            share(
-                pool,
+            team.share(
                 sums.len(),
                 || plan.workspace(),
                 |ws, k| {
@@ -295,7 +296,7 @@ impl Chunks {
             }
             let others: Vec<Partial<T>> = parts.collect();
             if let Some(total) = &mut total {
-                total.add(&others, pool);
+                total.add(&others, team);
             }
             others.into_iter().for_each(|part| plan.give_back(part));
             next = end;
