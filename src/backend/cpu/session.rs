@@ -237,13 +237,13 @@ pub(super) struct Chunks {
     n: usize,
     /// Rows of a block at most.
     block: usize,
-    /// Rows of a chunk, but perhaps the last.
-    rows: usize,
     chunks: usize,
+    /// Whether chunks are of as many rows, and not of whole blocks.
+    even: bool,
     wave: usize,
 }
 
-/// Rows of a tile: blocks and chunks are of whole ones (but blocks of few rows).
+/// Rows of a tile: even chunks are of whole ones.
 const TILE: usize = 32;
 
 impl Chunks {
@@ -253,17 +253,26 @@ impl Chunks {
         let blocks = n.div_ceil(block);
         // A chunk's sums must cost less than its rows: several blocks each, and not too many chunks. But some for each thread, and as many.
         let chunks = (blocks / 4 / 16 * 16).clamp(blocks.clamp(1, 16), CHUNKS);
-        let rows = n.div_ceil(chunks).next_multiple_of(TILE).max(TILE);
+        // Even chunks are shared evenly, but not where that takes many more blocks.
+        let even = 7 * chunks * n.div_ceil(chunks).div_ceil(block) <= 8 * blocks;
         let wave = (PARTIAL_BYTES / (8 * partial_len.max(1))).max(1);
-        Chunks { n, block, rows, chunks: n.div_ceil(rows), wave }
+        Chunks { n, block, chunks, even, wave }
+    }
+
+    /// The first row of a chunk.
+    fn first(&self, chunk: usize) -> usize {
+        match self.even {
+            _ if chunk == self.chunks => self.n,
+            true => chunk * self.n / self.chunks / TILE * TILE,
+            false => chunk * self.n.div_ceil(self.block) / self.chunks * self.block,
+        }
     }
 
     /// The blocks of a chunk as ranges of rows, as long as each other but for a tile.
     pub fn blocks(&self, chunk: usize) -> impl Iterator<Item = (usize, usize)> + use<> {
-        let start = chunk * self.rows;
-        let end = (start + self.rows).min(self.n);
-        let blocks = (end - start).div_ceil(self.block);
-        let rows = (end - start).div_ceil(blocks).next_multiple_of(TILE.min(self.block));
+        let (start, end) = (self.first(chunk), self.first(chunk + 1));
+        let blocks = (end - start).div_ceil(self.block).max(1);
+        let rows = (end - start).div_ceil(blocks).next_multiple_of(TILE).min(self.block).max(1);
         (start..end).step_by(rows).map(move |first| (first, (first + rows).min(end)))
     }
 
@@ -533,5 +542,29 @@ impl<T: Real> Session for CpuSession<'_, T> {
             }
         }
         Ok(())
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn chunks_hold_every_row_once() {
+        for n in [1, 31, 32, 255, 300, 1000, 10_000, 20_000, 99_999, 1_000_003] {
+            for block in [16, 96, 384, 480] {
+                let chunks = Chunks::new(n, block, 1000);
+                let blocks: Vec<_> = (0..chunks.chunks).flat_map(|c| chunks.blocks(c)).collect();
+                let mut next = 0;
+                for (start, end) in blocks {
+                    assert!(
+                        start == next && end > start && end - start <= chunks.block,
+                        "{n} {block}"
+                    );
+                    next = end;
+                }
+                assert_eq!(next, n);
+            }
+        }
     }
 }
