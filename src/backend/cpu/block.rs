@@ -421,7 +421,8 @@ impl<T: Real> Plan<T> {
         ws: &mut Workspace<T>,
         out: &mut [u32],
     ) -> bool {
-        let Some(packed) = &ready.packed else { return false };
+        let packed = ready.packed.as_ref().filter(|packed| packed.has_nearest_of_all());
+        let Some(packed) = packed else { return false };
         let width = ready.metric.project_block(&ws.x, &mut ws.scratch);
         ws.indices.clear();
         ws.indices.resize(out.len(), NOBODY);
@@ -431,9 +432,7 @@ impl<T: Real> Plan<T> {
         };
         let labels = &self.prototype_labels;
         let rows = lanes::Labelled { x, of: &ws.indices, labels, ahead: &[], centre: &[] };
-        if !packed.nearest_of_all(&rows, &mut ws.lanes, &mut ws.winner_pairs, out) {
-            return false;
-        }
+        packed.nearest_of_all(&rows, &mut ws.lanes, &mut ws.winner_pairs, out);
         for (k, out) in out.iter_mut().enumerate().filter(|(_, j)| **j == NOBODY) {
             let mut least = T::infinity();
             *out = 0;

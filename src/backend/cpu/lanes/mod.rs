@@ -318,35 +318,37 @@ impl Packed {
         false
     }
 
-    /// The nearest of all prototypes for each row, the first on ties; [`NOBODY`] where that must be told by differences, or not at all. False, and
-    /// nothing, where there is no such search. (No row may be of a prototype's class.)
+    /// Whether there is a search for the [nearest of all](Packed::nearest_of_all).
+    pub fn has_nearest_of_all(&self) -> bool {
+        #[cfg(target_arch = "x86_64")]
+        let there = match &self.way {
+            Way::Products(products, bent) => *bent == Bent::Not && products.has_nearest_of_all(),
+            Way::Few(_) => true,
+        };
+        #[cfg(not(target_arch = "x86_64"))]
+        let there = false;
+        there
+    }
+
+    /// The nearest of all prototypes for each row, the first on ties; [`NOBODY`] where that must be told by differences, or not at all. (No row may
+    /// be of a prototype's class.)
+    ///
+    /// Panics where there is no such search.
     pub fn nearest_of_all<T: Real>(
         &self,
         rows: &Labelled<'_, T>,
         room: &mut Room,
         winners: &mut Vec<[u32; 2]>,
         nearest: &mut [u32],
-    ) -> bool {
+    ) {
+        assert!(self.has_nearest_of_all(), "no search for the nearest of all");
         #[cfg(target_arch = "x86_64")]
-        {
-            match &self.way {
-                Way::Products(products, Bent::Not) => {
-                    return products.nearest_of_all(&rows.singles(), &mut room.of_tiles, nearest);
-                }
-                Way::Products(_, Bent::Exponential) => return false,
-                Way::Few(_) => {}
-            }
-            self.winner_pairs(rows, room, winners, &mut vec![]);
-            let all = nearest.iter_mut().zip(winners);
-            all.for_each(|(nearest, [_, other])| *nearest = *other);
-            true
+        if let Way::Products(products, _) = &self.way {
+            return products.nearest_of_all(&rows.singles(), &mut room.of_tiles, nearest);
         }
-        // There are no packed prototypes elsewhere.
-        #[cfg(not(target_arch = "x86_64"))]
-        {
-            let _ = (rows, room, winners, nearest);
-            false
-        }
+        self.winner_pairs(rows, room, winners, &mut vec![]);
+        let all = nearest.iter_mut().zip(winners);
+        all.for_each(|(nearest, [_, other])| *nearest = *other);
     }
 
     /// The squares of `squares` of each row and its winners, one after the other, by differences.
@@ -634,7 +636,7 @@ mod tests {
             let few = few && pays(d, p);
             if let Some(packed) = Packed::new(squares, &labels, few) {
                 let mut found = vec![0; rows];
-                prop_assert!(packed.nearest_of_all(&block, &mut Room::default(), &mut vec![], &mut found));
+                packed.nearest_of_all(&block, &mut Room::default(), &mut vec![], &mut found);
                 for i in 0..rows {
                     let distance = |j: usize| -> f32 {
                         let terms = x[i * d..][..d].iter().zip(&w[j * d..][..d]);

@@ -2,7 +2,7 @@
 
 use super::nearest::Nearest;
 use super::packed::Packed;
-use super::sums::Whole;
+use super::sums::{self, Whole};
 use super::tiles::{TILE, Tiles, registers_of, values_of};
 use super::{ROWS, Room, interleaved};
 use crate::backend::cpu::lanes::{Judged, Labelled};
@@ -12,6 +12,7 @@ use std::arch::x86_64::*;
 
 /// Prototypes of a group at most: their sums are half of the registers.
 const GROUP: usize = 8;
+
 /// Few short prototypes, laid out for both.
 pub struct Few {
     packed: Packed,
@@ -145,7 +146,7 @@ impl Few {
         let mut tiles = Tiles::new(rows, self.packed.d, turned);
         h.clear();
         h.resize(self.whole.len(), _mm512_setzero_ps());
-        slopes.resize(p.next_multiple_of(GROUP), [_mm512_setzero_ps(); 2]);
+        slopes.resize(p.next_multiple_of(sums::GROUP), [_mm512_setzero_ps(); 2]);
         let mut next = tiles.next();
         while let Some(tile) = next {
             let mut nearest = self.nearest_of::<N, false>(tiles.turned, tile.classes);

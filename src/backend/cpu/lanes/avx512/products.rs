@@ -89,15 +89,14 @@ impl Products {
         }
     }
 
-    /// The nearest of all prototypes for each row; [`NOBODY`] where another is as near, as far as products tell. False, and nothing, if features have
-    /// relevances.
-    pub fn nearest_of_all(
-        &self,
-        rows: &Labelled<'_, f32>,
-        room: &mut Room,
-        nearest: &mut [u32],
-    ) -> bool {
-        let Some(largest) = self.largest else { return false };
+    /// Whether features count the same: what [`Products::nearest_of_all`] needs.
+    pub fn has_nearest_of_all(&self) -> bool {
+        self.largest.is_some()
+    }
+
+    /// The nearest of all prototypes for each row; [`NOBODY`] where another is as near, as far as products tell.
+    pub fn nearest_of_all(&self, rows: &Labelled<'_, f32>, room: &mut Room, nearest: &mut [u32]) {
+        let largest = self.largest.expect("features that count the same");
         // SAFETY: `new` has seen that the instructions are there.
         unsafe {
             match self.packed.size {
@@ -109,7 +108,6 @@ impl Products {
                 _ => self.nearest_of_tiles::<12>(rows, room, largest, nearest),
             }
         }
-        true
     }
 
     #[target_feature(enable = "avx512f")]

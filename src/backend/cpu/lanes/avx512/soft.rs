@@ -3,6 +3,7 @@
 //! `exp(-D_j/(2 sigma^2))` over its largest is `exp((min k - k_j)/sigma^2)` with `k_j = |w_j|^2/2 - x.w_j`: the row's own norm cancels.
 
 use super::products::Products;
+use super::sums::GROUP;
 use super::tiles::{TILE, Tile, Tiles, registers_of, values_of};
 use super::{ROWS, Room, exp2, transposed};
 use crate::backend::cpu::lanes::{Labelled, Slopes, SoftSums};
@@ -160,7 +161,7 @@ impl Products {
         let Room { turned, slopes, keys, h } = room;
         let mut tiles = Tiles::new(rows, self.packed.d, turned);
         for keys in [&mut *slopes, &mut *keys] {
-            keys.resize(self.packed.labels.len().next_multiple_of(8), [_mm512_setzero_ps(); 2]);
+            keys.resize(self.packed.labels.len().next_multiple_of(GROUP), [_mm512_setzero_ps(); 2]);
         }
         h.clear();
         h.resize(whole.len(), _mm512_setzero_ps());

@@ -6,8 +6,8 @@ use crate::backend::cpu::lanes::Labelled;
 use std::arch::x86_64::*;
 use std::ops::Range;
 
-/// Prototypes are filled up to a multiple of so many.
-const GROUP: usize = 8;
+/// Prototypes, and their slopes, are filled up to a multiple of so many.
+pub(super) const GROUP: usize = 8;
 
 /// Short prototypes, each in one or two registers of its own.
 pub(super) struct Whole {
