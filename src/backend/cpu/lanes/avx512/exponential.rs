@@ -38,7 +38,7 @@ impl Products {
         keys.resize(self.packed.labels.len(), [_mm512_setzero_ps(); 2]);
         for winners in winners.chunks_mut(TILE) {
             let Some(tile) = tiles.next() else { return };
-            self.products(tiles.turned, keys);
+            self.products(tiles.turned, tile.ahead, keys);
             let norms = tiles.norms();
             let mut nearest = Nearest::new(tile.classes);
             let prototypes = self.packed.starts.iter().zip(&self.packed.labels);

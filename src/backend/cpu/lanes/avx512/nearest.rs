@@ -88,43 +88,49 @@ impl Nearest {
         }
     }
 
-    /// Whether there is none for one of the rows of `masks`.
+    /// Leaves both sides in memory, of a tile whose rows are those of `masks`.
     #[inline]
     #[target_feature(enable = "avx512f")]
-    pub fn is_missing(&self, masks: [u16; 2]) -> bool {
+    pub fn leave(&self, masks: [u16; 2], found: &mut Found) {
         let nobody = _mm512_set1_epi32(NOBODY as i32);
         let mut missing = 0;
-        for side in &self.sides {
+        for (side, Best { least, at }) in self.sides.iter().enumerate() {
             for half in 0..2 {
-                missing |= _mm512_mask_cmpeq_epi32_mask(masks[half], side.at[half], nobody);
-            }
-        }
-        missing != 0
-    }
-
-    /// `any(class)` of both sides where there is none: no distance was a number.
-    #[cold]
-    #[target_feature(enable = "avx512f")]
-    pub fn fill(&mut self, masks: [u16; 2], any: &dyn Fn(u32) -> [u32; 2]) {
-        for half in 0..2 {
-            let [mut classes, mut own, mut other] = [[0u32; ROWS]; 3];
-            let [a, b] = &mut self.sides;
-            // SAFETY: sixteen values each.
-            unsafe {
-                _mm512_storeu_si512(classes.as_mut_ptr().cast(), self.classes[half]);
-                _mm512_storeu_si512(own.as_mut_ptr().cast(), a.at[half]);
-                _mm512_storeu_si512(other.as_mut_ptr().cast(), b.at[half]);
-            }
-            for l in (0..ROWS).filter(|l| masks[half] >> l & 1 == 1) {
-                let any = any(classes[l]);
-                for (winner, any) in [&mut own[l], &mut other[l]].into_iter().zip(any) {
-                    *winner = if *winner == NOBODY { any } else { *winner };
+                missing |= _mm512_mask_cmpeq_epi32_mask(masks[half], at[half], nobody);
+                // SAFETY: sixteen values each.
+                unsafe {
+                    let to = found.winners[side].as_mut_ptr().add(half * ROWS);
+                    _mm512_storeu_si512(to.cast(), at[half]);
+                    let to = found.least[side].as_mut_ptr().add(half * ROWS);
+                    _mm512_storeu_ps(to, least[half]);
                 }
             }
-            // SAFETY: sixteen values each.
-            unsafe {
-                a.at[half] = _mm512_loadu_si512(own.as_ptr().cast());
-                b.at[half] = _mm512_loadu_si512(other.as_ptr().cast());
+        }
+        found.is_short = missing != 0;
+    }
+}
+
+/// The nearest of its class and of all others for the rows of a tile.
+#[derive(Default)]
+#[repr(align(64))]
+pub(super) struct Found {
+    /// [`NOBODY`] where no distance was below infinity.
+    pub winners: [[u32; TILE]; 2],
+    pub least: [[f32; TILE]; 2],
+    /// Whether that is so for a row.
+    pub is_short: bool,
+}
+
+impl Found {
+    /// `any(class)` where there is none, of rows of the classes `of`. Panics if that is none of the `p` prototypes.
+    #[cold]
+    pub fn fill(&mut self, of: &[u32], any: &dyn Fn(u32) -> [u32; 2], p: usize) {
+        for (i, class) in of.iter().enumerate() {
+            for (winners, any) in self.winners.iter_mut().zip(any(*class)) {
+                if winners[i] == NOBODY {
+                    assert!((any as usize) < p, "winner {any} of {p} prototypes");
+                    winners[i] = any;
+                }
             }
         }
     }

@@ -1,37 +1,42 @@
 //! Prototypes laid out for tiles of rows.
 
-/// Prototypes in groups whose sums with two registers of rows are formed at a time.
-pub(super) struct Packed {
+/// Prototypes in groups whose sums with two registers of rows are formed at a time, each value as an `E`.
+pub(super) struct Packed<E> {
     pub d: usize,
     pub p: usize,
     /// Prototypes of a group: 2, 4, .. 12.
     pub size: usize,
     /// For each group its first feature of all prototypes, then its second.
-    w: Vec<f32>,
+    w: Vec<E>,
     /// What a prototype's sums start from.
     pub starts: Vec<f32>,
     pub labels: Vec<i32>,
 }
 
-impl Packed {
-    /// Prototypes of the classes `labels`, at most `most` in a group. All sums start from `start`, but those that fill up the last group from
-    /// `filled`.
-    pub fn new(w: &[f32], labels: &[u32], most: usize, start: f32, filled: f32) -> Packed {
+/// A value for each register of rows: an operand in memory is filled into a register by the instruction that uses it, and costs nothing then. Where both
+/// use one, the compiler fills a register first, which takes its turn among additions.
+pub(super) type Twice = [f32; 2];
+
+impl<E: Copy> Packed<E> {
+    /// Prototypes of the classes `labels`, at most `most` in a group, whose values are made by `of`. All sums start from 0, but those that fill up the
+    /// last group from infinity.
+    pub fn new(w: &[f32], labels: &[u32], most: usize, of: impl Fn(f32) -> E) -> Packed<E> {
         let p = labels.len();
         let d = w.len() / p;
         let groups = p.div_ceil(most);
         // Of like size, so that few sums are formed for nothing.
         let size = p.div_ceil(groups).next_multiple_of(2);
-        let mut packed = vec![0.0; groups * size * d];
+        let mut packed = vec![of(0.0); groups * size * d];
         for (j, w) in w.chunks_exact(d).enumerate() {
             let group = &mut packed[j / size * size * d..][..size * d];
             for (a, w) in w.iter().enumerate() {
-                group[a * size + j % size] = *w;
+                group[a * size + j % size] = of(*w);
             }
         }
-        let starts = (0..groups * size).map(|j| if j < p { start } else { filled }).collect();
-        let of = |j: usize| labels.get(j).map_or(-1, |label| *label as i32);
-        let labels = (0..groups * size).map(of).collect();
+        let start = |j: usize| if j < p { 0.0 } else { f32::INFINITY };
+        let starts = (0..groups * size).map(start).collect();
+        let label = |j: usize| labels.get(j).map_or(-1, |label| *label as i32);
+        let labels = (0..groups * size).map(label).collect();
         Packed { d, p, size, w: packed, starts, labels }
     }
 
@@ -39,7 +44,7 @@ impl Packed {
     #[inline]
     pub fn groups<const N: usize>(
         &self,
-    ) -> impl Iterator<Item = (&[[f32; N]], &[f32; N], &[i32; N])> {
+    ) -> impl Iterator<Item = (&[[E; N]], &[f32; N], &[i32; N])> {
         let rest = self.starts.as_chunks::<N>().0.iter().zip(self.labels.as_chunks::<N>().0);
         let w = self.w.chunks_exact(N * self.d).map(|w| w.as_chunks::<N>().0);
         w.zip(rest).map(|(w, (starts, labels))| (w, starts, labels))

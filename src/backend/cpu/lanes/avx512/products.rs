@@ -6,7 +6,7 @@
 use super::nearest::Nearest;
 use super::packed::Packed;
 use super::sums::Whole;
-use super::tiles::{TILE, Tiles};
+use super::tiles::{Ahead, TILE, Tiles};
 use super::{ROWS, Room};
 use crate::backend::cpu::lanes::{Labelled, pays};
 use crate::parts::cooperation::winner_pair::NOBODY;
@@ -19,7 +19,7 @@ const GROUP: usize = 12;
 /// Prototypes laid out for products, once a step.
 pub struct Products {
     /// Times the relevances.
-    pub(super) packed: Packed,
+    pub(super) packed: Packed<f32>,
     /// Where they are short and few.
     pub(super) whole: Option<Whole>,
     /// The largest squared norm; none if features have relevances.
@@ -37,7 +37,7 @@ impl Products {
             Some(lam) => w.iter().enumerate().map(|(i, w)| lam[i % d] * w).collect(),
             None => w.to_vec(),
         };
-        let mut packed = Packed::new(&weighted, labels, GROUP, 0.0, f32::INFINITY);
+        let mut packed = Packed::new(&weighted, labels, GROUP, |w| w);
         let all = w.chunks_exact(d).zip(weighted.chunks_exact(d));
         for (start, (w, weighted)) in packed.starts.iter_mut().zip(all) {
             let terms = w.iter().zip(weighted).map(|(w, v)| f64::from(*v) * f64::from(*w));
@@ -77,7 +77,7 @@ impl Products {
             let Some(tile) = tiles.next() else { return };
             let mut nearest = Nearest::new(tile.classes);
             for (g, (w, starts, labels)) in self.packed.groups::<N>().enumerate() {
-                let sums = sums::<N>(tiles.turned, w, starts);
+                let sums = sums_of::<N>(g, tiles.turned, tile.ahead, w, starts);
                 for n in 0..N {
                     nearest.see(sums[n], labels[n], g * N + n);
                 }
@@ -123,7 +123,7 @@ impl Products {
             let [mut first, mut second] = [[_mm512_set1_ps(f32::INFINITY); 2]; 2];
             let mut at = [_mm512_set1_epi32(NOBODY as i32); 2];
             for (g, (w, starts, _)) in self.packed.groups::<N>().enumerate() {
-                let sums = sums::<N>(tiles.turned, w, starts);
+                let sums = sums_of::<N>(g, tiles.turned, tile.ahead, w, starts);
                 for n in 0..N {
                     let number = _mm512_set1_epi32((g * N + n) as i32);
                     for half in 0..2 {
@@ -158,30 +158,53 @@ impl Products {
 
     /// `|w|^2/2 - x.w` of the rows that `turned` holds and all prototypes.
     #[target_feature(enable = "avx512f")]
-    pub(super) fn products(&self, turned: &[[__m512; 2]], sums: &mut [[__m512; 2]]) {
+    pub(super) fn products(&self, turned: &[[__m512; 2]], ahead: Ahead, sums: &mut [[__m512; 2]]) {
         match self.packed.size {
-            2 => self.products_of::<2>(turned, sums),
-            4 => self.products_of::<4>(turned, sums),
-            6 => self.products_of::<6>(turned, sums),
-            8 => self.products_of::<8>(turned, sums),
-            10 => self.products_of::<10>(turned, sums),
-            _ => self.products_of::<12>(turned, sums),
+            2 => self.products_of::<2>(turned, ahead, sums),
+            4 => self.products_of::<4>(turned, ahead, sums),
+            6 => self.products_of::<6>(turned, ahead, sums),
+            8 => self.products_of::<8>(turned, ahead, sums),
+            10 => self.products_of::<10>(turned, ahead, sums),
+            _ => self.products_of::<12>(turned, ahead, sums),
         }
     }
 
     #[target_feature(enable = "avx512f")]
-    fn products_of<const N: usize>(&self, turned: &[[__m512; 2]], all: &mut [[__m512; 2]]) {
-        for ((w, starts, _), all) in self.packed.groups::<N>().zip(all.as_chunks_mut::<N>().0) {
-            *all = sums::<N>(turned, w, starts);
+    fn products_of<const N: usize>(
+        &self,
+        turned: &[[__m512; 2]],
+        ahead: Ahead,
+        all: &mut [[__m512; 2]],
+    ) {
+        let groups = self.packed.groups::<N>().zip(all.as_chunks_mut::<N>().0);
+        for (g, ((w, starts, _), all)) in groups.enumerate() {
+            *all = sums_of::<N>(g, turned, ahead, w, starts);
         }
     }
 }
 
-/// `x.w` of two registers of rows and `N` prototypes, each taken from what `starts` gives.
+/// `x.w` of two registers of rows and the `N` prototypes of a group, each taken from what `starts` gives. Beside the first, memory is asked for.
 #[inline]
 #[target_feature(enable = "avx512f")]
-fn sums<const N: usize>(
+fn sums_of<const N: usize>(
+    group: usize,
     turned: &[[__m512; 2]],
+    ahead: Ahead,
+    w: &[[f32; N]],
+    starts: &[f32; N],
+) -> [[__m512; 2]; N] {
+    if group == 0 {
+        sums::<N, true>(turned, ahead, w, starts)
+    } else {
+        sums::<N, false>(turned, ahead, w, starts)
+    }
+}
+
+#[inline]
+#[target_feature(enable = "avx512f")]
+fn sums<const N: usize, const ASKS: bool>(
+    turned: &[[__m512; 2]],
+    ahead: Ahead,
     w: &[[f32; N]],
     starts: &[f32; N],
 ) -> [[__m512; 2]; N] {
@@ -189,7 +212,10 @@ fn sums<const N: usize>(
     for n in 0..N {
         sums[n] = [_mm512_set1_ps(starts[n]); 2];
     }
-    for ([first, second], w) in turned.iter().zip(w) {
+    for (a, ([first, second], w)) in turned.iter().zip(w).enumerate() {
+        if ASKS {
+            ahead.ask(a);
+        }
         for n in 0..N {
             let w = _mm512_set1_ps(w[n]);
             sums[n][0] = _mm512_fnmadd_ps(*first, w, sums[n][0]);

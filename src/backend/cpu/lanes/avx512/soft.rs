@@ -44,7 +44,7 @@ impl Products {
         slopes.resize(self.packed.labels.len(), [_mm512_setzero_ps(); 2]);
         for g in g.chunks_mut(TILE * p) {
             let Some(tile) = tiles.next() else { return };
-            self.products(tiles.turned, slopes);
+            self.products(tiles.turned, tile.ahead, slopes);
             let sides = self.sides(&tile, &loss, factors, losses, slopes);
             self.weigh(&tile, sides, slopes);
             for (half, g) in g.chunks_mut(ROWS * p).enumerate() {
@@ -166,13 +166,17 @@ impl Products {
         h.clear();
         h.resize(whole.len(), _mm512_setzero_ps());
         let mut next = tiles.next();
-        self.products(tiles.turned, keys);
+        if let Some(tile) = &next {
+            self.products(tiles.turned, tile.ahead, keys);
+        }
         while let Some(tile) = next {
             std::mem::swap(slopes, keys);
             let sides = self.sides(&tile, &loss, factors, losses, slopes);
             // What comes next need not wait for quotients and logarithms.
             next = tiles.next();
-            self.products(tiles.turned, keys);
+            if let Some(tile) = &next {
+                self.products(tiles.turned, tile.ahead, keys);
+            }
             if sums.is_some() {
                 self.weigh(&tile, sides, slopes);
                 whole.add(rows, tile.range, slopes, h);

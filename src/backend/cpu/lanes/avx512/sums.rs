@@ -1,4 +1,4 @@
-//! Sums over short rows as they stand in memory, by prototype.
+//! Sums over short rows as they stand in memory, by prototype: of all prototypes ([`Whole`]), or of two a row ([`Pulls`]).
 
 use super::ROWS;
 use super::tiles::{TILE, shift};
@@ -19,8 +19,7 @@ impl Whole {
     /// The instructions must be there.
     #[target_feature(enable = "avx512f")]
     pub fn new(w: &[f32], d: usize) -> Whole {
-        let registers = w.chunks_exact(d).flat_map(|w| w.chunks(ROWS));
-        let mut w: Vec<__m512> = registers.map(|values| part(values)).collect();
+        let mut w = registers(w, d);
         w.resize(w.len().next_multiple_of(GROUP * d.div_ceil(ROWS)), _mm512_setzero_ps());
         Whole { d, w }
     }
@@ -58,12 +57,7 @@ impl Whole {
         h: &mut [__m512],
     ) {
         let d = self.d;
-        let masks: [u16; C] =
-            std::array::from_fn(|c| u16::MAX >> (ROWS - (d - c * ROWS).min(ROWS)));
-        let mut centre = [_mm512_setzero_ps(); C];
-        for c in 0..C {
-            centre[c] = shift(rows.centre, c, masks[c]);
-        }
+        let (masks, centre) = masks_and_centre::<C>(rows.centre, d);
         let x = &rows.x[range.start * d..range.end * d];
         let w = self.w.as_chunks::<C>().0.as_chunks::<N>().0;
         let h = h.as_chunks_mut::<C>().0.as_chunks_mut::<N>().0;
@@ -93,16 +87,130 @@ impl Whole {
     /// Adds what `h` holds to sums of `d` values each.
     #[target_feature(enable = "avx512f")]
     pub fn finish(&self, h: &[__m512], sums: &mut [f32]) {
-        let registers = self.d.div_ceil(ROWS);
-        for (h, sums) in h.chunks_exact(registers).zip(sums.chunks_exact_mut(self.d)) {
-            for (h, sums) in h.iter().zip(sums.chunks_mut(ROWS)) {
-                let mut values = [0.0; ROWS];
-                // SAFETY: sixteen values.
-                unsafe { _mm512_storeu_ps(values.as_mut_ptr(), *h) };
-                sums.iter_mut().zip(values).for_each(|(s, h)| *s += h);
+        add_registers(h, self.d, sums);
+    }
+}
+
+/// Rows next to each other are summed apart: what one adds need not wait for what the one before it has added to the same prototype.
+const APART: usize = 4;
+
+/// Short prototypes of which each row pulls two, each in one or two registers of its own.
+pub(super) struct Pulls {
+    d: usize,
+    w: Vec<__m512>,
+}
+
+impl Pulls {
+    /// The instructions must be there.
+    #[target_feature(enable = "avx512f")]
+    pub fn new(w: &[f32], d: usize) -> Pulls {
+        Pulls { d, w: registers(w, d) }
+    }
+
+    /// Registers of the sums.
+    pub fn len(&self) -> usize {
+        APART * self.w.len()
+    }
+
+    /// `H_j += g_i (x_i - w_j)` for the rows `range`, a tile at most, and both winners j of each, with a slope for each of them.
+    ///
+    /// # Safety
+    ///
+    /// Every winner must be a prototype.
+    #[inline]
+    #[target_feature(enable = "avx512f")]
+    pub unsafe fn add(
+        &self,
+        rows: &Labelled<'_, f32>,
+        range: Range<usize>,
+        winners: &[[u32; TILE]; 2],
+        slopes: &[[f32; TILE]; 2],
+        h: &mut [__m512],
+    ) {
+        // SAFETY: as above.
+        unsafe {
+            match self.d.div_ceil(ROWS) {
+                1 => self.add_of::<1>(rows, range, winners, slopes, h),
+                2 => self.add_of::<2>(rows, range, winners, slopes, h),
+                registers => unreachable!("rows of {registers} registers"),
             }
         }
     }
+
+    #[inline]
+    #[target_feature(enable = "avx512f")]
+    unsafe fn add_of<const C: usize>(
+        &self,
+        rows: &Labelled<'_, f32>,
+        range: Range<usize>,
+        winners: &[[u32; TILE]; 2],
+        slopes: &[[f32; TILE]; 2],
+        h: &mut [__m512],
+    ) {
+        let d = self.d;
+        let (masks, centre) = masks_and_centre::<C>(rows.centre, d);
+        let x = &rows.x[range.start * d..range.end * d];
+        let w = self.w.as_chunks::<C>().0;
+        let h = h.as_chunks_mut::<C>().0;
+        assert_eq!(h.len(), APART * w.len());
+        for (i, x) in x.chunks_exact(d).enumerate().take(TILE) {
+            let mut centred = [_mm512_setzero_ps(); C];
+            for c in 0..C {
+                // SAFETY: the row's values from there on are as many as the mask has ones.
+                let x = unsafe { _mm512_maskz_loadu_ps(masks[c], x.as_ptr().add(c * ROWS)) };
+                centred[c] = _mm512_sub_ps(x, centre[c]);
+            }
+            for side in 0..2 {
+                let j = winners[side][i] as usize;
+                // SAFETY: j is a prototype, and there are as many sums of each residue of i.
+                let (w, h) =
+                    unsafe { (w.get_unchecked(j), h.get_unchecked_mut(i % APART * w.len() + j)) };
+                let g = _mm512_set1_ps(slopes[side][i]);
+                for c in 0..C {
+                    h[c] = _mm512_fmadd_ps(g, _mm512_sub_ps(centred[c], w[c]), h[c]);
+                }
+            }
+        }
+    }
+
+    /// Adds what `h` holds to sums of `d` values each.
+    #[target_feature(enable = "avx512f")]
+    pub fn finish(&self, h: &[__m512], sums: &mut [f32]) {
+        for h in h.chunks_exact(self.w.len()) {
+            add_registers(h, self.d, sums);
+        }
+    }
+}
+
+/// Which values of each register of a row there are, and the centre.
+#[inline]
+#[target_feature(enable = "avx512f")]
+fn masks_and_centre<const C: usize>(centre: &[f32], d: usize) -> ([u16; C], [__m512; C]) {
+    let (mut masks, mut registers) = ([0; C], [_mm512_setzero_ps(); C]);
+    for c in 0..C {
+        masks[c] = u16::MAX >> (ROWS - (d - c * ROWS).min(ROWS));
+        registers[c] = shift(centre, c, masks[c]);
+    }
+    (masks, registers)
+}
+
+/// Adds what registers hold to sums of `d` values each.
+#[target_feature(enable = "avx512f")]
+fn add_registers(h: &[__m512], d: usize, sums: &mut [f32]) {
+    for (h, sums) in h.chunks_exact(d.div_ceil(ROWS)).zip(sums.chunks_exact_mut(d)) {
+        for (h, sums) in h.iter().zip(sums.chunks_mut(ROWS)) {
+            let mut values = [0.0; ROWS];
+            // SAFETY: sixteen values.
+            unsafe { _mm512_storeu_ps(values.as_mut_ptr(), *h) };
+            sums.iter_mut().zip(values).for_each(|(s, h)| *s += h);
+        }
+    }
+}
+
+/// Prototypes of `d` values in registers of their own.
+#[target_feature(enable = "avx512f")]
+fn registers(w: &[f32], d: usize) -> Vec<__m512> {
+    w.chunks_exact(d).flat_map(|w| w.chunks(ROWS)).map(|values| part(values)).collect()
 }
 
 /// At most sixteen values, then zeros.
