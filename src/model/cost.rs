@@ -154,7 +154,7 @@ fn work(composition: &Composition, [n, d, p, classes, l]: [f64; 5]) -> [f64; PAR
     );
     let few = pairs && identity && cpu::few(d as usize, p as usize);
     let plain = identity && composition.metric == MetricName::SquaredEuclidean;
-    let at_once = plain && (pairs || posterior) && cpu::at_once(d as usize, p as usize, pairs);
+    let at_once = plain && (pairs || posterior) && cpu::at_once(d as usize, p as usize);
     // How many registers' worth of work a value takes after its product, where rows stand side by side.
     let tiles = cpu::has_tiles();
     let values = match (composition.metric, identity) {

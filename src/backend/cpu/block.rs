@@ -283,7 +283,7 @@ impl<T: Real> Plan<T> {
         let at_once = packed.is_some()
             && metric.sums_differences()
             && self.map == Map::Identity
-            && (if self.opposed { lanes::sums_pay } else { lanes::pays })(self.d, self.p)
+            && lanes::pays(self.d, self.p)
             && self.operand == Operand::Full;
         Ready {
             metric,

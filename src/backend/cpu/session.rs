@@ -87,7 +87,10 @@ impl<'a, T: Real> CpuSession<'a, T> {
         let n = rows.indices.map_or(samples.features.rows(), <[u32]>::len);
         let learn = |name: &str| gradient && self.learn.iter().any(|l| l == name);
         let ready = self.plan.ready(tensors, &learn);
-        let chunks = Chunks::new(n, self.plan.rows, partial_len(&self.plan, &ready));
+        let mut chunks = Chunks::new(n, self.plan.rows, partial_len(&self.plan, &ready));
+        if ready.at_once && rows.indices.is_none() {
+            chunks.at_a_time = AT_A_TIME;
+        }
         let inverse = 1.0 / n as f64;
         let weighted = rows.weights.is_some() || self.row_weights.is_some();
         let weight = |k: usize| -> f64 {
@@ -107,7 +110,7 @@ impl<'a, T: Real> CpuSession<'a, T> {
         let pass = Pass { gradient, scale, n, targets };
         let task = |ws: &mut Workspace<T>, chunk: usize| -> Partial<T> {
             let mut partial = self.plan.partial(&ready);
-            let mut factors = Vec::with_capacity(self.plan.rows);
+            let mut factors = Vec::with_capacity(chunks.at_a_time);
             for (start, end) in chunks.blocks(chunk) {
                 factors.clear();
                 if weighted {
@@ -237,11 +240,16 @@ pub(super) struct Chunks {
     n: usize,
     /// Rows of a block at most.
     block: usize,
+    /// Rows that are taken from a chunk at a time: a block, or more where they need no room of their own.
+    at_a_time: usize,
     chunks: usize,
     /// Whether chunks are of as many rows, and not of whole blocks.
     even: bool,
     wave: usize,
 }
+
+/// Rows of a step that reads them where they are stored: what it begins and ends with is a small part then, and their losses stay in the cache.
+const AT_A_TIME: usize = 128 * TILE;
 
 /// Rows of a tile: even chunks are of whole ones.
 const TILE: usize = 32;
@@ -256,7 +264,7 @@ impl Chunks {
         // Even chunks are shared evenly, but not where that takes many more blocks.
         let even = 7 * chunks * n.div_ceil(chunks).div_ceil(block) <= 8 * blocks;
         let wave = (PARTIAL_BYTES / (8 * partial_len.max(1))).max(1);
-        Chunks { n, block, chunks, even, wave }
+        Chunks { n, block, at_a_time: block, chunks, even, wave }
     }
 
     /// The first row of a chunk.
@@ -268,11 +276,11 @@ impl Chunks {
         }
     }
 
-    /// The blocks of a chunk as ranges of rows, as long as each other but for a tile.
+    /// What is taken of a chunk at a time as ranges of rows, as long as each other but for a tile.
     pub fn blocks(&self, chunk: usize) -> impl Iterator<Item = (usize, usize)> + use<> {
         let (start, end) = (self.first(chunk), self.first(chunk + 1));
-        let blocks = (end - start).div_ceil(self.block).max(1);
-        let rows = (end - start).div_ceil(blocks).next_multiple_of(TILE).min(self.block).max(1);
+        let blocks = (end - start).div_ceil(self.at_a_time).max(1);
+        let rows = (end - start).div_ceil(blocks).next_multiple_of(TILE).min(self.at_a_time).max(1);
         (start..end).step_by(rows).map(move |first| (first, (first + rows).min(end)))
     }
 

@@ -34,12 +34,6 @@ pub(super) fn pays(d: usize, p: usize) -> bool {
     d <= FEATURES && p <= 64 && d * p <= 512
 }
 
-/// Whether the sums of all prototypes over rows of winner pairs are formed as fast as those of the winners alone: while they are so few that they
-/// stay in registers.
-pub(super) fn sums_pay(d: usize, p: usize) -> bool {
-    pays(d, p) && p * d.div_ceil(ROWS) <= 16
-}
-
 /// Whether [`Packed`] prototypes are to be had in single precision.
 pub(super) fn has_tiles() -> bool {
     #[cfg(target_arch = "x86_64")]

@@ -112,65 +112,18 @@ impl Pulls {
         APART * self.w.len()
     }
 
-    /// `H_j += g_i (x_i - w_j)` for the rows `range`, a tile at most, and both winners j of each, with a slope for each of them.
-    ///
-    /// # Safety
-    ///
-    /// Every winner must be a prototype.
-    #[inline]
-    #[target_feature(enable = "avx512f")]
-    pub unsafe fn add(
-        &self,
-        rows: &Labelled<'_, f32>,
-        range: Range<usize>,
-        winners: &[[u32; TILE]; 2],
-        slopes: &[[f32; TILE]; 2],
-        h: &mut [__m512],
-    ) {
-        // SAFETY: as above.
-        unsafe {
-            match self.d.div_ceil(ROWS) {
-                1 => self.add_of::<1>(rows, range, winners, slopes, h),
-                2 => self.add_of::<2>(rows, range, winners, slopes, h),
-                registers => unreachable!("rows of {registers} registers"),
-            }
-        }
+    /// Registers of a row.
+    pub fn registers(&self) -> usize {
+        self.d.div_ceil(ROWS)
     }
 
+    /// The same for rows of `C` registers, from which `centre` is taken.
     #[inline]
     #[target_feature(enable = "avx512f")]
-    unsafe fn add_of<const C: usize>(
-        &self,
-        rows: &Labelled<'_, f32>,
-        range: Range<usize>,
-        winners: &[[u32; TILE]; 2],
-        slopes: &[[f32; TILE]; 2],
-        h: &mut [__m512],
-    ) {
-        let d = self.d;
-        let (masks, centre) = masks_and_centre::<C>(rows.centre, d);
-        let x = &rows.x[range.start * d..range.end * d];
-        let w = self.w.as_chunks::<C>().0;
-        let h = h.as_chunks_mut::<C>().0;
-        assert_eq!(h.len(), APART * w.len());
-        for (i, x) in x.chunks_exact(d).enumerate().take(TILE) {
-            let mut centred = [_mm512_setzero_ps(); C];
-            for c in 0..C {
-                // SAFETY: the row's values from there on are as many as the mask has ones.
-                let x = unsafe { _mm512_maskz_loadu_ps(masks[c], x.as_ptr().add(c * ROWS)) };
-                centred[c] = _mm512_sub_ps(x, centre[c]);
-            }
-            for side in 0..2 {
-                let j = winners[side][i] as usize;
-                // SAFETY: j is a prototype, and there are as many sums of each residue of i.
-                let (w, h) =
-                    unsafe { (w.get_unchecked(j), h.get_unchecked_mut(i % APART * w.len() + j)) };
-                let g = _mm512_set1_ps(slopes[side][i]);
-                for c in 0..C {
-                    h[c] = _mm512_fmadd_ps(g, _mm512_sub_ps(centred[c], w[c]), h[c]);
-                }
-            }
-        }
+    pub fn of_rows<const C: usize>(&self, centre: &[f32]) -> Pull<'_, C> {
+        assert_eq!(C, self.registers());
+        let (masks, centre) = masks_and_centre(centre, self.d);
+        Pull { w: self.w.as_chunks().0, masks, centre }
     }
 
     /// Adds what `h` holds to sums of `d` values each.
@@ -178,6 +131,51 @@ impl Pulls {
     pub fn finish(&self, h: &[__m512], sums: &mut [f32]) {
         for h in h.chunks_exact(self.w.len()) {
             add_registers(h, self.d, sums);
+        }
+    }
+}
+
+/// [`Pulls`] of rows of `C` registers.
+pub(super) struct Pull<'a, const C: usize> {
+    w: &'a [[__m512; C]],
+    masks: [u16; C],
+    centre: [__m512; C],
+}
+
+/// Both winners of each row of a tile, and a slope for each.
+#[derive(Default)]
+#[repr(align(64))]
+pub(super) struct Pulled {
+    pub winners: [[u32; TILE]; 2],
+    pub slopes: [[f32; TILE]; 2],
+}
+
+impl<const C: usize> Pull<'_, C> {
+    /// `H_j += g_i (x_i - w_j)` for both winners j of row `i`, which stands at `x`.
+    ///
+    /// # Safety
+    ///
+    /// The row's values are there, winners are prototypes, and at `h` are the registers of the sums.
+    #[inline]
+    #[target_feature(enable = "avx512f")]
+    pub unsafe fn add(&self, x: *const f32, i: usize, pulled: &Pulled, h: *mut __m512) {
+        let mut centred = [_mm512_setzero_ps(); C];
+        for c in 0..C {
+            // SAFETY: the row's values from there on are as many as the mask has ones.
+            let x = unsafe { _mm512_maskz_loadu_ps(self.masks[c], x.add(c * ROWS)) };
+            centred[c] = _mm512_sub_ps(x, self.centre[c]);
+        }
+        for side in 0..2 {
+            let j = pulled.winners[side][i] as usize;
+            // SAFETY: j is a prototype, of which there are so many sums.
+            let (w, h) = unsafe {
+                let apart = i % APART * self.w.len();
+                (self.w.get_unchecked(j), &mut *h.cast::<[__m512; C]>().add(apart + j))
+            };
+            let g = _mm512_set1_ps(pulled.slopes[side][i]);
+            for c in 0..C {
+                h[c] = _mm512_fmadd_ps(g, _mm512_sub_ps(centred[c], w[c]), h[c]);
+            }
         }
     }
 }
