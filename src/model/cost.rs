@@ -152,9 +152,9 @@ fn work(composition: &Composition, [n, d, p, classes, l]: [f64; 5]) -> [f64; PAR
             ),
         !composition.spread && composition.kernel == Kernel::None,
     );
-    let few = pairs && identity && cpu::few(d as usize, p as usize);
     let plain = identity && composition.metric == MetricName::SquaredEuclidean;
-    let at_once = plain && (pairs || posterior) && cpu::at_once(d as usize, p as usize);
+    let at_once = plain && (pairs || posterior) && cpu::at_once(d as usize, p as usize, pairs);
+    let few = pairs && (at_once || identity && cpu::few(d as usize, p as usize));
     // How many registers' worth of work a value takes after its product, where rows stand side by side.
     let tiles = cpu::has_tiles();
     let values = match (composition.metric, identity) {

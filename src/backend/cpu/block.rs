@@ -275,16 +275,16 @@ impl<T: Real> Plan<T> {
             None => (Vec::new(), Vec::new()),
         };
         let wanted = self.opposed || self.soft.is_some();
+        let plain = metric.sums_differences() && self.map == Map::Identity;
         let packed = wanted.then(|| metric.squares()).flatten().and_then(|squares| {
+            let pay = if plain { lanes::tiles_pay } else { lanes::pays };
             let few = self.opposed && squares.bent == Bent::Not;
-            let few = few && lanes::pays(squares.w.len() / self.p, self.p);
+            let few = few && pay(squares.w.len() / self.p, self.p);
             Packed::new(squares, &self.prototype_labels, few)
         });
-        let at_once = packed.is_some()
-            && metric.sums_differences()
-            && self.map == Map::Identity
-            && lanes::pays(self.d, self.p)
-            && self.operand == Operand::Full;
+        let pay = if self.opposed { lanes::tiles_pay } else { lanes::pays };
+        let at_once =
+            packed.is_some() && plain && pay(self.d, self.p) && self.operand == Operand::Full;
         Ready {
             metric,
             packed,

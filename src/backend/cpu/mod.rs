@@ -24,8 +24,8 @@ pub(crate) fn few(d: usize, p: usize) -> bool {
 }
 
 /// Whether a step of plain squared distances, of winner pairs or of posteriors, goes over the rows once, in single precision.
-pub(crate) fn at_once(d: usize, p: usize) -> bool {
-    has_tiles() && lanes::pays(d, p)
+pub(crate) fn at_once(d: usize, p: usize, pairs: bool) -> bool {
+    has_tiles() && if pairs { lanes::tiles_pay(d, p) } else { lanes::pays(d, p) }
 }
 
 /// Whether products of tiles of rows stay in registers, in single precision.

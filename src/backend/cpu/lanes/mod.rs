@@ -34,6 +34,12 @@ pub(super) fn pays(d: usize, p: usize) -> bool {
     d <= FEATURES && p <= 64 && d * p <= 512
 }
 
+/// Whether winners of plain squared distances are found by differences where there are [tiles](has_tiles): a difference costs a tile nothing beside its
+/// square, and neither have distances to be formed again then, nor rows to be copied.
+pub(super) fn tiles_pay(d: usize, p: usize) -> bool {
+    d <= 64 && p <= 64 && d * p <= 2048
+}
+
 /// Whether [`Packed`] prototypes are to be had in single precision.
 pub(super) fn has_tiles() -> bool {
     #[cfg(target_arch = "x86_64")]
@@ -738,14 +744,15 @@ mod tests {
         #[test]
         fn steps_of_winners_are_those_of_each_row(
             rows in 1usize..150,
-            d in 1usize..=32,
-            more in proptest::collection::vec(0u32..3, 0..14),
+            d in 1usize..=64,
+            more in proptest::collection::vec(0u32..3, 0..40),
             without: bool,
             seed in 0u64..1000,
         ) {
             // Every class has a prototype: there is a winner of either side.
             let labels: Vec<u32> = [0, 1, 2].into_iter().chain(more).collect();
             let p = labels.len();
+            prop_assume!(tiles_pay(d, p));
             let (x, w) = (coarse(rows * d, seed), coarse(p * d, seed + 1));
             let centre = coarse(d, seed + 2);
             let of: Vec<u32> = (0..rows as u32).map(|i| i % 3).collect();
@@ -836,6 +843,41 @@ mod tests {
             for (got, expected) in sums.iter().zip(&expected) {
                 prop_assert!((f64::from(*got) - expected).abs() < 1e-3 * expected.abs().max(1.0), "{got} {expected}");
             }
+        }
+    }
+
+    #[test]
+    fn rows_without_a_distance_have_any_winners() {
+        let (d, rows) = (3, 40);
+        let labels = [0, 1, 1];
+        let mut x = coarse(rows * d, 5);
+        x[7 * d] = f32::NAN;
+        let (w, centre, of) = (coarse(labels.len() * d, 6), vec![0.5; d], vec![1; rows]);
+        let block = Labelled { x: &x, of: &of, labels: &labels, ahead: &[], centre: &centre };
+        let squares = Squares { w: &w, lam: None, bent: Bent::Not };
+        let Some(packed) = Packed::new(squares, &labels, true) else {
+            println!("no such instructions: not tested");
+            return;
+        };
+        let objective = Glvq { transfer: Transfer::Identity, margin: 0.0 };
+        let factors: Vec<f32> = (0..rows).map(|i| if i == 7 { 0.0 } else { 1.0 }).collect();
+        let mut losses = vec![0.0f32; rows];
+        let asked = std::cell::Cell::new(0);
+        let out = Judged {
+            factors: &factors,
+            scale: 1.0,
+            losses: &mut losses,
+            any: &|class| {
+                asked.set(asked.get() + 1);
+                assert_eq!(class, 1);
+                [1, 0]
+            },
+            sums: None,
+        };
+        packed.step_of_winners(&block, &mut Room::default(), &objective, out);
+        assert!(asked.get() > 0);
+        for (i, loss) in losses.iter().enumerate() {
+            assert_eq!(loss.is_nan(), i == 7, "row {i}: {loss}");
         }
     }
 }

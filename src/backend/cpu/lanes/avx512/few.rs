@@ -124,6 +124,7 @@ impl Few {
             match self.pulls.registers() {
                 1 => self.step_of_rows::<1, O>(rows, room, objective, out),
                 2 => self.step_of_rows::<2, O>(rows, room, objective, out),
+                4 => self.step_of_rows::<4, O>(rows, room, objective, out),
                 registers => unreachable!("rows of {registers} registers"),
             }
         }

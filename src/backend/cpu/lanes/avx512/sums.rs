@@ -1,7 +1,7 @@
 //! Sums over short rows as they stand in memory, by prototype: of all prototypes ([`Whole`]), or of two a row ([`Pulls`]).
 
 use super::ROWS;
-use super::tiles::{TILE, shift};
+use super::tiles::{TILE, first, shift};
 use crate::backend::cpu::lanes::Labelled;
 use std::arch::x86_64::*;
 use std::ops::Range;
@@ -19,7 +19,8 @@ impl Whole {
     /// The instructions must be there.
     #[target_feature(enable = "avx512f")]
     pub fn new(w: &[f32], d: usize) -> Whole {
-        let mut w = registers(w, d);
+        let registers = w.chunks_exact(d).flat_map(|w| w.chunks(ROWS));
+        let mut w: Vec<__m512> = registers.map(|values| part(values)).collect();
         w.resize(w.len().next_multiple_of(GROUP * d.div_ceil(ROWS)), _mm512_setzero_ps());
         Whole { d, w }
     }
@@ -87,34 +88,48 @@ impl Whole {
     /// Adds what `h` holds to sums of `d` values each.
     #[target_feature(enable = "avx512f")]
     pub fn finish(&self, h: &[__m512], sums: &mut [f32]) {
-        add_registers(h, self.d, sums);
+        add_registers(h, self.d.div_ceil(ROWS), self.d, sums);
     }
 }
 
 /// Rows next to each other are summed apart: what one adds need not wait for what the one before it has added to the same prototype.
 const APART: usize = 4;
+/// Registers of sums at most that are apart: so many stay in the cache.
+const SUMS: usize = 256;
 
-/// Short prototypes of which each row pulls two, each in one or two registers of its own.
+/// Prototypes of which each row pulls two, each in one, two or four registers of its own.
 pub(super) struct Pulls {
     d: usize,
+    /// Registers of a prototype.
+    registers: usize,
     w: Vec<__m512>,
+    /// So many rows are summed apart.
+    apart: usize,
 }
 
 impl Pulls {
     /// The instructions must be there.
     #[target_feature(enable = "avx512f")]
     pub fn new(w: &[f32], d: usize) -> Pulls {
-        Pulls { d, w: registers(w, d) }
+        let registers = d.div_ceil(ROWS).next_power_of_two();
+        let mut all = vec![_mm512_setzero_ps(); w.len() / d * registers];
+        for (w, all) in w.chunks_exact(d).zip(all.chunks_exact_mut(registers)) {
+            for (w, register) in w.chunks(ROWS).zip(all) {
+                *register = part(w);
+            }
+        }
+        let apart = if APART * all.len() <= SUMS { APART } else { 1 };
+        Pulls { d, registers, w: all, apart }
     }
 
     /// Registers of the sums.
     pub fn len(&self) -> usize {
-        APART * self.w.len()
+        self.apart * self.w.len()
     }
 
     /// Registers of a row.
     pub fn registers(&self) -> usize {
-        self.d.div_ceil(ROWS)
+        self.registers
     }
 
     /// The same for rows of `C` registers, from which `centre` is taken.
@@ -123,14 +138,14 @@ impl Pulls {
     pub fn of_rows<const C: usize>(&self, centre: &[f32]) -> Pull<'_, C> {
         assert_eq!(C, self.registers());
         let (masks, centre) = masks_and_centre(centre, self.d);
-        Pull { w: self.w.as_chunks().0, masks, centre }
+        Pull { w: self.w.as_chunks().0, masks, centre, apart: self.apart }
     }
 
     /// Adds what `h` holds to sums of `d` values each.
     #[target_feature(enable = "avx512f")]
     pub fn finish(&self, h: &[__m512], sums: &mut [f32]) {
         for h in h.chunks_exact(self.w.len()) {
-            add_registers(h, self.d, sums);
+            add_registers(h, self.registers, self.d, sums);
         }
     }
 }
@@ -140,6 +155,7 @@ pub(super) struct Pull<'a, const C: usize> {
     w: &'a [[__m512; C]],
     masks: [u16; C],
     centre: [__m512; C],
+    apart: usize,
 }
 
 /// Both winners of each row of a tile, and a slope for each.
@@ -169,7 +185,7 @@ impl<const C: usize> Pull<'_, C> {
             let j = pulled.winners[side][i] as usize;
             // SAFETY: j is a prototype, of which there are so many sums.
             let (w, h) = unsafe {
-                let apart = i % APART * self.w.len();
+                let apart = (i & (self.apart - 1)) * self.w.len();
                 (self.w.get_unchecked(j), &mut *h.cast::<[__m512; C]>().add(apart + j))
             };
             let g = _mm512_set1_ps(pulled.slopes[side][i]);
@@ -186,16 +202,16 @@ impl<const C: usize> Pull<'_, C> {
 fn masks_and_centre<const C: usize>(centre: &[f32], d: usize) -> ([u16; C], [__m512; C]) {
     let (mut masks, mut registers) = ([0; C], [_mm512_setzero_ps(); C]);
     for c in 0..C {
-        masks[c] = u16::MAX >> (ROWS - (d - c * ROWS).min(ROWS));
+        masks[c] = first(d.saturating_sub(c * ROWS).min(ROWS));
         registers[c] = shift(centre, c, masks[c]);
     }
     (masks, registers)
 }
 
-/// Adds what registers hold to sums of `d` values each.
+/// Adds what registers hold, so many a prototype, to sums of `d` values each.
 #[target_feature(enable = "avx512f")]
-fn add_registers(h: &[__m512], d: usize, sums: &mut [f32]) {
-    for (h, sums) in h.chunks_exact(d.div_ceil(ROWS)).zip(sums.chunks_exact_mut(d)) {
+fn add_registers(h: &[__m512], registers: usize, d: usize, sums: &mut [f32]) {
+    for (h, sums) in h.chunks_exact(registers).zip(sums.chunks_exact_mut(d)) {
         for (h, sums) in h.iter().zip(sums.chunks_mut(ROWS)) {
             let mut values = [0.0; ROWS];
             // SAFETY: sixteen values.
@@ -203,12 +219,6 @@ fn add_registers(h: &[__m512], d: usize, sums: &mut [f32]) {
             sums.iter_mut().zip(values).for_each(|(s, h)| *s += h);
         }
     }
-}
-
-/// Prototypes of `d` values in registers of their own.
-#[target_feature(enable = "avx512f")]
-fn registers(w: &[f32], d: usize) -> Vec<__m512> {
-    w.chunks_exact(d).flat_map(|w| w.chunks(ROWS)).map(|values| part(values)).collect()
 }
 
 /// At most sixteen values, then zeros.

@@ -181,13 +181,14 @@ pub(super) fn shift(centre: &[f32], c: usize, mask: u16) -> __m512 {
     if centre.is_empty() {
         return _mm512_setzero_ps();
     }
-    let from = &centre[c * ROWS..][..mask.count_ones() as usize];
+    let n = mask.count_ones() as usize;
+    let from = if n == 0 { &[] } else { &centre[c * ROWS..][..n] };
     // SAFETY: as many values as the mask has ones, which are the last of it.
     unsafe { _mm512_maskz_loadu_ps(mask, from.as_ptr()) }
 }
 
 /// The first `n` of sixteen.
-fn first(n: usize) -> u16 {
+pub(super) fn first(n: usize) -> u16 {
     ((1u32 << n) - 1) as u16
 }
 
