@@ -276,13 +276,12 @@ impl<T: Real> Plan<T> {
         };
         let wanted = self.opposed || self.soft.is_some();
         let plain = metric.sums_differences() && self.map == Map::Identity;
+        let pay = if plain && self.opposed { lanes::tiles_pay } else { lanes::pays };
         let packed = wanted.then(|| metric.squares()).flatten().and_then(|squares| {
-            let pay = if plain { lanes::tiles_pay } else { lanes::pays };
             let few = self.opposed && squares.bent == Bent::Not;
             let few = few && pay(squares.w.len() / self.p, self.p);
             Packed::new(squares, &self.prototype_labels, few)
         });
-        let pay = if self.opposed { lanes::tiles_pay } else { lanes::pays };
         let at_once =
             packed.is_some() && plain && pay(self.d, self.p) && self.operand == Operand::Full;
         Ready {

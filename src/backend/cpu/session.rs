@@ -561,17 +561,19 @@ mod tests {
     fn chunks_hold_every_row_once() {
         for n in [1, 31, 32, 255, 300, 1000, 10_000, 20_000, 99_999, 1_000_003] {
             for block in [16, 96, 384, 480] {
-                let chunks = Chunks::new(n, block, 1000);
-                let blocks: Vec<_> = (0..chunks.chunks).flat_map(|c| chunks.blocks(c)).collect();
-                let mut next = 0;
-                for (start, end) in blocks {
-                    assert!(
-                        start == next && end > start && end - start <= chunks.block,
-                        "{n} {block}"
-                    );
-                    next = end;
+                let mut chunks = Chunks::new(n, block, 1000);
+                for at_a_time in [chunks.block, AT_A_TIME] {
+                    chunks.at_a_time = at_a_time;
+                    let mut next = 0;
+                    for (start, end) in (0..chunks.chunks).flat_map(|c| chunks.blocks(c)) {
+                        assert!(
+                            start == next && end > start && end - start <= at_a_time,
+                            "{n} {block} {at_a_time}"
+                        );
+                        next = end;
+                    }
+                    assert_eq!(next, n);
                 }
-                assert_eq!(next, n);
             }
         }
     }

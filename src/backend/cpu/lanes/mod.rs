@@ -633,7 +633,7 @@ mod tests {
             let (of, labels) = (vec![NOBODY; rows], vec![0; p]);
             let squares = Squares { w: &w, lam: None, bent: Bent::Not };
             let block = Labelled { x: &x, of: &of, labels: &labels, ahead: &[], centre: &[] };
-            let few = few && pays(d, p);
+            let few = few && tiles_pay(d, p);
             if let Some(packed) = Packed::new(squares, &labels, few) {
                 let mut found = vec![0; rows];
                 packed.nearest_of_all(&block, &mut Room::default(), &mut vec![], &mut found);

@@ -62,10 +62,9 @@ impl Few {
         for (winners, least) in winners.chunks_mut(TILE).zip(least.chunks_mut(2 * TILE)) {
             let Some(tile) = tiles.next() else { return };
             self.find(tiles.turned, &tile, &mut found);
-            for (i, (winners, least)) in winners.iter_mut().zip(least.chunks_mut(2)).enumerate() {
-                *winners = [0, 1].map(|side| found.winners[side][i]);
-                least.copy_from_slice(&[0, 1].map(|side| found.least[side][i]));
-            }
+            let (pairs, distances) = found.pairs();
+            winners.copy_from_slice(&pairs[..winners.len()]);
+            least.copy_from_slice(&distances.as_flattened()[..least.len()]);
         }
     }
 

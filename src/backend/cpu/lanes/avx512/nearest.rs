@@ -78,14 +78,7 @@ impl Nearest {
     #[target_feature(enable = "avx512f")]
     pub fn store(&self, winners: &mut [[u32; 2]; TILE]) {
         let [own, other] = &self.sides;
-        for half in 0..2 {
-            let pairs = interleaved([own.at[half], other.at[half]]);
-            for (quarter, pairs) in pairs.into_iter().enumerate() {
-                let winners = &mut winners[half * ROWS + quarter * ROWS / 2..][..ROWS / 2];
-                // SAFETY: eight pairs of values.
-                unsafe { _mm512_storeu_si512(winners.as_mut_ptr().cast(), pairs) };
-            }
-        }
+        *winners = pairs_of([own.at, other.at]);
     }
 
     /// Leaves both sides in memory, of a tile whose rows are those of `masks`.
@@ -122,6 +115,27 @@ pub(super) struct Found {
 }
 
 impl Found {
+    /// Both sides one after the other, row by row: winners, and their values.
+    #[inline]
+    #[target_feature(enable = "avx512f")]
+    pub fn pairs(&self) -> ([[u32; 2]; TILE], [[f32; 2]; TILE]) {
+        let mut pairs = [[[0; 2]; TILE]; 2];
+        let sides: [&[[u32; TILE]; 2]; 2] = [&self.winners, bytemuck::cast_ref(&self.least)];
+        for (sides, pairs) in sides.into_iter().zip(&mut pairs) {
+            let mut registers = [[_mm512_setzero_si512(); 2]; 2];
+            for side in 0..2 {
+                for half in 0..2 {
+                    let from = sides[side][half * ROWS..][..ROWS].as_ptr();
+                    // SAFETY: sixteen values.
+                    registers[side][half] = unsafe { _mm512_loadu_si512(from.cast()) };
+                }
+            }
+            *pairs = pairs_of(registers);
+        }
+        let [winners, least] = pairs;
+        (winners, bytemuck::cast(least))
+    }
+
     /// `any(class)` where there is none, of rows of the classes `of`. Panics if that is none of the `p` prototypes.
     #[cold]
     pub fn fill(&mut self, of: &[u32], any: &dyn Fn(u32) -> [u32; 2], p: usize) {
@@ -134,4 +148,20 @@ impl Found {
             }
         }
     }
+}
+
+/// Values of the one and of the other side, one after the other row by row.
+#[inline]
+#[target_feature(enable = "avx512f")]
+fn pairs_of([own, other]: [[__m512i; 2]; 2]) -> [[u32; 2]; TILE] {
+    let mut out = [[0; 2]; TILE];
+    for half in 0..2 {
+        let pairs = interleaved([own[half], other[half]]);
+        for (quarter, pairs) in pairs.into_iter().enumerate() {
+            let out = &mut out[half * ROWS + quarter * ROWS / 2..][..ROWS / 2];
+            // SAFETY: eight pairs of values.
+            unsafe { _mm512_storeu_si512(out.as_mut_ptr().cast(), pairs) };
+        }
+    }
+    out
 }

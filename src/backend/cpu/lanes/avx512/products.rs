@@ -194,28 +194,26 @@ fn sums_of<const N: usize>(
     starts: &[f32; N],
 ) -> [[__m512; 2]; N] {
     if group == 0 {
-        sums::<N, true>(turned, ahead, w, starts)
+        sums::<N>(turned, w, starts, |feature| ahead.ask(feature))
     } else {
-        sums::<N, false>(turned, ahead, w, starts)
+        sums::<N>(turned, w, starts, |_| ())
     }
 }
 
 #[inline]
 #[target_feature(enable = "avx512f")]
-fn sums<const N: usize, const ASKS: bool>(
+fn sums<const N: usize>(
     turned: &[[__m512; 2]],
-    ahead: Ahead,
     w: &[[f32; N]],
     starts: &[f32; N],
+    between: impl Fn(usize),
 ) -> [[__m512; 2]; N] {
     let mut sums = [[_mm512_setzero_ps(); 2]; N];
     for n in 0..N {
         sums[n] = [_mm512_set1_ps(starts[n]); 2];
     }
     for (a, ([first, second], w)) in turned.iter().zip(w).enumerate() {
-        if ASKS {
-            ahead.ask(a);
-        }
+        between(a);
         for n in 0..N {
             let w = _mm512_set1_ps(w[n]);
             sums[n][0] = _mm512_fnmadd_ps(*first, w, sums[n][0]);

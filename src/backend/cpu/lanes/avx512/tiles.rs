@@ -69,6 +69,7 @@ impl<'a> Tiles<'a> {
             // Stored rows: nothing has brought them into the cache.
             _ if !self.rows.centre.is_empty() => x.as_ptr().wrapping_byte_add(AHEAD),
             Some(ahead) if !ahead.is_empty() => ahead.as_ptr(),
+            // Nothing: what is there already.
             _ => x.as_ptr(),
         });
         if n == TILE {
