@@ -96,7 +96,7 @@ mod x86 {
 pub fn run<V: Vectorize>(task: V) -> V::Output {
     // `Arch` would take AVX-512 for everything.
     #[cfg(target_arch = "x86_64")]
-    if let Some(usual) = *x86::USUAL {
+    if let Some(usual) = usual() {
         return usual.vectorize(task);
     }
     Arch::new().dispatch(task)
@@ -106,16 +106,28 @@ pub fn run<V: Vectorize>(task: V) -> V::Output {
 #[inline(always)]
 pub fn run_wide<V: Vectorize>(task: V) -> V::Output {
     #[cfg(target_arch = "x86_64")]
-    if let Some(wide) = *x86::WIDE {
+    if let Some(wide) = wide() {
         return wide.vectorize(task);
     }
     run(task)
 }
 
+/// AVX2 and fused multiply-adds, if the machine has them.
+#[cfg(target_arch = "x86_64")]
+pub(crate) fn usual() -> Option<pulp::x86::V3> {
+    *x86::USUAL
+}
+
+/// AVX-512 as every processor has it but the first, if the machine has it.
+#[cfg(target_arch = "x86_64")]
+pub(crate) fn wide() -> Option<pulp::x86::V4> {
+    *x86::WIDE
+}
+
 /// Whether a `wide fn` has registers of 64 bytes.
 pub fn is_wide() -> bool {
     #[cfg(target_arch = "x86_64")]
-    let wide = x86::WIDE.is_some();
+    let wide = wide().is_some();
     #[cfg(not(target_arch = "x86_64"))]
     let wide = false;
     wide

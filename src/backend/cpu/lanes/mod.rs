@@ -8,7 +8,7 @@
 //! ([`winner_pairs`]), which give the distances themselves.
 
 #[cfg(target_arch = "x86_64")]
-mod avx512;
+mod tiles;
 
 use super::prefetch::prefetch;
 use crate::parts::cooperation::winner_pair::NOBODY;
@@ -18,9 +18,13 @@ use crate::parts::objective::PairObjective;
 use crate::parts::objective::{nllr, rslvq};
 use crate::parts::real::Real;
 #[cfg(target_arch = "x86_64")]
-use avx512::{few::Few, products::Products, soft::Loss};
+use crate::parts::simd;
 #[cfg(target_arch = "x86_64")]
 use bytemuck::{cast_slice, cast_slice_mut};
+#[cfg(target_arch = "x86_64")]
+use pulp::x86::{V3, V4};
+#[cfg(target_arch = "x86_64")]
+use tiles::{few::Few, pairs, products::Products, registers::Registers, soft::Loss};
 
 /// Rows side by side.
 const ROWS: usize = 16;
@@ -43,7 +47,7 @@ pub(super) fn tiles_pay(d: usize, p: usize) -> bool {
 /// Whether [`Packed`] prototypes are to be had in single precision.
 pub(super) fn has_tiles() -> bool {
     #[cfg(target_arch = "x86_64")]
-    let there = avx512::there();
+    let there = simd::usual().is_some();
     #[cfg(not(target_arch = "x86_64"))]
     let there = false;
     there
@@ -250,23 +254,103 @@ impl<T: Real> Labelled<'_, T> {
 /// Prototypes laid out for rows side by side in single precision, where this machine has the instructions.
 pub(super) struct Packed {
     #[cfg(target_arch = "x86_64")]
-    way: Way,
+    by: By,
 }
 
 /// Working memory of one thread.
 #[derive(Default)]
 pub(super) struct Room {
     #[cfg(target_arch = "x86_64")]
-    of_tiles: avx512::Room,
+    wide: tiles::Room<V4>,
+    #[cfg(target_arch = "x86_64")]
+    usual: tiles::Room<V3>,
+}
+
+/// The instructions by which rows are held against prototypes.
+#[cfg(target_arch = "x86_64")]
+enum By {
+    /// AVX-512
+    Wide(Way<V4>),
+    /// AVX2
+    Usual(Way<V3>),
 }
 
 /// How rows are held against prototypes.
 #[cfg(target_arch = "x86_64")]
-enum Way {
+enum Way<S: Registers> {
     /// By products, which leave no distances.
-    Products(Products, Bent),
+    Products(Products<S>, Bent),
     /// By differences.
-    Few(Few),
+    Few(Few<S>),
+}
+
+#[cfg(target_arch = "x86_64")]
+impl<S: Registers> Way<S> {
+    fn new(simd: S, squares: Squares<'_, f32>, labels: &[u32], few: bool) -> Self {
+        if few {
+            return Way::Few(Few::new(simd, squares, labels));
+        }
+        let bent = squares.bent;
+        Way::Products(Products::new(simd, squares, labels), bent)
+    }
+
+    fn simd(&self) -> S {
+        match self {
+            Way::Products(products, _) => products.simd(),
+            Way::Few(few) => few.simd(),
+        }
+    }
+
+    fn products(&self) -> &Products<S> {
+        let Way::Products(products, _) = self else { unreachable!("no products") };
+        products
+    }
+
+    fn few(&self) -> &Few<S> {
+        let Way::Few(few) = self else { unreachable!("winners by products") };
+        few
+    }
+
+    /// Whether `least` holds distances.
+    fn winner_pairs(
+        &self,
+        rows: &Labelled<'_, f32>,
+        room: &mut tiles::Room<S>,
+        winners: &mut [[u32; 2]],
+        least: &mut [f32],
+    ) -> bool {
+        match self {
+            Way::Products(products, Bent::Not) => products.search(rows, room, winners),
+            Way::Products(products, Bent::Exponential) => {
+                products.search_exponential(rows, room, winners);
+            }
+            Way::Few(few) => few.search(rows, room, winners, least),
+        }
+        matches!(self, Way::Few(_))
+    }
+}
+
+/// What is written once for all instructions: a [`Way`], with the working memory for it.
+#[cfg(target_arch = "x86_64")]
+macro_rules! by {
+    ($by:expr, $room:expr, |$way:ident, $tiles:ident| $call:expr) => {
+        match $by {
+            By::Wide($way) => {
+                let $tiles = &mut $room.wide;
+                $call
+            }
+            By::Usual($way) => {
+                let $tiles = &mut $room.usual;
+                $call
+            }
+        }
+    };
+    ($by:expr, |$way:ident| $call:expr) => {
+        match $by {
+            By::Wide($way) => $call,
+            By::Usual($way) => $call,
+        }
+    };
 }
 
 impl Packed {
@@ -275,12 +359,13 @@ impl Packed {
     pub fn new<T: Real>(squares: Squares<'_, T>, labels: &[u32], few: bool) -> Option<Self> {
         #[cfg(target_arch = "x86_64")]
         if size_of::<T>() == 4 {
-            let (squares, bent) = (singles_of(squares), squares.bent);
-            if few {
-                return Some(Packed { way: Way::Few(Few::new(squares, labels)?) });
-            }
-            let products = Products::new(squares, labels)?;
-            return Some(Packed { way: Way::Products(products, bent) });
+            let squares = singles_of(squares);
+            let by = match (simd::wide(), simd::usual()) {
+                (Some(wide), _) => By::Wide(Way::new(wide, squares, labels, few)),
+                (None, Some(usual)) => By::Usual(Way::new(usual, squares, labels, few)),
+                (None, None) => return None,
+            };
+            return Some(Packed { by });
         }
         let _ = (squares, labels, few);
         None
@@ -300,31 +385,24 @@ impl Packed {
         winners.resize(rows.of.len(), [NOBODY; 2]);
         least.resize(2 * rows.of.len(), T::zero());
         #[cfg(target_arch = "x86_64")]
-        {
-            let (rows, room) = (rows.singles(), &mut room.of_tiles);
-            match &self.way {
-                Way::Products(products, Bent::Not) => products.search(&rows, room, winners),
-                Way::Products(products, Bent::Exponential) => {
-                    products.search_exponential(&rows, room, winners);
-                }
-                Way::Few(few) => {
-                    few.search(&rows, room, winners, cast_slice_mut(least));
-                    return true;
-                }
-            }
-        }
+        return by!(&self.by, room, |way, tiles| {
+            way.winner_pairs(&rows.singles(), tiles, winners, cast_slice_mut(least))
+        });
+        // There are no packed prototypes elsewhere.
         #[cfg(not(target_arch = "x86_64"))]
-        let _ = room;
-        false
+        {
+            let _ = room;
+            false
+        }
     }
 
     /// Whether there is a search for the [nearest of all](Packed::nearest_of_all).
     pub fn has_nearest_of_all(&self) -> bool {
         #[cfg(target_arch = "x86_64")]
-        let there = match &self.way {
+        let there = by!(&self.by, |way| match way {
             Way::Products(products, bent) => *bent == Bent::Not && products.has_nearest_of_all(),
             Way::Few(_) => true,
-        };
+        });
         #[cfg(not(target_arch = "x86_64"))]
         let there = false;
         there
@@ -343,9 +421,9 @@ impl Packed {
     ) {
         assert!(self.has_nearest_of_all(), "no search for the nearest of all");
         #[cfg(target_arch = "x86_64")]
-        if let Way::Products(products, _) = &self.way {
-            return products.nearest_of_all(&rows.singles(), &mut room.of_tiles, nearest);
-        }
+        by!(&self.by, room, |way, tiles| if let Way::Products(products, _) = way {
+            return products.nearest_of_all(&rows.singles(), tiles, nearest);
+        });
         self.winner_pairs(rows, room, winners, &mut vec![]);
         let all = nearest.iter_mut().zip(winners);
         all.for_each(|(nearest, [_, other])| *nearest = *other);
@@ -362,10 +440,8 @@ impl Packed {
         #[cfg(target_arch = "x86_64")]
         {
             let (x, d) = (cast_slice(rows.x), rows.x.len() / winners.len().max(1));
-            // SAFETY: who has packed prototypes has the instructions.
-            unsafe {
-                avx512::pairs::squares(x, singles_of(squares), d, winners, cast_slice_mut(out));
-            }
+            let (squares, out) = (singles_of(squares), cast_slice_mut(out));
+            by!(&self.by, |way| pairs::squares(way.simd(), x, squares, d, winners, out));
         }
         #[cfg(not(target_arch = "x86_64"))]
         let _ = (rows, squares, winners, out);
@@ -399,7 +475,6 @@ impl Packed {
     ) {
         #[cfg(target_arch = "x86_64")]
         {
-            let Way::Few(few) = &self.way else { unreachable!("winners by products") };
             let out = Judged {
                 factors: cast_slice(out.factors),
                 scale: out.scale.f64() as f32,
@@ -407,7 +482,9 @@ impl Packed {
                 any: out.any,
                 sums: out.sums.map(cast_slice_mut),
             };
-            few.step(&rows.singles(), &mut room.of_tiles, objective, out);
+            by!(&self.by, room, |way, tiles| {
+                way.few().step(&rows.singles(), tiles, objective, out);
+            });
         }
         // There are no packed prototypes elsewhere.
         #[cfg(not(target_arch = "x86_64"))]
@@ -444,11 +521,10 @@ pub(super) struct SoftSums<'a, T> {
     pub sums: Option<&'a mut [T]>,
 }
 
-/// Calls a function of products with the loss in single precision.
+/// The loss in single precision.
 #[cfg(target_arch = "x86_64")]
 macro_rules! with_loss {
-    ($packed:expr, $soft:expr, $sigma:expr, |$products:ident, $loss:ident| $call:expr) => {{
-        let Way::Products($products, _) = &$packed.way else { unreachable!("no products") };
+    ($soft:expr, $sigma:expr, |$loss:ident| $call:expr) => {{
         let sigma = $sigma as f32;
         match $soft {
             Soft::Nllr => {
@@ -480,9 +556,9 @@ impl Packed {
                 losses: cast_slice_mut(out.losses),
                 g: cast_slice_mut(out.g),
             };
-            with_loss!(self, soft, sigma, |products, loss| {
-                products.posteriors(&rows.singles(), &mut room.of_tiles, loss, out)
-            });
+            by!(&self.by, room, |way, tiles| with_loss!(soft, sigma, |loss| {
+                way.products().posteriors(&rows.singles(), tiles, loss, out)
+            }));
         }
         // There are no packed prototypes elsewhere.
         #[cfg(not(target_arch = "x86_64"))]
@@ -505,9 +581,9 @@ impl Packed {
                 losses: cast_slice_mut(out.losses),
                 sums: out.sums.map(cast_slice_mut),
             };
-            with_loss!(self, soft, sigma, |products, loss| {
-                products.soft_step(&rows.singles(), &mut room.of_tiles, loss, out)
-            });
+            by!(&self.by, room, |way, tiles| with_loss!(soft, sigma, |loss| {
+                way.products().soft_step(&rows.singles(), tiles, loss, out)
+            }));
         }
         #[cfg(not(target_arch = "x86_64"))]
         let _ = (rows, room, soft, sigma, out);

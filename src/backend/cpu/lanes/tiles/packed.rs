@@ -4,7 +4,7 @@
 pub(super) struct Packed<E> {
     pub d: usize,
     pub p: usize,
-    /// Prototypes of a group: 2, 4, .. 12.
+    /// Prototypes of a group: an even number.
     pub size: usize,
     /// For each group its first feature of all prototypes, then its second.
     w: Vec<E>,
@@ -12,10 +12,6 @@ pub(super) struct Packed<E> {
     pub starts: Vec<f32>,
     pub labels: Vec<i32>,
 }
-
-/// A value for each register of rows: an operand in memory is filled into a register by the instruction that uses it, and costs nothing then. Where both
-/// use one, the compiler fills a register first, which takes its turn among additions.
-pub(super) type Twice = [f32; 2];
 
 impl<E: Copy> Packed<E> {
     /// Prototypes of the classes `labels`, at most `most` in a group, whose values are made by `of`. All sums start from 0, but those that fill up the

@@ -1,0 +1,275 @@
+//! Few short prototypes, by differences: the search for winner pairs, and a whole step of them that reads a row once from memory.
+
+use super::Room;
+use super::nearest::{Found, Nearest};
+use super::packed::Packed;
+use super::registers::Registers;
+use super::sums::{Pulled, Pulls};
+use super::tile::{LARGEST, Tile, Tiles, registers_of, tile};
+use crate::backend::cpu::lanes::{Judged, Labelled};
+use crate::parts::metric::Squares;
+use crate::parts::objective::{EPS, PairObjective};
+use pulp::NullaryFnOnce;
+
+/// Few short prototypes, laid out for both.
+pub struct Few<S: Registers> {
+    simd: S,
+    packed: Packed<S::Operand>,
+    lam: Vec<f32>,
+    pulls: Pulls<S>,
+}
+
+impl<S: Registers> Few<S> {
+    /// Lays out prototypes of the classes `labels`.
+    pub fn new(simd: S, Squares { w, lam, .. }: Squares<'_, f32>, labels: &[u32]) -> Self {
+        let d = w.len() / labels.len();
+        Few {
+            simd,
+            pulls: Pulls::new(simd, w, d),
+            packed: Packed::new(w, labels, S::DIFFERENCES, S::operand),
+            lam: lam.unwrap_or_default().to_vec(),
+        }
+    }
+
+    pub fn simd(&self) -> S {
+        self.simd
+    }
+
+    /// The nearest of its class and of all others for each row, the first on ties ([`NOBODY`] where no distance is below infinity), and their
+    /// distances, both sides one after the other.
+    ///
+    /// [`NOBODY`]: crate::parts::cooperation::winner_pair::NOBODY
+    pub fn search(
+        &self,
+        rows: &Labelled<'_, f32>,
+        room: &mut Room<S>,
+        winners: &mut [[u32; 2]],
+        least: &mut [f32],
+    ) {
+        self.simd.run(Search { few: self, rows, room, winners, least });
+    }
+
+    #[inline(always)]
+    fn find(&self, turned: &[[S::Floats; 2]], tile: &Tile<S>, found: &mut Found) {
+        let ask = |feature| tile.ahead.ask(feature);
+        match (self.packed.size, self.lam.is_empty()) {
+            (2, true) => self.find_of::<2, false>(turned, tile, found, ask),
+            (4, true) => self.find_of::<4, false>(turned, tile, found, ask),
+            (6, true) if S::DIFFERENCES >= 6 => {
+                self.find_of::<6, false>(turned, tile, found, ask)
+            }
+            (8, true) if S::DIFFERENCES >= 8 => {
+                self.find_of::<8, false>(turned, tile, found, ask)
+            }
+            (2, false) => self.find_of::<2, true>(turned, tile, found, ask),
+            (4, false) => self.find_of::<4, true>(turned, tile, found, ask),
+            (6, false) if S::DIFFERENCES >= 6 => self.find_of::<6, true>(turned, tile, found, ask),
+            (8, false) if S::DIFFERENCES >= 8 => self.find_of::<8, true>(turned, tile, found, ask),
+            (size, _) => unreachable!("groups of {size} prototypes"),
+        }
+    }
+
+    /// What is done `between` the features is done once.
+    #[inline(always)]
+    fn find_of<const N: usize, const WEIGHTED: bool>(
+        &self,
+        turned: &[[S::Floats; 2]],
+        tile: &Tile<S>,
+        found: &mut Found,
+        mut between: impl FnMut(usize),
+    ) {
+        let (simd, lam) = (self.simd, &self.lam);
+        let mut nearest = Nearest::new(simd, tile.classes);
+        for (g, (w, starts, labels)) in self.packed.groups::<N>().enumerate() {
+            let sums = if g == 0 {
+                distances::<S, N, WEIGHTED>(simd, turned, w, starts, lam, &mut between)
+            } else {
+                distances::<S, N, WEIGHTED>(simd, turned, w, starts, lam, |_| ())
+            };
+            for n in 0..N {
+                nearest.see(sums[n], labels[n], g * N + n);
+            }
+        }
+        nearest.settle();
+        nearest.leave(tile.masks, found);
+    }
+
+    /// Winners, what `objective` makes of their distances, and the sums of differences, from rows as they stand in memory. For prototypes without
+    /// relevances.
+    pub fn step<O: PairObjective<f32>>(
+        &self,
+        rows: &Labelled<'_, f32>,
+        room: &mut Room<S>,
+        objective: &O,
+        out: Judged<'_, f32>,
+    ) {
+        assert!(self.lam.is_empty(), "nothing is summed for relevances");
+        match self.pulls.registers() {
+            1 => self.step_of_rows::<1, O>(rows, room, objective, out),
+            2 => self.step_of_rows::<2, O>(rows, room, objective, out),
+            4 => self.step_of_rows::<4, O>(rows, room, objective, out),
+            8 if S::ROWS < 16 => self.step_of_rows::<8, O>(rows, room, objective, out),
+            registers => unreachable!("rows of {registers} registers"),
+        }
+    }
+
+    fn step_of_rows<const C: usize, O: PairObjective<f32>>(
+        &self,
+        rows: &Labelled<'_, f32>,
+        room: &mut Room<S>,
+        objective: &O,
+        out: Judged<'_, f32>,
+    ) {
+        let few = self;
+        match self.packed.size {
+            2 => self.simd.run(Step::<S, O, C, 2> { few, rows, room, objective, out }),
+            4 => self.simd.run(Step::<S, O, C, 4> { few, rows, room, objective, out }),
+            6 if S::DIFFERENCES >= 6 => {
+                self.simd.run(Step::<S, O, C, 6> { few, rows, room, objective, out });
+            }
+            8 if S::DIFFERENCES >= 8 => {
+                self.simd.run(Step::<S, O, C, 8> { few, rows, room, objective, out });
+            }
+            size => unreachable!("groups of {size} prototypes"),
+        }
+    }
+}
+
+/// [`Few::search`]
+struct Search<'a, S: Registers> {
+    few: &'a Few<S>,
+    rows: &'a Labelled<'a, f32>,
+    room: &'a mut Room<S>,
+    winners: &'a mut [[u32; 2]],
+    least: &'a mut [f32],
+}
+
+impl<S: Registers> NullaryFnOnce for Search<'_, S> {
+    type Output = ();
+
+    #[inline(always)]
+    fn call(self) {
+        let Search { few, rows, room, winners, least } = self;
+        let mut tiles = Tiles::new(few.simd, rows, few.packed.d, &mut room.turned);
+        let mut found = Found::default();
+        let out = winners.chunks_mut(tile::<S>()).zip(least.chunks_mut(2 * tile::<S>()));
+        for (winners, least) in out {
+            let Some(tile) = tiles.next() else { return };
+            few.find(tiles.turned, &tile, &mut found);
+            let (pairs, distances) = found.pairs(few.simd);
+            winners.copy_from_slice(&pairs[..winners.len()]);
+            least.copy_from_slice(&distances.as_flattened()[..least.len()]);
+        }
+    }
+}
+
+/// [`Few::step`] of rows of `C` registers and groups of `N` prototypes.
+struct Step<'a, S: Registers, O, const C: usize, const N: usize> {
+    few: &'a Few<S>,
+    rows: &'a Labelled<'a, f32>,
+    room: &'a mut Room<S>,
+    objective: &'a O,
+    out: Judged<'a, f32>,
+}
+
+/// The search is held up by arithmetic, the sums by memory: a tile's sums are formed beside the search of the next.
+impl<S: Registers, O: PairObjective<f32>, const C: usize, const N: usize> NullaryFnOnce
+    for Step<'_, S, O, C, N>
+{
+    type Output = ();
+
+    #[inline(always)]
+    fn call(self) {
+        let Step { few, rows, room, objective, out } = self;
+        let Few { simd, packed, pulls, .. } = few;
+        let Judged { factors, scale, losses, any, sums } = out;
+        let (simd, d) = (*simd, packed.d);
+        let Room { turned, h, .. } = room;
+        let mut tiles = Tiles::new(simd, rows, d, turned);
+        h.clear();
+        h.resize(pulls.len(), simd.zero());
+        let at = h.as_mut_ptr();
+        let pull = pulls.of_rows::<C>(rows.centre);
+        let (mut found, mut pulled) = (Found::default(), Pulled::default());
+        // The rows whose sums are to be formed.
+        let mut judged = 0..0;
+        // So many of them a feature are all by the last.
+        let some = tile::<S>().div_ceil(d);
+        while let Some(tile) = tiles.next() {
+            let x = rows.x[judged.start * d..judged.end * d].as_ptr();
+            let (mut i, n) = (0, judged.len());
+            few.find_of::<N, false>(tiles.turned, &tile, &mut found, |feature| {
+                tile.ahead.ask(feature);
+                let end = (i + some).min(n);
+                while i < end {
+                    // SAFETY: winners that are found are prototypes, and `fill` has seen that the others are.
+                    unsafe { pull.add(x.add(i * d), i, &pulled, at) };
+                    i += 1;
+                }
+            });
+            if found.is_short {
+                found.fill(&rows.of[tile.range.clone()], any, packed.p);
+            }
+            let [mut plus, mut minus] = found.least;
+            let (mut eps, mut loss) = ([EPS as f32; LARGEST], [0.0; LARGEST]);
+            let n = 2 * S::ROWS;
+            let (plus_of, minus_of) = (&mut plus[..n], &mut minus[..n]);
+            objective.pairs(plus_of, minus_of, &mut eps[..n], &mut loss[..n]);
+            tile.store(registers_of(simd, &loss), losses);
+            if sums.is_none() {
+                continue;
+            }
+            let slopes = [registers_of(simd, &plus), registers_of(simd, &minus)];
+            for (half, factors) in tile.load(factors).into_iter().enumerate() {
+                // Rows that do not count are left out, whatever their slopes are.
+                let counts = simd.not_zero(factors);
+                let factors = simd.mul(factors, simd.splat(scale));
+                for side in 0..2 {
+                    let slopes = simd.mul(slopes[side][half], factors);
+                    let slopes = simd.select(counts, slopes, simd.zero());
+                    let to = pulled.slopes[side][half * S::ROWS..][..S::ROWS].as_mut_ptr();
+                    // SAFETY: there is room for as many values.
+                    unsafe { simd.store(to, slopes) };
+                }
+            }
+            pulled.winners = found.winners;
+            judged = tile.range;
+        }
+        if let Some(sums) = sums {
+            let x = rows.x[judged.start * d..judged.end * d].as_ptr();
+            for i in 0..judged.len() {
+                // SAFETY: as above.
+                unsafe { pull.add(x.add(i * d), i, &pulled, at) };
+            }
+            pulls.finish(h, sums);
+        }
+    }
+}
+
+/// Distances of the prototypes of a group to the rows that `turned` holds, and what is to be done between their features.
+#[inline(always)]
+fn distances<S: Registers, const N: usize, const WEIGHTED: bool>(
+    simd: S,
+    turned: &[[S::Floats; 2]],
+    w: &[[S::Operand; N]],
+    starts: &[f32; N],
+    lam: &[f32],
+    mut between: impl FnMut(usize),
+) -> [[S::Floats; 2]; N] {
+    let mut sums = [[simd.zero(); 2]; N];
+    for n in 0..N {
+        sums[n] = [simd.splat(starts[n]); 2];
+    }
+    for (a, (x, w)) in turned.iter().zip(w).enumerate() {
+        between(a);
+        for n in 0..N {
+            let w = simd.both(&w[n]);
+            for half in 0..2 {
+                let e = simd.sub(x[half], w[half]);
+                let first = if WEIGHTED { simd.mul(simd.splat(lam[a]), e) } else { e };
+                sums[n][half] = simd.mul_add(first, e, sums[n][half]);
+            }
+        }
+    }
+    sums
+}

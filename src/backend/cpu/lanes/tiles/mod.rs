@@ -1,0 +1,77 @@
+//! Rows side by side in registers, of single precision: what is written once for all [instruction sets](registers).
+#![expect(
+    clippy::needless_range_loop,
+    reason = "both registers of a tile by their number, in all that there are two of"
+)]
+
+mod exponential;
+pub mod few;
+mod nearest;
+mod packed;
+pub mod pairs;
+pub mod products;
+pub mod registers;
+pub mod soft;
+mod sums;
+mod tile;
+
+use registers::Registers;
+
+/// Working memory of one thread.
+pub struct Room<S: Registers> {
+    /// Features of the rows of a tile.
+    turned: Vec<[S::Floats; 2]>,
+    /// Keys or slopes of all prototypes and those rows.
+    slopes: Vec<[S::Floats; 2]>,
+    /// The same of the next tile.
+    keys: Vec<[S::Floats; 2]>,
+    /// Sums of all prototypes.
+    h: Vec<S::Floats>,
+}
+
+impl<S: Registers> Default for Room<S> {
+    fn default() -> Self {
+        Room { turned: vec![], slopes: vec![], keys: vec![], h: vec![] }
+    }
+}
+
+/// `2^x` for `x <= 0`, within 2 units in the last place, but not below the least normal number; NaN of NaN.
+#[inline(always)]
+fn exp2<S: Registers>(simd: S, x: S::Floats) -> S::Floats {
+    let (k, more) = power(simd, x);
+    simd.scale(simd.add(more, simd.splat(1.0)), k)
+}
+
+/// k, a whole number, and `2^(x - k) - 1` for `x <= 0`, with x at least -126.
+#[inline(always)]
+fn power<S: Registers>(simd: S, x: S::Floats) -> (S::Floats, S::Floats) {
+    // (The second operand is what the maximum is where one is not a number.)
+    let x = simd.max(simd.splat(-126.0), x);
+    let k = simd.round(x);
+    let f = simd.sub(x, k);
+    // The polynomial of its degree whose largest relative error from 2^f for |f| <= 1/2 is least: 1.9e-9.
+    let mut sum = simd.splat(1.534_581_2e-4);
+    for term in [1.339_993_1e-3, 9.618_489e-3, 5.550_328_6e-2, 2.402_264_6e-1, 6.931_472e-1f32] {
+        sum = simd.mul_add(sum, f, simd.splat(term));
+    }
+    (k, simd.mul(sum, f))
+}
+
+/// Calls a test with the registers of each instruction set that this machine has.
+#[cfg(test)]
+macro_rules! with_each {
+    (|$simd:ident| $call:expr) => {{
+        use pulp::x86::{V3, V4};
+        match V4::try_new() {
+            Some($simd) => $call,
+            None => println!("no AVX-512: not tested"),
+        }
+        match V3::try_new() {
+            Some($simd) => $call,
+            None => println!("no AVX2: not tested"),
+        }
+    }};
+}
+
+#[cfg(test)]
+use with_each;

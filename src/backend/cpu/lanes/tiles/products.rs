@@ -1,0 +1,252 @@
+//! The nearest of many prototypes by products: `|w|^2/2 - x.w` is least where `|x - w|^2` is.
+//!
+//! Two registers of rows are held against several prototypes at a time. A sum of each pair stays in its register from the first feature to
+//! the last, and the search takes it from there: distances are nowhere in memory.
+
+use super::Room;
+use super::nearest::Nearest;
+use super::packed::Packed;
+use super::registers::Registers;
+use super::sums::Whole;
+use super::tile::{Ahead, LARGEST, Tiles, tile};
+use crate::backend::cpu::lanes::{Labelled, pays};
+use crate::parts::cooperation::winner_pair::NOBODY;
+use crate::parts::metric::Squares;
+use pulp::NullaryFnOnce;
+
+/// Prototypes laid out for products, once a step.
+pub struct Products<S: Registers> {
+    pub(super) simd: S,
+    /// Times the relevances.
+    pub(super) packed: Packed<f32>,
+    /// Where they are short and few.
+    pub(super) whole: Option<Whole<S>>,
+    /// The largest squared norm; none if features have relevances.
+    largest: Option<f32>,
+}
+
+/// Runs a task that is made for groups of as many prototypes as there are in a group.
+macro_rules! run_by_size {
+    ($products:expr, $task:ident { $($field:ident),* }) => {{
+        let (simd, size) = ($products.simd, $products.packed.size);
+        match size {
+            2 => simd.run($task::<S, 2> { $($field),* }),
+            4 => simd.run($task::<S, 4> { $($field),* }),
+            6 => simd.run($task::<S, 6> { $($field),* }),
+            8 if S::PRODUCTS >= 8 => simd.run($task::<S, 8> { $($field),* }),
+            10 if S::PRODUCTS >= 10 => simd.run($task::<S, 10> { $($field),* }),
+            12 if S::PRODUCTS >= 12 => simd.run($task::<S, 12> { $($field),* }),
+            _ => unreachable!("groups of {size} prototypes"),
+        }
+    }};
+}
+
+impl<S: Registers> Products<S> {
+    /// Lays out prototypes of the classes `labels`.
+    pub fn new(simd: S, Squares { w, lam, .. }: Squares<'_, f32>, labels: &[u32]) -> Self {
+        let d = w.len() / labels.len();
+        let weighted: Vec<f32> = match lam {
+            Some(lam) => w.iter().enumerate().map(|(i, w)| lam[i % d] * w).collect(),
+            None => w.to_vec(),
+        };
+        let mut packed = Packed::new(&weighted, labels, S::PRODUCTS, |w| w);
+        let all = w.chunks_exact(d).zip(weighted.chunks_exact(d));
+        for (start, (w, weighted)) in packed.starts.iter_mut().zip(all) {
+            let terms = w.iter().zip(weighted).map(|(w, v)| f64::from(*v) * f64::from(*w));
+            *start = (0.5 * terms.sum::<f64>()) as f32;
+        }
+        let whole = pays(d, labels.len()).then(|| Whole::new(simd, w, d));
+        let norms = packed.starts[..labels.len()].iter().map(|half| 2.0 * half);
+        let largest = lam.is_none().then(|| norms.fold(0.0, f32::max));
+        Products { simd, packed, whole, largest }
+    }
+
+    pub fn simd(&self) -> S {
+        self.simd
+    }
+
+    /// The nearest of its class and of all others for each row, the first on ties; [`NOBODY`] where no product is a number.
+    pub fn search(&self, rows: &Labelled<'_, f32>, room: &mut Room<S>, winners: &mut [[u32; 2]]) {
+        let products = self;
+        run_by_size!(self, Search { products, rows, room, winners });
+    }
+
+    /// Whether features count the same: what [`Products::nearest_of_all`] needs.
+    pub fn has_nearest_of_all(&self) -> bool {
+        self.largest.is_some()
+    }
+
+    /// The nearest of all prototypes for each row; [`NOBODY`] where another is as near, as far as products tell.
+    pub fn nearest_of_all(
+        &self,
+        rows: &Labelled<'_, f32>,
+        room: &mut Room<S>,
+        nearest: &mut [u32],
+    ) {
+        let largest = self.largest.expect("features that count the same");
+        let products = self;
+        run_by_size!(self, NearestOfAll { products, rows, room, largest, nearest });
+    }
+
+    /// `|w|^2/2 - x.w` of the rows that `turned` holds and all prototypes.
+    #[inline(always)]
+    pub(super) fn products(
+        &self,
+        turned: &[[S::Floats; 2]],
+        ahead: Ahead<S>,
+        sums: &mut [[S::Floats; 2]],
+    ) {
+        let products = self;
+        run_by_size!(self, AllSums { products, turned, ahead, sums });
+    }
+}
+
+/// [`Products::search`]
+struct Search<'a, S: Registers, const N: usize> {
+    products: &'a Products<S>,
+    rows: &'a Labelled<'a, f32>,
+    room: &'a mut Room<S>,
+    winners: &'a mut [[u32; 2]],
+}
+
+impl<S: Registers, const N: usize> NullaryFnOnce for Search<'_, S, N> {
+    type Output = ();
+
+    #[inline(always)]
+    fn call(self) {
+        let Products { simd, packed, .. } = self.products;
+        let mut tiles = Tiles::new(*simd, self.rows, packed.d, &mut self.room.turned);
+        for winners in self.winners.chunks_mut(tile::<S>()) {
+            let Some(tile) = tiles.next() else { return };
+            let mut nearest = Nearest::new(*simd, tile.classes);
+            for (g, (w, starts, labels)) in packed.groups::<N>().enumerate() {
+                let sums = sums_of(*simd, g, tiles.turned, tile.ahead, w, starts);
+                for n in 0..N {
+                    nearest.see(sums[n], labels[n], g * N + n);
+                }
+            }
+            nearest.settle();
+            let mut found = [[0; 2]; LARGEST];
+            nearest.store(&mut found);
+            winners.copy_from_slice(&found[..winners.len()]);
+        }
+    }
+}
+
+/// [`Products::nearest_of_all`]
+struct NearestOfAll<'a, S: Registers, const N: usize> {
+    products: &'a Products<S>,
+    rows: &'a Labelled<'a, f32>,
+    room: &'a mut Room<S>,
+    largest: f32,
+    nearest: &'a mut [u32],
+}
+
+impl<S: Registers, const N: usize> NullaryFnOnce for NearestOfAll<'_, S, N> {
+    type Output = ();
+
+    #[inline(always)]
+    fn call(self) {
+        let Products { simd, packed, .. } = self.products;
+        let simd = *simd;
+        let mut tiles = Tiles::new(simd, self.rows, packed.d, &mut self.room.turned);
+        let nobody = simd.splat_word(NOBODY as i32);
+        while let Some(tile) = tiles.next() {
+            let [mut first, mut second] = [[simd.splat(f32::INFINITY); 2]; 2];
+            let mut at = [nobody; 2];
+            for (g, (w, starts, _)) in packed.groups::<N>().enumerate() {
+                let sums = sums_of(simd, g, tiles.turned, tile.ahead, w, starts);
+                for n in 0..N {
+                    let number = simd.splat_word((g * N + n) as i32);
+                    for half in 0..2 {
+                        let sum = sums[n][half];
+                        let nearer = simd.less(sum, first[half]);
+                        at[half] = simd.select_words(nearer, number, at[half]);
+                        second[half] = simd.min(simd.max(sum, first[half]), second[half]);
+                        first[half] = simd.min(sum, first[half]);
+                    }
+                }
+            }
+            let norms = tiles.norms();
+            let mut found = [0u32; LARGEST];
+            for half in 0..2 {
+                // D = a + 2 k of the nearest, which its products leave uncertain by a few units in the last place of its terms.
+                let two = simd.splat(2.0);
+                let d = simd.mul_add(first[half], two, norms[half]);
+                let terms = simd.add(norms[half], simd.splat(self.largest));
+                let slack = simd.mul(terms, simd.splat(32.0 * f32::EPSILON));
+                let slack = simd.mul_add(simd.abs(d), simd.splat(1e-4), slack);
+                let apart = simd.mul(simd.sub(second[half], first[half]), two);
+                let at = simd.select_words(simd.less(slack, apart), at[half], nobody);
+                let to = found[half * S::ROWS..][..S::ROWS].as_mut_ptr();
+                // SAFETY: there is room for as many values.
+                unsafe { simd.store_words(to, at) };
+            }
+            let n = tile.range.len();
+            self.nearest[tile.range].copy_from_slice(&found[..n]);
+        }
+    }
+}
+
+/// [`Products::products`]
+struct AllSums<'a, S: Registers, const N: usize> {
+    products: &'a Products<S>,
+    turned: &'a [[S::Floats; 2]],
+    ahead: Ahead<S>,
+    sums: &'a mut [[S::Floats; 2]],
+}
+
+impl<S: Registers, const N: usize> NullaryFnOnce for AllSums<'_, S, N> {
+    type Output = ();
+
+    #[inline(always)]
+    fn call(self) {
+        let Products { simd, packed, .. } = self.products;
+        let groups = packed.groups::<N>().zip(self.sums.as_chunks_mut::<N>().0);
+        for (g, ((w, starts, _), sums)) in groups.enumerate() {
+            *sums = sums_of(*simd, g, self.turned, self.ahead, w, starts);
+        }
+    }
+}
+
+/// `x.w` of two registers of rows and the `N` prototypes of a group, each taken from what `starts` gives. Beside the first, memory is asked for.
+#[inline(always)]
+fn sums_of<S: Registers, const N: usize>(
+    simd: S,
+    group: usize,
+    turned: &[[S::Floats; 2]],
+    ahead: Ahead<S>,
+    w: &[[f32; N]],
+    starts: &[f32; N],
+) -> [[S::Floats; 2]; N] {
+    if group == 0 {
+        sums::<S, N, true>(simd, turned, ahead, w, starts)
+    } else {
+        sums::<S, N, false>(simd, turned, ahead, w, starts)
+    }
+}
+
+#[inline(always)]
+fn sums<S: Registers, const N: usize, const ASK: bool>(
+    simd: S,
+    turned: &[[S::Floats; 2]],
+    ahead: Ahead<S>,
+    w: &[[f32; N]],
+    starts: &[f32; N],
+) -> [[S::Floats; 2]; N] {
+    let mut sums = [[simd.zero(); 2]; N];
+    for n in 0..N {
+        sums[n] = [simd.splat(starts[n]); 2];
+    }
+    for (a, ([first, second], w)) in turned.iter().zip(w).enumerate() {
+        if ASK {
+            ahead.ask(a);
+        }
+        for n in 0..N {
+            let w = simd.splat(w[n]);
+            sums[n][0] = simd.sub_product(*first, w, sums[n][0]);
+            sums[n][1] = simd.sub_product(*second, w, sums[n][1]);
+        }
+    }
+    sums
+}

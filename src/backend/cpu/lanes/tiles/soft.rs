@@ -1,0 +1,238 @@
+//! Posteriors of all prototypes and the slopes of a loss that depends on them, a tile of rows at a time.
+//!
+//! `exp(-D_j/(2 sigma^2))` over its largest is `exp((min k - k_j)/sigma^2)` with `k_j = |w_j|^2/2 - x.w_j`: the row's own norm cancels.
+
+use super::products::Products;
+use super::registers::Registers;
+use super::sums::GROUP;
+use super::tile::{LARGEST, Tile, Tiles, registers_of, tile, values_of};
+use super::{Room, exp2};
+use crate::backend::cpu::lanes::{Labelled, Slopes, SoftSums};
+use crate::parts::objective::Shares;
+use pulp::NullaryFnOnce;
+
+/// A loss by the posteriors of right and of wrong prototypes.
+#[derive(Clone, Copy)]
+pub struct Loss<F> {
+    pub sigma: f32,
+    pub shares: F,
+}
+
+impl<S: Registers> Products<S> {
+    /// Fills `out`.
+    pub fn posteriors(
+        &self,
+        rows: &Labelled<'_, f32>,
+        room: &mut Room<S>,
+        loss: Loss<impl Fn(f32, f32) -> Shares<f32>>,
+        out: Slopes<'_, f32>,
+    ) {
+        self.simd.run(Posteriors { products: self, rows, room, loss, out });
+    }
+
+    /// Losses, and the sums over short rows as they stand in memory.
+    pub fn soft_step(
+        &self,
+        rows: &Labelled<'_, f32>,
+        room: &mut Room<S>,
+        loss: Loss<impl Fn(f32, f32) -> Shares<f32>>,
+        out: SoftSums<'_, f32>,
+    ) {
+        self.simd.run(Step { products: self, rows, room, loss, out });
+    }
+
+    /// Likelihoods over the largest of their row, in place of the keys `|w|^2/2 - x.w`; the losses, and what makes slopes of the likelihoods of right and
+    /// of wrong prototypes.
+    #[inline(always)]
+    fn sides(
+        &self,
+        tile: &Tile<S>,
+        loss: &Loss<impl Fn(f32, f32) -> Shares<f32>>,
+        factors: &[f32],
+        losses: &mut [f32],
+        keys: &mut [[S::Floats; 2]],
+    ) -> [[S::Floats; 2]; 2] {
+        self.simd.run(Sides { products: self, tile, loss, factors, losses, keys })
+    }
+
+    /// `dL/dD` in place of likelihoods.
+    #[inline(always)]
+    fn weigh(
+        &self,
+        tile: &Tile<S>,
+        [right, wrong]: [[S::Floats; 2]; 2],
+        slopes: &mut [[S::Floats; 2]],
+    ) {
+        let simd = self.simd;
+        for (slope, label) in slopes[..self.packed.p].iter_mut().zip(&self.packed.labels) {
+            let label = simd.splat_word(*label);
+            for half in 0..2 {
+                let hit = simd.same(tile.classes[half], label);
+                let share = simd.select(hit, right[half], wrong[half]);
+                slope[half] = simd.mul(slope[half], share);
+            }
+        }
+    }
+
+    /// Likelihoods over the largest of their row, in place of the keys; their sums over right and over wrong prototypes.
+    #[inline(always)]
+    fn likelihoods(
+        &self,
+        classes: [S::Words; 2],
+        sigma: f32,
+        keys: &mut [[S::Floats; 2]],
+    ) -> [[S::Floats; 2]; 2] {
+        let simd = self.simd;
+        // (In powers of two.)
+        let scale = simd.splat(std::f32::consts::LOG2_E / (sigma * sigma));
+        let mut least = [simd.splat(f32::INFINITY); 2];
+        for key in &*keys {
+            for half in 0..2 {
+                least[half] = simd.min(least[half], key[half]);
+            }
+        }
+        let [mut right, mut wrong] = [[simd.zero(); 2]; 2];
+        for (key, label) in keys.iter_mut().zip(&self.packed.labels) {
+            let label = simd.splat_word(*label);
+            for half in 0..2 {
+                let e = exp2(simd, simd.mul(simd.sub(least[half], key[half]), scale));
+                let hit = simd.same(classes[half], label);
+                right[half] = simd.add_where(hit, right[half], e);
+                wrong[half] = simd.add_elsewhere(hit, wrong[half], e);
+                key[half] = e;
+            }
+        }
+        [right, wrong]
+    }
+}
+
+/// [`Products::posteriors`]
+struct Posteriors<'a, S: Registers, F> {
+    products: &'a Products<S>,
+    rows: &'a Labelled<'a, f32>,
+    room: &'a mut Room<S>,
+    loss: Loss<F>,
+    out: Slopes<'a, f32>,
+}
+
+impl<S: Registers, F: Fn(f32, f32) -> Shares<f32>> NullaryFnOnce for Posteriors<'_, S, F> {
+    type Output = ();
+
+    #[inline(always)]
+    fn call(self) {
+        let Posteriors { products, rows, room, loss, out: Slopes { factors, losses, g } } = self;
+        let Products { simd, packed, .. } = products;
+        let (simd, p) = (*simd, packed.p);
+        let Room { turned, slopes, .. } = room;
+        let mut tiles = Tiles::new(simd, rows, packed.d, turned);
+        slopes.resize(packed.labels.len(), [simd.zero(); 2]);
+        for g in g.chunks_mut(tile::<S>() * p) {
+            let Some(tile) = tiles.next() else { return };
+            products.products(tiles.turned, tile.ahead, slopes);
+            let sides = products.sides(&tile, &loss, factors, losses, slopes);
+            products.weigh(&tile, sides, slopes);
+            for (half, g) in g.chunks_mut(S::ROWS * p).enumerate() {
+                for (c, all) in slopes[..p].chunks(S::ROWS).enumerate() {
+                    let mut columns = S::square(simd.zero());
+                    for (j, slope) in all.iter().enumerate() {
+                        columns[j] = slope[half];
+                    }
+                    let rows = simd.transposed(columns);
+                    let mask = simd.first(all.len());
+                    for (l, g) in g.chunks_exact_mut(p).enumerate() {
+                        let to = g[c * S::ROWS..][..all.len()].as_mut_ptr();
+                        if all.len() == S::ROWS {
+                            // SAFETY: there is room for as many values.
+                            unsafe { simd.store(to, rows[l]) };
+                        } else {
+                            // SAFETY: there is room in the places of the mask.
+                            unsafe { simd.store_part(to, mask, rows[l]) };
+                        }
+                    }
+                }
+            }
+        }
+    }
+}
+
+/// [`Products::sides`]
+struct Sides<'a, S: Registers, F> {
+    products: &'a Products<S>,
+    tile: &'a Tile<S>,
+    loss: &'a Loss<F>,
+    factors: &'a [f32],
+    losses: &'a mut [f32],
+    keys: &'a mut [[S::Floats; 2]],
+}
+
+impl<S: Registers, F: Fn(f32, f32) -> Shares<f32>> NullaryFnOnce for Sides<'_, S, F> {
+    type Output = [[S::Floats; 2]; 2];
+
+    #[inline(always)]
+    fn call(self) -> Self::Output {
+        let Sides { products, tile: of, loss, factors, losses, keys } = self;
+        let simd = products.simd;
+        let keys = &mut keys[..products.packed.p];
+        let [right, wrong] = products.likelihoods(of.classes, loss.sigma, keys);
+        let (mut right, mut wrong) = (values_of(simd, right), values_of(simd, wrong));
+        let weights = values_of(simd, of.load(factors));
+        let mut all = [0.0; LARGEST];
+        for l in 0..tile::<S>() {
+            let unit = 1.0 / (right[l] + wrong[l]);
+            let shares = (loss.shares)(right[l] * unit, wrong[l] * unit);
+            all[l] = shares.loss;
+            let weight = weights[l] * unit;
+            (right[l], wrong[l]) = (shares.right * weight, shares.wrong * weight);
+        }
+        of.store(registers_of(simd, &all), losses);
+        [registers_of(simd, &right), registers_of(simd, &wrong)]
+    }
+}
+
+/// [`Products::soft_step`]
+struct Step<'a, S: Registers, F> {
+    products: &'a Products<S>,
+    rows: &'a Labelled<'a, f32>,
+    room: &'a mut Room<S>,
+    loss: Loss<F>,
+    out: SoftSums<'a, f32>,
+}
+
+impl<S: Registers, F: Fn(f32, f32) -> Shares<f32>> NullaryFnOnce for Step<'_, S, F> {
+    type Output = ();
+
+    #[inline(always)]
+    fn call(self) {
+        let Step { products, rows, room, loss, out: SoftSums { factors, losses, sums } } = self;
+        let Products { simd, packed, .. } = products;
+        let simd = *simd;
+        let whole = products.whole.as_ref().expect("short prototypes");
+        let Room { turned, slopes, keys, h } = room;
+        let mut tiles = Tiles::new(simd, rows, packed.d, turned);
+        for keys in [&mut *slopes, &mut *keys] {
+            keys.resize(packed.labels.len().next_multiple_of(GROUP), [simd.zero(); 2]);
+        }
+        h.clear();
+        h.resize(whole.len(), simd.zero());
+        let mut next = tiles.next();
+        if let Some(tile) = &next {
+            products.products(tiles.turned, tile.ahead, keys);
+        }
+        while let Some(tile) = next {
+            std::mem::swap(slopes, keys);
+            let sides = products.sides(&tile, &loss, factors, losses, slopes);
+            // What comes next need not wait for quotients and logarithms.
+            next = tiles.next();
+            if let Some(tile) = &next {
+                products.products(tiles.turned, tile.ahead, keys);
+            }
+            if sums.is_some() {
+                products.weigh(&tile, sides, slopes);
+                whole.add(rows, tile.range, slopes, h);
+            }
+        }
+        if let Some(sums) = sums {
+            whole.finish(h, sums);
+        }
+    }
+}

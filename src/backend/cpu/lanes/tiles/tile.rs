@@ -1,0 +1,250 @@
+//! Rows of a block, two registers of them at a time, turned: each of their features is two registers.
+
+use super::registers::{MOST, Registers};
+use crate::backend::cpu::lanes::Labelled;
+use crate::parts::cooperation::winner_pair::NOBODY;
+use std::arch::x86_64::{_MM_HINT_T0, _mm_prefetch};
+use std::ops::Range;
+
+/// Rows of a tile at most.
+pub(super) const LARGEST: usize = 2 * MOST;
+
+/// Rows of a tile.
+pub(super) const fn tile<S: Registers>() -> usize {
+    2 * S::ROWS
+}
+
+/// How far ahead memory is asked for, in bytes.
+const AHEAD: usize = 4 << 10;
+/// Values of a line of the cache.
+const LINE: usize = 16;
+
+pub(super) struct Tiles<'a, S: Registers> {
+    simd: S,
+    rows: &'a Labelled<'a, f32>,
+    d: usize,
+    next: usize,
+    /// Both registers of each feature.
+    pub turned: &'a mut [[S::Floats; 2]],
+}
+
+/// Which rows a tile holds.
+pub(super) struct Tile<S: Registers> {
+    simd: S,
+    pub range: Range<usize>,
+    /// The places of both registers where there are rows.
+    pub masks: [S::Mask; 2],
+    /// The rows' classes; [`NOBODY`] elsewhere.
+    pub classes: [S::Words; 2],
+    /// What will be read next.
+    pub ahead: Ahead<S>,
+}
+
+/// Memory that will be read next, as much as a tile has. It is to be asked for line by line, between calculations. (At once it is
+/// more than can be under way, and loads of what is in the cache stand behind it: a step of short rows took a fifth longer.)
+#[derive(Clone, Copy)]
+pub(super) struct Ahead<S> {
+    _simd: S,
+    from: *const f32,
+}
+
+impl<S: Registers> Ahead<S> {
+    /// Asks for the lines of a feature's turn.
+    #[inline(always)]
+    pub fn ask(self, feature: usize) {
+        let lines = tile::<S>() / LINE;
+        for line in lines * feature..lines * (feature + 1) {
+            let from = self.from.wrapping_add(line * LINE);
+            // SAFETY: every processor of this architecture has the instruction, which reads nothing.
+            unsafe { _mm_prefetch::<_MM_HINT_T0>(from.cast()) };
+        }
+    }
+}
+
+impl<'a, S: Registers> Tiles<'a, S> {
+    /// Of rows of `d` features, turned in `room`.
+    #[inline(always)]
+    pub fn new(
+        simd: S,
+        rows: &'a Labelled<'a, f32>,
+        d: usize,
+        room: &'a mut Vec<[S::Floats; 2]>,
+    ) -> Self {
+        room.resize(d, [simd.zero(); 2]);
+        Tiles { simd, rows, d, next: 0, turned: room }
+    }
+
+    /// Turns the next rows, if there are any.
+    #[inline(always)]
+    pub fn next(&mut self) -> Option<Tile<S>> {
+        let (simd, d, count, start) = (self.simd, self.d, self.rows.of.len(), self.next);
+        let range = start..(start + tile::<S>()).min(count);
+        let n = range.len();
+        if n == 0 {
+            return None;
+        }
+        let x = &self.rows.x[start * d..range.end * d];
+        let from = match self.rows.ahead.get(start * d..) {
+            // Stored rows: nothing has brought them into the cache.
+            _ if !self.rows.centre.is_empty() => x.as_ptr().wrapping_byte_add(AHEAD),
+            Some(ahead) if !ahead.is_empty() => ahead.as_ptr(),
+            // Nothing: what is there already.
+            _ => x.as_ptr(),
+        };
+        if n == tile::<S>() {
+            let (upper, lower) = x.split_at(S::ROWS * d);
+            turn(simd, upper, self.rows.centre, 0, self.turned);
+            turn(simd, lower, self.rows.centre, 1, self.turned);
+        } else {
+            // The last rows: what is beside them is not looked at.
+            let mut padded = x.to_vec();
+            padded.resize(tile::<S>() * d, 0.0);
+            for (half, x) in padded.chunks_exact(S::ROWS * d).enumerate() {
+                turn(simd, x, self.rows.centre, half, self.turned);
+            }
+        }
+        self.next = range.end;
+        let masks = [simd.first(n.min(S::ROWS)), simd.first(n.saturating_sub(S::ROWS))];
+        let mut classes = [simd.splat_word(NOBODY as i32); 2];
+        let of = self.rows.of[range.clone()].as_ptr();
+        for half in 0..2 {
+            let from = of.wrapping_add(half * S::ROWS);
+            // SAFETY: every processor of this architecture has the instruction, which reads nothing.
+            unsafe { _mm_prefetch::<_MM_HINT_T0>(from.wrapping_byte_add(AHEAD / 8).cast()) };
+            // SAFETY: there are values in the places of the mask.
+            let of = unsafe { simd.load_words_part(masks[half], from) };
+            classes[half] = simd.select_words(masks[half], of, classes[half]);
+        }
+        Some(Tile { simd, range, masks, classes, ahead: Ahead { _simd: simd, from } })
+    }
+
+    /// Squared norms of the rows.
+    #[inline(always)]
+    pub fn norms(&self) -> [S::Floats; 2] {
+        let mut sums = [self.simd.zero(); 2];
+        for x in &*self.turned {
+            for half in 0..2 {
+                sums[half] = self.simd.mul_add(x[half], x[half], sums[half]);
+            }
+        }
+        sums
+    }
+}
+
+impl<S: Registers> Tile<S> {
+    /// The tile's share of values of all rows, 0 beside the last.
+    #[inline(always)]
+    pub fn load(&self, values: &[f32]) -> [S::Floats; 2] {
+        let from = values[self.range.clone()].as_ptr();
+        let mut loaded = [self.simd.zero(); 2];
+        for half in 0..2 {
+            let (mask, from) = (self.masks[half], from.wrapping_add(half * S::ROWS));
+            // SAFETY: there are values in the places of the mask.
+            loaded[half] = unsafe { self.simd.load_part(mask, from) };
+        }
+        loaded
+    }
+
+    /// Writes the tile's share.
+    #[inline(always)]
+    pub fn store(&self, values: [S::Floats; 2], out: &mut [f32]) {
+        let to = out[self.range.clone()].as_mut_ptr();
+        for half in 0..2 {
+            let to = to.wrapping_add(half * S::ROWS);
+            if self.range.len() == tile::<S>() {
+                // SAFETY: there is room for the whole tile. (A part takes some processors long.)
+                unsafe { self.simd.store(to, values[half]) };
+            } else {
+                // SAFETY: there is room in the places of the mask.
+                unsafe { self.simd.store_part(to, self.masks[half], values[half]) };
+            }
+        }
+    }
+}
+
+/// [`Registers::ROWS`] rows minus the centre, of which each feature becomes a register.
+#[inline(always)]
+fn turn<S: Registers>(
+    simd: S,
+    x: &[f32],
+    centre: &[f32],
+    half: usize,
+    turned: &mut [[S::Floats; 2]],
+) {
+    let d = turned.len();
+    assert_eq!(x.len(), S::ROWS * d);
+    assert!(centre.is_empty() || centre.len() == d);
+    let mut columns = turned.chunks_exact_mut(S::ROWS);
+    for (c, columns) in columns.by_ref().enumerate() {
+        // SAFETY: the centre has a value for each feature.
+        let centre = unsafe { shift(simd, centre, c, simd.first(S::ROWS)) };
+        let mut rows = S::square(simd.zero());
+        for l in 0..S::ROWS {
+            // SAFETY: row l has as many values from there on.
+            let x = unsafe { simd.load(x.as_ptr().add(l * d + c * S::ROWS)) };
+            rows[l] = simd.sub(x, centre);
+        }
+        let rows = simd.transposed(rows);
+        for (l, column) in columns.iter_mut().enumerate() {
+            column[half] = rows[l];
+        }
+    }
+    let rest = columns.into_remainder();
+    if rest.is_empty() {
+        return;
+    }
+    let (c, mask) = (d / S::ROWS, simd.first(rest.len()));
+    // SAFETY: the centre has a value for each feature.
+    let centre = unsafe { shift(simd, centre, c, mask) };
+    let mut rows = S::square(simd.zero());
+    for l in 0..S::ROWS {
+        // SAFETY: row l has values from there on in the places of the mask.
+        let x = unsafe { simd.load_part(mask, x.as_ptr().add(l * d + c * S::ROWS)) };
+        rows[l] = simd.sub(x, centre);
+    }
+    let rows = simd.transposed(rows);
+    for (l, column) in rest.iter_mut().enumerate() {
+        column[half] = rows[l];
+    }
+}
+
+/// Register `c` of the centre; zeros where there is none.
+///
+/// # Safety
+///
+/// The centre, if there is one, has values in the places of the mask.
+#[inline(always)]
+pub(super) unsafe fn shift<S: Registers>(
+    simd: S,
+    centre: &[f32],
+    c: usize,
+    mask: S::Mask,
+) -> S::Floats {
+    if centre.is_empty() {
+        return simd.zero();
+    }
+    // SAFETY: as the caller says.
+    unsafe { simd.load_part(mask, centre.as_ptr().wrapping_add(c * S::ROWS)) }
+}
+
+/// The values of both registers, in the first places.
+#[inline(always)]
+pub(super) fn values_of<S: Registers>(simd: S, registers: [S::Floats; 2]) -> [f32; LARGEST] {
+    let mut values = [0.0; LARGEST];
+    for (register, values) in registers.into_iter().zip(values.chunks_exact_mut(S::ROWS)) {
+        // SAFETY: there is room for as many values.
+        unsafe { simd.store(values.as_mut_ptr(), register) };
+    }
+    values
+}
+
+/// Of the values in the first places.
+#[inline(always)]
+pub(super) fn registers_of<S: Registers>(simd: S, values: &[f32; LARGEST]) -> [S::Floats; 2] {
+    let mut registers = [simd.zero(); 2];
+    for (register, values) in registers.iter_mut().zip(values.chunks_exact(S::ROWS)) {
+        // SAFETY: there are as many values.
+        *register = unsafe { simd.load(values.as_ptr()) };
+    }
+    registers
+}
