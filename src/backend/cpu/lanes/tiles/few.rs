@@ -189,24 +189,29 @@ impl<S: Registers, O: PairObjective<f32>, const C: usize, const N: usize> Nullar
         h.clear();
         h.resize(pulls.len(), simd.zero());
         let at = h.as_mut_ptr();
-        let pull = pulls.of_rows::<C>(rows.centre);
+        let pull = pulls.of_rows::<C>(rows);
         let (mut found, mut pulled) = (Found::default(), Pulled::default());
-        // The rows whose sums are to be formed.
-        let mut judged = 0..0;
+        // The rows whose sums are to be formed, and those of them where they are.
+        let (mut judged, mut done) = (0..0, 0);
         // So many of them a feature are all by the last.
         let some = tile::<S>().div_ceil(d);
         while let Some(tile) = tiles.next() {
-            let x = rows.x[judged.start * d..judged.end * d].as_ptr();
-            let (mut i, n) = (0, judged.len());
-            few.find_of::<N, false>(tiles.turned, &tile, &mut found, |feature| {
-                tile.ahead.ask(feature);
-                let end = (i + some).min(n);
-                while i < end {
-                    // SAFETY: winners that are found are prototypes, and `fill` has seen that the others are.
-                    unsafe { pull.add(x.add(i * d), i, &pulled, at) };
-                    i += 1;
-                }
-            });
+            if S::BESIDE {
+                let (start, n) = (judged.start, judged.len());
+                few.find_of::<N, false>(tiles.turned, &tile, &mut found, |feature| {
+                    tile.ahead.ask(feature);
+                    let end = (done + some).min(n);
+                    while done < end {
+                        // SAFETY: winners that are found are prototypes, and `fill` has seen that the others are.
+                        unsafe { pull.add(start + done, done, &pulled, at) };
+                        done += 1;
+                    }
+                });
+            } else {
+                few.find_of::<N, false>(tiles.turned, &tile, &mut found, |feature| {
+                    tile.ahead.ask(feature);
+                });
+            }
             if found.is_short {
                 found.fill(&rows.of[tile.range.clone()], any, packed.p);
             }
@@ -233,13 +238,19 @@ impl<S: Registers, O: PairObjective<f32>, const C: usize, const N: usize> Nullar
                 }
             }
             pulled.winners = found.winners;
-            judged = tile.range;
+            (judged, done) = (tile.range, 0);
+            if !S::BESIDE {
+                for (i, row) in judged.clone().enumerate() {
+                    // SAFETY: as above.
+                    unsafe { pull.add(row, i, &pulled, at) };
+                }
+                done = judged.len();
+            }
         }
         if let Some(sums) = sums {
-            let x = rows.x[judged.start * d..judged.end * d].as_ptr();
-            for i in 0..judged.len() {
+            for (i, row) in judged.enumerate().skip(done) {
                 // SAFETY: as above.
-                unsafe { pull.add(x.add(i * d), i, &pulled, at) };
+                unsafe { pull.add(row, i, &pulled, at) };
             }
             pulls.finish(h, sums);
         }

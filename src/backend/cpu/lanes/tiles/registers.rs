@@ -19,6 +19,8 @@ pub trait Registers: Copy {
     const PRODUCTS: usize;
     /// The same of differences, which need room for themselves.
     const DIFFERENCES: usize;
+    /// Whether sums gain by being formed between the features of a search: where few instructions do much, others find room beside them.
+    const BESIDE: bool;
     /// Newton's steps from [`reciprocal`](Registers::reciprocal) to all digits.
     const STEPS: usize;
 
@@ -150,6 +152,7 @@ impl Registers for V4 {
     // With the rows and a value 27 registers of 32.
     const PRODUCTS: usize = 12;
     const DIFFERENCES: usize = 8;
+    const BESIDE: bool = true;
     const STEPS: usize = 1;
 
     type Floats = __m512;
@@ -275,6 +278,7 @@ impl Registers for V3 {
     // With the rows and a value 15 registers of 16.
     const PRODUCTS: usize = 6;
     const DIFFERENCES: usize = 4;
+    const BESIDE: bool = false;
     const STEPS: usize = 1;
 
     type Floats = __m256;

@@ -8,27 +8,29 @@ use std::ops::Range;
 /// Prototypes, and their slopes, are filled up to a multiple of so many.
 pub(super) const GROUP: usize = 8;
 
-/// Short prototypes, each in a few registers of its own.
+/// Short prototypes, of which each row pulls all.
+///
+/// `sum_i G_ij (x_i - w_j)` is `sum_i G_ij x_i - w_j sum_i G_ij`: products of rows, which are summed as they stand in memory, and sums of slopes.
 pub(super) struct Whole<S: Registers> {
     simd: S,
     d: usize,
-    w: Vec<S::Floats>,
+    w: Vec<f32>,
+    /// Prototypes, filled up to whole groups.
+    p: usize,
 }
 
 impl<S: Registers> Whole<S> {
     pub fn new(simd: S, w: &[f32], d: usize) -> Self {
-        let registers = d.div_ceil(S::ROWS);
-        let mut w = laid_out(simd, w, d, registers);
-        w.resize(w.len().next_multiple_of(GROUP * registers), simd.zero());
-        Whole { simd, d, w }
+        let p = (w.len() / d).next_multiple_of(GROUP);
+        Whole { simd, d, w: w.to_vec(), p }
     }
 
-    /// Registers of the sums.
+    /// Registers of the sums: of products, then of slopes.
     pub fn len(&self) -> usize {
-        self.w.len()
+        self.p * (self.d.div_ceil(S::ROWS) + 1)
     }
 
-    /// `H_j += G_ij (x_i - w_j)` for the rows `range`, a tile at most, whose slopes are `slopes`.
+    /// Adds what the rows `range`, a tile at most, pull; their slopes are `slopes`, in whole groups.
     #[inline(always)]
     pub fn add(
         &self,
@@ -37,16 +39,20 @@ impl<S: Registers> Whole<S> {
         slopes: &[[S::Floats; 2]],
         h: &mut [S::Floats],
     ) {
+        let (products, sums) = h.split_at_mut(h.len() - self.p);
+        for (sum, slopes) in sums.iter_mut().zip(slopes) {
+            *sum = self.simd.add(*sum, self.simd.add(slopes[0], slopes[1]));
+        }
         match self.d.div_ceil(S::ROWS) {
-            1 => self.add_of::<1, 8>(rows, range, slopes, h),
-            2 => self.add_of::<2, 4>(rows, range, slopes, h),
-            3 if S::ROWS < 16 => self.add_of::<3, 2>(rows, range, slopes, h),
-            4 if S::ROWS < 16 => self.add_of::<4, 2>(rows, range, slopes, h),
+            1 => self.add_of::<1, 8>(rows, range, slopes, products),
+            2 => self.add_of::<2, 4>(rows, range, slopes, products),
+            3 if S::ROWS < 16 => self.add_of::<3, 2>(rows, range, slopes, products),
+            4 if S::ROWS < 16 => self.add_of::<4, 2>(rows, range, slopes, products),
             registers => unreachable!("rows of {registers} registers"),
         }
     }
 
-    /// [`Whole::add`] for rows of `C` registers, `N` prototypes at a time: their sums stay in registers.
+    /// The products of rows of `C` registers, `N` prototypes at a time: their sums stay in registers.
     #[inline(always)]
     fn add_of<const C: usize, const N: usize>(
         &self,
@@ -56,27 +62,20 @@ impl<S: Registers> Whole<S> {
         h: &mut [S::Floats],
     ) {
         let (simd, d) = (self.simd, self.d);
-        let (masks, centre) = masks_and_centre::<S, C>(simd, rows.centre, d);
-        let x = &rows.x[range.start * d..range.end * d];
-        let w = self.w.as_chunks::<C>().0.as_chunks::<N>().0;
+        let of_rows = Rows::<S, C>::new(simd, rows, d);
         let h = h.as_chunks_mut::<C>().0.as_chunks_mut::<N>().0;
-        for ((slopes, w), h) in slopes.as_chunks::<N>().0.iter().zip(w).zip(h) {
+        for (slopes, h) in slopes.as_chunks::<N>().0.iter().zip(h) {
             // Two registers of a prototype are a value for each row of the tile.
             let slopes: *const f32 = slopes.as_ptr().cast();
-            let (w, mut sums) = (*w, *h);
-            for (i, x) in x.chunks_exact(d).enumerate().take(tile::<S>()) {
-                let mut centred = [simd.zero(); C];
-                for c in 0..C {
-                    // SAFETY: the row has values from there on in the places of the mask.
-                    let x = unsafe { simd.load_part(masks[c], x.as_ptr().add(c * S::ROWS)) };
-                    centred[c] = simd.sub(x, centre[c]);
-                }
+            let mut sums = *h;
+            for (i, row) in range.clone().enumerate() {
+                // SAFETY: the tile's rows are there.
+                let x = unsafe { of_rows.centred(row) };
                 for n in 0..N {
                     // SAFETY: there are `N` prototypes, and row i is one of the tile.
                     let g = simd.splat(unsafe { *slopes.add(n * tile::<S>() + i) });
                     for c in 0..C {
-                        let e = simd.sub(centred[c], w[n][c]);
-                        sums[n][c] = simd.mul_add(g, e, sums[n][c]);
+                        sums[n][c] = simd.mul_add(g, x[c], sums[n][c]);
                     }
                 }
             }
@@ -87,7 +86,63 @@ impl<S: Registers> Whole<S> {
     /// Adds what `h` holds to sums of `d` values each.
     #[inline(always)]
     pub fn finish(&self, h: &[S::Floats], sums: &mut [f32]) {
-        add_registers(self.simd, h, self.d.div_ceil(S::ROWS), self.d, sums);
+        let (products, slopes) = h.split_at(h.len() - self.p);
+        add_registers(self.simd, products, self.d.div_ceil(S::ROWS), self.d, sums);
+        let prototypes = sums.chunks_exact_mut(self.d).zip(self.w.chunks_exact(self.d));
+        for ((sums, w), slopes) in prototypes.zip(slopes) {
+            let mut values = [0.0; MOST];
+            // SAFETY: there is room for as many values.
+            unsafe { self.simd.store(values.as_mut_ptr(), *slopes) };
+            let slope: f32 = values.iter().sum();
+            sums.iter_mut().zip(w).for_each(|(s, w)| *s -= slope * w);
+        }
+    }
+}
+
+/// Rows as they stand in memory, in `C` registers each.
+struct Rows<'a, S: Registers, const C: usize> {
+    simd: S,
+    x: &'a [f32],
+    d: usize,
+    /// The places of each register where there are features.
+    masks: [S::Mask; C],
+    centre: [S::Floats; C],
+}
+
+impl<'a, S: Registers, const C: usize> Rows<'a, S, C> {
+    #[inline(always)]
+    fn new(simd: S, rows: &Labelled<'a, f32>, d: usize) -> Self {
+        assert!(rows.centre.is_empty() || rows.centre.len() == d);
+        let (mut masks, mut centre) = ([simd.first(0); C], [simd.zero(); C]);
+        for c in 0..C {
+            masks[c] = simd.first(d.saturating_sub(c * S::ROWS).min(S::ROWS));
+            // SAFETY: the centre has a value for each feature.
+            centre[c] = unsafe { shift(simd, rows.centre, c, masks[c]) };
+        }
+        Rows { simd, x: rows.x, d, masks, centre }
+    }
+
+    /// Row `i` minus the centre. Beside its features there is anything.
+    ///
+    /// # Safety
+    ///
+    /// There is such a row.
+    #[inline(always)]
+    unsafe fn centred(&self, i: usize) -> [S::Floats; C] {
+        let (simd, from) = (self.simd, i * self.d);
+        let x = self.x.as_ptr().wrapping_add(from);
+        let mut centred = [simd.zero(); C];
+        // What is beside the row may be read as well, unless it is the last.
+        let inside = from + C * S::ROWS <= self.x.len();
+        for c in 0..C {
+            // SAFETY: there are as many values, or the row has them in the places of the mask.
+            let x = unsafe {
+                let x = x.wrapping_add(c * S::ROWS);
+                if inside { simd.load(x) } else { simd.load_part(self.masks[c], x) }
+            };
+            centred[c] = simd.sub(x, self.centre[c]);
+        }
+        centred
     }
 }
 
@@ -103,7 +158,7 @@ pub(super) struct Pulls<S: Registers> {
     /// Registers of a prototype.
     registers: usize,
     w: Vec<S::Floats>,
-    /// So many rows are summed apart.
+    /// So many rows are summed apart, a power of two.
     apart: usize,
 }
 
@@ -125,30 +180,32 @@ impl<S: Registers> Pulls<S> {
         self.registers
     }
 
-    /// The same for rows of `C` registers, from which `centre` is taken.
+    /// The same for rows of `C` registers.
     #[inline(always)]
-    pub fn of_rows<const C: usize>(&self, centre: &[f32]) -> Pull<'_, S, C> {
+    pub fn of_rows<'a, const C: usize>(&'a self, rows: &Labelled<'a, f32>) -> Pull<'a, S, C> {
         assert_eq!(C, self.registers());
-        let (masks, centre) = masks_and_centre(self.simd, centre, self.d);
-        Pull { simd: self.simd, w: self.w.as_chunks().0, masks, centre, apart: self.apart }
+        let apart = self.apart.trailing_zeros();
+        Pull { w: self.w.as_chunks().0, rows: Rows::new(self.simd, rows, self.d), apart }
     }
 
     /// Adds what `h` holds to sums of `d` values each.
     #[inline(always)]
     pub fn finish(&self, h: &[S::Floats], sums: &mut [f32]) {
-        for h in h.chunks_exact(self.w.len()) {
-            add_registers(self.simd, h, self.registers, self.d, sums);
+        let prototypes = h.chunks_exact(self.apart * self.registers);
+        for (h, sums) in prototypes.zip(sums.chunks_exact_mut(self.d)) {
+            for h in h.chunks_exact(self.registers) {
+                add_registers(self.simd, h, self.registers, self.d, sums);
+            }
         }
     }
 }
 
 /// [`Pulls`] of rows of `C` registers.
 pub(super) struct Pull<'a, S: Registers, const C: usize> {
-    simd: S,
     w: &'a [[S::Floats; C]],
-    masks: [S::Mask; C],
-    centre: [S::Floats; C],
-    apart: usize,
+    rows: Rows<'a, S, C>,
+    /// Binary logarithm of how many rows are summed apart.
+    apart: u32,
 }
 
 /// Both winners of each row of a tile, and a slope for each.
@@ -160,30 +217,27 @@ pub(super) struct Pulled {
 }
 
 impl<S: Registers, const C: usize> Pull<'_, S, C> {
-    /// `H_j += g_i (x_i - w_j)` for both winners j of row `i`, which stands at `x`.
+    /// `H_j += g_i (x_i - w_j)` for both winners j of row `row`, which is number `i` of its tile.
     ///
     /// # Safety
     ///
-    /// The row's values are there, winners are prototypes, and at `h` are the registers of the sums.
+    /// The row is there, `i` is below [`LARGEST`], winners are prototypes, and at `h` are the registers of the sums.
     #[inline(always)]
-    pub unsafe fn add(&self, x: *const f32, i: usize, pulled: &Pulled, h: *mut S::Floats) {
-        let simd = self.simd;
-        let mut centred = [simd.zero(); C];
-        for c in 0..C {
-            // SAFETY: the row has values from there on in the places of the mask.
-            let x = unsafe { simd.load_part(self.masks[c], x.add(c * S::ROWS)) };
-            centred[c] = simd.sub(x, self.centre[c]);
-        }
+    pub unsafe fn add(&self, row: usize, i: usize, pulled: &Pulled, h: *mut S::Floats) {
+        let simd = self.rows.simd;
+        // SAFETY: as the caller says.
+        let x = unsafe { self.rows.centred(row) };
+        let h = h.cast::<[S::Floats; C]>().wrapping_add(i & ((1 << self.apart) - 1));
         for side in 0..2 {
-            let j = pulled.winners[side][i] as usize;
             // SAFETY: j is a prototype, of which there are so many sums.
-            let (w, h) = unsafe {
-                let apart = (i & (self.apart - 1)) * self.w.len();
-                (self.w.get_unchecked(j), &mut *h.cast::<[S::Floats; C]>().add(apart + j))
+            let (g, w, h) = unsafe {
+                let j = *pulled.winners[side].get_unchecked(i) as usize;
+                let g = *pulled.slopes[side].get_unchecked(i);
+                (g, self.w.get_unchecked(j), &mut *h.add(j << self.apart))
             };
-            let g = simd.splat(pulled.slopes[side][i]);
+            let g = simd.splat(g);
             for c in 0..C {
-                h[c] = simd.mul_add(g, simd.sub(centred[c], w[c]), h[c]);
+                h[c] = simd.mul_add(g, simd.sub(x[c], w[c]), h[c]);
             }
         }
     }
@@ -200,23 +254,6 @@ fn laid_out<S: Registers>(simd: S, w: &[f32], d: usize, registers: usize) -> Vec
         all.extend(registers.map(|values| unsafe { simd.load(values.as_ptr()) }));
     }
     all
-}
-
-/// Which values of each register of a row there are, and the centre.
-#[inline(always)]
-fn masks_and_centre<S: Registers, const C: usize>(
-    simd: S,
-    centre: &[f32],
-    d: usize,
-) -> ([S::Mask; C], [S::Floats; C]) {
-    assert!(centre.is_empty() || centre.len() == d);
-    let (mut masks, mut registers) = ([simd.first(0); C], [simd.zero(); C]);
-    for c in 0..C {
-        masks[c] = simd.first(d.saturating_sub(c * S::ROWS).min(S::ROWS));
-        // SAFETY: the centre has a value for each feature.
-        registers[c] = unsafe { shift(simd, centre, c, masks[c]) };
-    }
-    (masks, registers)
 }
 
 /// Adds what registers hold, so many a prototype, to sums of `d` values each.
