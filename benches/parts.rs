@@ -6,14 +6,15 @@
 //! ```
 
 use criterion::{BenchmarkId, Criterion, Throughput, criterion_group, criterion_main};
+use lvq::backend::cpu::distance_matrix;
 use lvq::parts::composition::MetricName;
 use lvq::parts::cooperation::posterior::posterior;
 use lvq::parts::cooperation::ranks::ranks;
 use lvq::parts::cooperation::winner_pair::Classes;
 use lvq::parts::linalg::{Mat, gemm};
 use lvq::parts::metric::local_omega::LocalOmega;
-use lvq::parts::metric::matrix::{distance_matrix, plain, plain_named};
 use lvq::parts::metric::omega::Omega;
+use lvq::parts::metric::plain::{plain, plain_named};
 use lvq::parts::metric::relevance::Relevance;
 use lvq::parts::metric::tangent::Tangent;
 use lvq::parts::metric::{Inputs, Metric, Operand, Pair, Scratch, Sums};

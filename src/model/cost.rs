@@ -91,6 +91,9 @@ pub struct Machine {
     pub threads: usize,
     /// Operations a second of a matrix product on one thread.
     pub flops: f64,
+    /// Responsibilities a second on one thread, of rows of some dozens of distances in the cache: what loops can do that are no products. (How
+    /// much slower than products they are differs from processor to processor.)
+    pub responsibilities: f64,
 }
 
 /// Time and memory of a step on the CPU, as the model of its parts has it.

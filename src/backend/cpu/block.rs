@@ -11,7 +11,7 @@ use crate::parts::cooperation::winner_pair::{Classes, NOBODY};
 use crate::parts::kernel::{Map, Opposed, bandwidth::Bandwidth, exponential::Exponential};
 use crate::parts::metric::{
     Bent, Inputs, Metric, Operand, Pair, Scratch, class_omega::ClassOmega, custom::Custom,
-    local_omega::LocalOmega, matrix::plain, omega::Omega, relevance::Relevance, spread::Spread,
+    local_omega::LocalOmega, omega::Omega, plain::plain, relevance::Relevance, spread::Spread,
     tangent::Tangent,
 };
 use crate::parts::objective::{one_class, svq_occ};

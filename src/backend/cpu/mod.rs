@@ -6,11 +6,14 @@
 
 mod block;
 mod lanes;
+mod matrix;
 mod predictor;
 mod prefetch;
 mod rows;
 mod rule;
 mod session;
+
+pub use matrix::{distance_matrix, distance_matrix_into};
 
 use crate::backend::{Backend, DeviceInfo, Predictor, Problem, Question, Session, device};
 use crate::error::{Error, Result};

@@ -15,7 +15,7 @@ use crate::model::start::{self, Given};
 use crate::model::{Model, Sizes, cost};
 use crate::parts::composition::Precision;
 use crate::train::Training;
-use peaks::{Held, peak_bandwidth, peak_flops};
+use peaks::{Held, peak_bandwidth, peak_flops, peak_responsibilities};
 use rand::SeedableRng;
 use rand::seq::SliceRandom;
 use rand_chacha::ChaCha8Rng;
@@ -244,13 +244,24 @@ pub fn run(args: Bench) -> Result<Done> {
         "share_of_roofline": roofline / median,
     });
     // The model of a step is one of the CPU, and of all rows at once.
-    let predicted = (backend.info().name == "cpu" && args.batch.is_none()).then(|| {
+    let mut predicted = None;
+    if args.explain && backend.info().name == "cpu" && args.batch.is_none() {
+        let responsibilities = match training.precision {
+            Precision::F64 => peak_responsibilities::<f64>(&args)?,
+            _ => peak_responsibilities::<f32>(&args)?,
+        };
         let threads = peaks::threads(&args);
-        let machine = cost::Machine { threads, flops: peak_flops / threads as f64 };
-        cost::predict(&composition, [rows, args.features, p, sizes.classes, l], size, machine)
-    });
-    if let (true, Some(predicted)) = (args.explain, predicted) {
-        report["predicted"] = json!({"seconds": predicted.seconds, "bytes": predicted.bytes});
+        let [flops, responsibilities] =
+            [peak_flops, responsibilities].map(|rate| rate / threads as f64);
+        let machine = cost::Machine { threads, flops, responsibilities };
+        let sizes = [rows, args.features, p, sizes.classes, l];
+        let of_step = cost::predict(&composition, sizes, size, machine);
+        report["predicted"] = json!({
+            "seconds": of_step.seconds,
+            "bytes": of_step.bytes,
+            "responsibilities_per_second": responsibilities * threads as f64,
+        });
+        predicted = Some(of_step);
     }
     if args.explain {
         report["resident_bytes"] = json!(held.map(|held| held.resident));

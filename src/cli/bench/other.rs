@@ -1,6 +1,7 @@
 //! What else than steps is timed: inference and matrices of distances.
 
 use super::peaks::pool;
+use crate::backend::cpu::distance_matrix_into;
 use crate::backend::{Backend, DeviceRequest};
 use crate::cli::Done;
 use crate::cli::args::Bench;
@@ -10,7 +11,7 @@ use crate::error::{Error, Result};
 use crate::model::Model;
 use crate::model::parameter::from_text;
 use crate::parts::composition::MetricName;
-use crate::parts::metric::matrix::{distance_matrix_into, plain_named};
+use crate::parts::metric::plain::plain_named;
 use crate::train::Training;
 use ndarray::Array2;
 use rand::{RngExt, SeedableRng};

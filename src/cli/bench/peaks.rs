@@ -2,6 +2,7 @@
 
 use crate::cli::args::Bench;
 use crate::error::{Error, Result};
+use crate::parts::cooperation::posterior::posterior;
 use crate::parts::linalg::{Mat, gemm};
 use crate::parts::real::Real;
 use rayon::prelude::*;
@@ -32,6 +33,30 @@ pub fn peak_flops<T: Real>(args: &Bench) -> Result<f64> {
         (8 * tasks * 2 * m * m * m) as f64 / t.elapsed().as_secs_f64()
     };
     Ok(best(|| run(&mut c)))
+}
+
+/// Responsibilities a second of all threads, of rows of 48 distances in the cache: what loops can do that are no products. The best of a few
+/// runs.
+pub fn peak_responsibilities<T: Real>(args: &Bench) -> Result<f64> {
+    const OF_ROW: usize = 48;
+    const ROWS: usize = 64;
+    let distances: Vec<T> = (0..OF_ROW * ROWS).map(|i| T::of((i % 37) as f64)).collect();
+    let places: Vec<_> =
+        (0..threads(args)).map(|_| Mutex::new(vec![T::zero(); OF_ROW * ROWS])).collect();
+    let pool = pool(args)?;
+    let run = || {
+        let t = Instant::now();
+        pool.broadcast(|thread| {
+            let mut p = places[thread.index()].lock().unwrap_or_else(PoisonError::into_inner);
+            for _ in 0..100 {
+                for (d, p) in distances.chunks_exact(OF_ROW).zip(p.chunks_exact_mut(OF_ROW)) {
+                    posterior(d, T::of(2.0), p);
+                }
+            }
+        });
+        (100 * OF_ROW * ROWS * places.len()) as f64 / t.elapsed().as_secs_f64()
+    };
+    Ok(best(run))
 }
 
 /// Bytes a second read and written by a copy much larger than the caches: the best of a few runs.

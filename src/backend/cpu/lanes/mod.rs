@@ -448,6 +448,21 @@ impl Packed {
     }
 }
 
+impl Packed {
+    /// The squared distances of all rows and prototypes, `b x p`.
+    ///
+    /// Panics where prototypes are not held against rows by products, or features have relevances.
+    pub fn squares_of_all<T: Real>(&self, rows: &Labelled<'_, T>, room: &mut Room, out: &mut [T]) {
+        #[cfg(target_arch = "x86_64")]
+        by!(&self.by, room, |way, tiles| {
+            way.products().squares_of_all(&rows.singles(), tiles, cast_slice_mut(out));
+        });
+        // There are no packed prototypes elsewhere.
+        #[cfg(not(target_arch = "x86_64"))]
+        let _ = (rows, room, out);
+    }
+}
+
 /// What a step of winner pairs needs and leaves.
 pub(super) struct Judged<'a, T> {
     /// The factor of each row.

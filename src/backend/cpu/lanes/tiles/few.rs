@@ -55,12 +55,8 @@ impl<S: Registers> Few<S> {
         match (self.packed.size, self.lam.is_empty()) {
             (2, true) => self.find_of::<2, false>(turned, tile, found, ask),
             (4, true) => self.find_of::<4, false>(turned, tile, found, ask),
-            (6, true) if S::DIFFERENCES >= 6 => {
-                self.find_of::<6, false>(turned, tile, found, ask)
-            }
-            (8, true) if S::DIFFERENCES >= 8 => {
-                self.find_of::<8, false>(turned, tile, found, ask)
-            }
+            (6, true) if S::DIFFERENCES >= 6 => self.find_of::<6, false>(turned, tile, found, ask),
+            (8, true) if S::DIFFERENCES >= 8 => self.find_of::<8, false>(turned, tile, found, ask),
             (2, false) => self.find_of::<2, true>(turned, tile, found, ask),
             (4, false) => self.find_of::<4, true>(turned, tile, found, ask),
             (6, false) if S::DIFFERENCES >= 6 => self.find_of::<6, true>(turned, tile, found, ask),

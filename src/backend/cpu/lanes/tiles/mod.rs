@@ -6,6 +6,7 @@
 
 mod exponential;
 pub mod few;
+mod matrix;
 mod nearest;
 mod packed;
 pub mod pairs;

@@ -26,10 +26,8 @@ pub(super) struct Best<S: Registers> {
 impl<S: Registers> Nearest<S> {
     #[inline(always)]
     pub fn new(simd: S, classes: [S::Words; 2]) -> Self {
-        let none = Best {
-            least: [simd.splat(f32::INFINITY); 2],
-            at: [simd.splat_word(NOBODY as i32); 2],
-        };
+        let none =
+            Best { least: [simd.splat(f32::INFINITY); 2], at: [simd.splat_word(NOBODY as i32); 2] };
         // No prototype is of this class.
         Nearest { simd, classes, label: i32::MIN, run: none, sides: [none; 2] }
     }

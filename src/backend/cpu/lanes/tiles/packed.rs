@@ -36,6 +36,12 @@ impl<E: Copy> Packed<E> {
         Packed { d, p, size, w: packed, starts, labels }
     }
 
+    /// Values of groups of `N`, so many features each.
+    #[inline]
+    pub fn values<const N: usize>(&self) -> &[[E; N]] {
+        self.w.as_chunks::<N>().0
+    }
+
     /// Values, starts and classes of each group of `N`.
     #[inline]
     pub fn groups<const N: usize>(

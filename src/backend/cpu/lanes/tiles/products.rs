@@ -22,7 +22,7 @@ pub struct Products<S: Registers> {
     /// Where they are short and few.
     pub(super) whole: Option<Whole<S>>,
     /// The largest squared norm; none if features have relevances.
-    largest: Option<f32>,
+    pub(super) largest: Option<f32>,
 }
 
 /// Runs a task that is made for groups of as many prototypes as there are in a group.
@@ -40,6 +40,8 @@ macro_rules! run_by_size {
         }
     }};
 }
+
+pub(super) use run_by_size;
 
 impl<S: Registers> Products<S> {
     /// Lays out prototypes of the classes `labels`.
@@ -220,28 +222,27 @@ fn sums_of<S: Registers, const N: usize>(
     starts: &[f32; N],
 ) -> [[S::Floats; 2]; N] {
     if group == 0 {
-        sums::<S, N, true>(simd, turned, ahead, w, starts)
+        sums::<S, N>(simd, turned, w, starts, |feature| ahead.ask(feature))
     } else {
-        sums::<S, N, false>(simd, turned, ahead, w, starts)
+        sums::<S, N>(simd, turned, w, starts, |_| ())
     }
 }
 
+/// The same, and what is to be done `between` the features.
 #[inline(always)]
-fn sums<S: Registers, const N: usize, const ASK: bool>(
+pub(super) fn sums<S: Registers, const N: usize>(
     simd: S,
     turned: &[[S::Floats; 2]],
-    ahead: Ahead<S>,
     w: &[[f32; N]],
     starts: &[f32; N],
+    between: impl Fn(usize),
 ) -> [[S::Floats; 2]; N] {
     let mut sums = [[simd.zero(); 2]; N];
     for n in 0..N {
         sums[n] = [simd.splat(starts[n]); 2];
     }
     for (a, ([first, second], w)) in turned.iter().zip(w).enumerate() {
-        if ASK {
-            ahead.ask(a);
-        }
+        between(a);
         for n in 0..N {
             let w = simd.splat(w[n]);
             sums[n][0] = simd.sub_product(*first, w, sums[n][0]);

@@ -527,9 +527,6 @@ mod usual {
     #[target_feature(enable = "avx2")]
     pub fn interleaved(one: __m256i, other: __m256i) -> [__m256i; 2] {
         let (low, high) = (_mm256_unpacklo_epi32(one, other), _mm256_unpackhi_epi32(one, other));
-        [
-            _mm256_permute2x128_si256::<0x20>(low, high),
-            _mm256_permute2x128_si256::<0x31>(low, high),
-        ]
+        [_mm256_permute2x128_si256::<0x20>(low, high), _mm256_permute2x128_si256::<0x31>(low, high)]
     }
 }

@@ -5,7 +5,7 @@
 use super::products::Products;
 use super::registers::Registers;
 use super::sums::GROUP;
-use super::tile::{LARGEST, Tile, Tiles, registers_of, tile, values_of};
+use super::tile::{LARGEST, Tile, Tiles, registers_of, tile, turn_back, values_of};
 use super::{Room, exp2};
 use crate::backend::cpu::lanes::{Labelled, Slopes, SoftSums};
 use crate::parts::objective::Shares;
@@ -132,24 +132,7 @@ impl<S: Registers, F: Fn(f32, f32) -> Shares<f32>> NullaryFnOnce for Posteriors<
             let sides = products.sides(&tile, &loss, factors, losses, slopes);
             products.weigh(&tile, sides, slopes);
             for (half, g) in g.chunks_mut(S::ROWS * p).enumerate() {
-                for (c, all) in slopes[..p].chunks(S::ROWS).enumerate() {
-                    let mut columns = S::square(simd.zero());
-                    for (j, slope) in all.iter().enumerate() {
-                        columns[j] = slope[half];
-                    }
-                    let rows = simd.transposed(columns);
-                    let mask = simd.first(all.len());
-                    for (l, g) in g.chunks_exact_mut(p).enumerate() {
-                        let to = g[c * S::ROWS..][..all.len()].as_mut_ptr();
-                        if all.len() == S::ROWS {
-                            // SAFETY: there is room for as many values.
-                            unsafe { simd.store(to, rows[l]) };
-                        } else {
-                            // SAFETY: there is room in the places of the mask.
-                            unsafe { simd.store_part(to, mask, rows[l]) };
-                        }
-                    }
-                }
+                turn_back(simd, &slopes[..p], half, (0, p), g);
             }
         }
     }

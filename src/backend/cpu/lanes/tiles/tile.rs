@@ -3,6 +3,7 @@
 use super::registers::{MOST, Registers};
 use crate::backend::cpu::lanes::Labelled;
 use crate::parts::cooperation::winner_pair::NOBODY;
+use pulp::NullaryFnOnce;
 use std::arch::x86_64::{_MM_HINT_T0, _mm_prefetch};
 use std::ops::Range;
 
@@ -17,7 +18,14 @@ pub(super) const fn tile<S: Registers>() -> usize {
 /// How far ahead memory is asked for, in bytes.
 const AHEAD: usize = 4 << 10;
 /// Values of a line of the cache.
-const LINE: usize = 16;
+pub(super) const LINE: usize = 16;
+
+/// Asks for the line of the cache that holds a value, wherever it is.
+#[inline(always)]
+pub(super) fn ask<T>(from: *const T) {
+    // SAFETY: every processor of this architecture has the instruction, which reads nothing.
+    unsafe { _mm_prefetch::<_MM_HINT_T0>(from.cast()) };
+}
 
 pub(super) struct Tiles<'a, S: Registers> {
     simd: S,
@@ -54,9 +62,7 @@ impl<S: Registers> Ahead<S> {
     pub fn ask(self, feature: usize) {
         let lines = tile::<S>() / LINE;
         for line in lines * feature..lines * (feature + 1) {
-            let from = self.from.wrapping_add(line * LINE);
-            // SAFETY: every processor of this architecture has the instruction, which reads nothing.
-            unsafe { _mm_prefetch::<_MM_HINT_T0>(from.cast()) };
+            ask(self.from.wrapping_add(line * LINE));
         }
     }
 }
@@ -93,14 +99,14 @@ impl<'a, S: Registers> Tiles<'a, S> {
         };
         if n == tile::<S>() {
             let (upper, lower) = x.split_at(S::ROWS * d);
-            turn(simd, upper, self.rows.centre, 0, self.turned);
-            turn(simd, lower, self.rows.centre, 1, self.turned);
+            self.turn(upper, 0);
+            self.turn(lower, 1);
         } else {
             // The last rows: what is beside them is not looked at.
             let mut padded = x.to_vec();
             padded.resize(tile::<S>() * d, 0.0);
             for (half, x) in padded.chunks_exact(S::ROWS * d).enumerate() {
-                turn(simd, x, self.rows.centre, half, self.turned);
+                self.turn(x, half);
             }
         }
         self.next = range.end;
@@ -109,13 +115,18 @@ impl<'a, S: Registers> Tiles<'a, S> {
         let of = self.rows.of[range.clone()].as_ptr();
         for half in 0..2 {
             let from = of.wrapping_add(half * S::ROWS);
-            // SAFETY: every processor of this architecture has the instruction, which reads nothing.
-            unsafe { _mm_prefetch::<_MM_HINT_T0>(from.wrapping_byte_add(AHEAD / 8).cast()) };
+            ask(from.wrapping_byte_add(AHEAD / 8));
             // SAFETY: there are values in the places of the mask.
             let of = unsafe { simd.load_words_part(masks[half], from) };
             classes[half] = simd.select_words(masks[half], of, classes[half]);
         }
         Some(Tile { simd, range, masks, classes, ahead: Ahead { _simd: simd, from } })
+    }
+
+    #[inline(always)]
+    fn turn(&mut self, x: &[f32], half: usize) {
+        let Tiles { simd, rows, turned, .. } = self;
+        simd.run(Turn { simd: *simd, x, centre: rows.centre, half, turned });
     }
 
     /// Squared norms of the rows.
@@ -162,49 +173,56 @@ impl<S: Registers> Tile<S> {
     }
 }
 
-/// [`Registers::ROWS`] rows minus the centre, of which each feature becomes a register.
-#[inline(always)]
-fn turn<S: Registers>(
+/// [`Registers::ROWS`] rows minus the centre, of which each feature becomes a register. (By itself: it is used in many places, and long.)
+struct Turn<'a, S: Registers> {
     simd: S,
-    x: &[f32],
-    centre: &[f32],
+    x: &'a [f32],
+    centre: &'a [f32],
     half: usize,
-    turned: &mut [[S::Floats; 2]],
-) {
-    let d = turned.len();
-    assert_eq!(x.len(), S::ROWS * d);
-    assert!(centre.is_empty() || centre.len() == d);
-    let mut columns = turned.chunks_exact_mut(S::ROWS);
-    for (c, columns) in columns.by_ref().enumerate() {
+    turned: &'a mut [[S::Floats; 2]],
+}
+
+impl<S: Registers> NullaryFnOnce for Turn<'_, S> {
+    type Output = ();
+
+    #[inline(always)]
+    fn call(self) {
+        let Turn { simd, x, centre, half, turned } = self;
+        let d = turned.len();
+        assert_eq!(x.len(), S::ROWS * d);
+        assert!(centre.is_empty() || centre.len() == d);
+        let mut columns = turned.chunks_exact_mut(S::ROWS);
+        for (c, columns) in columns.by_ref().enumerate() {
+            // SAFETY: the centre has a value for each feature.
+            let centre = unsafe { shift(simd, centre, c, simd.first(S::ROWS)) };
+            let mut rows = S::square(simd.zero());
+            for l in 0..S::ROWS {
+                // SAFETY: row l has as many values from there on.
+                let x = unsafe { simd.load(x.as_ptr().add(l * d + c * S::ROWS)) };
+                rows[l] = simd.sub(x, centre);
+            }
+            let rows = simd.transposed(rows);
+            for (l, column) in columns.iter_mut().enumerate() {
+                column[half] = rows[l];
+            }
+        }
+        let rest = columns.into_remainder();
+        if rest.is_empty() {
+            return;
+        }
+        let (c, mask) = (d / S::ROWS, simd.first(rest.len()));
         // SAFETY: the centre has a value for each feature.
-        let centre = unsafe { shift(simd, centre, c, simd.first(S::ROWS)) };
+        let centre = unsafe { shift(simd, centre, c, mask) };
         let mut rows = S::square(simd.zero());
         for l in 0..S::ROWS {
-            // SAFETY: row l has as many values from there on.
-            let x = unsafe { simd.load(x.as_ptr().add(l * d + c * S::ROWS)) };
+            // SAFETY: row l has values from there on in the places of the mask.
+            let x = unsafe { simd.load_part(mask, x.as_ptr().add(l * d + c * S::ROWS)) };
             rows[l] = simd.sub(x, centre);
         }
         let rows = simd.transposed(rows);
-        for (l, column) in columns.iter_mut().enumerate() {
+        for (l, column) in rest.iter_mut().enumerate() {
             column[half] = rows[l];
         }
-    }
-    let rest = columns.into_remainder();
-    if rest.is_empty() {
-        return;
-    }
-    let (c, mask) = (d / S::ROWS, simd.first(rest.len()));
-    // SAFETY: the centre has a value for each feature.
-    let centre = unsafe { shift(simd, centre, c, mask) };
-    let mut rows = S::square(simd.zero());
-    for l in 0..S::ROWS {
-        // SAFETY: row l has values from there on in the places of the mask.
-        let x = unsafe { simd.load_part(mask, x.as_ptr().add(l * d + c * S::ROWS)) };
-        rows[l] = simd.sub(x, centre);
-    }
-    let rows = simd.transposed(rows);
-    for (l, column) in rest.iter_mut().enumerate() {
-        column[half] = rows[l];
     }
 }
 
@@ -247,4 +265,36 @@ pub(super) fn registers_of<S: Registers>(simd: S, values: &[f32; LARGEST]) -> [S
         *register = unsafe { simd.load(values.as_ptr()) };
     }
     registers
+}
+
+/// Writes values of prototypes from number `first` on, each a register of rows (that of number `half`), to the rows of a matrix of `p` columns.
+#[inline(always)]
+pub(super) fn turn_back<S: Registers>(
+    simd: S,
+    values: &[[S::Floats; 2]],
+    half: usize,
+    (first, p): (usize, usize),
+    out: &mut [f32],
+) {
+    assert!(first + values.len() <= p && out.len() <= S::ROWS * p);
+    for (c, all) in values.chunks(S::ROWS).enumerate() {
+        let mut columns = S::square(simd.zero());
+        for (j, value) in all.iter().enumerate() {
+            columns[j] = value[half];
+        }
+        let rows = simd.transposed(columns);
+        let to = out[first + c * S::ROWS..].as_mut_ptr();
+        if all.len() == S::ROWS && out.len() == S::ROWS * p {
+            for l in 0..S::ROWS {
+                // SAFETY: every row has room for as many values from there on.
+                unsafe { simd.store(to.add(l * p), rows[l]) };
+            }
+            continue;
+        }
+        let mask = simd.first(all.len());
+        for l in 0..out.len() / p {
+            // SAFETY: every row has room from there on in the places of the mask.
+            unsafe { simd.store_part(to.add(l * p), mask, rows[l]) };
+        }
+    }
 }

@@ -1,47 +1,15 @@
 //! Distances of all rows of one matrix to all rows of another.
 
-use super::{
-    Inputs, Metric, Operand, Scratch, chebyshev::Chebyshev, cosine::Cosine, euclidean::Euclidean,
-    lp::Lp, manhattan::Manhattan, squared_euclidean::SquaredEuclidean,
-};
+use super::lanes::{self, Labelled, Packed};
 use crate::error::{Error, Result};
 use crate::parts::composition::MetricName;
+use crate::parts::metric::{Bent, Inputs, Operand, Scratch, Squares, plain::plain};
 use crate::parts::real::Real;
 use ndarray::{Array2, ArrayView1, ArrayView2, Axis};
 use rayon::prelude::*;
 
 /// Values that a thread works on at a time.
 const BLOCK: usize = 1 << 17;
-
-/// The metrics without a tensor of their own; none for the others.
-pub fn plain<T: Real>(metric: MetricName, inputs: Inputs<'_, T>) -> Option<Box<dyn Metric<T>>> {
-    Some(match metric {
-        MetricName::SquaredEuclidean => Box::new(SquaredEuclidean::new(inputs)),
-        MetricName::Euclidean => Box::new(Euclidean::new(inputs)),
-        MetricName::Manhattan => Box::new(Manhattan::new(inputs)),
-        MetricName::Lp(p) => Box::new(Lp::new(inputs, p)),
-        MetricName::Chebyshev => Box::new(Chebyshev::new(inputs)),
-        MetricName::Cosine => Box::new(Cosine::new(inputs)),
-        _ => return None,
-    })
-}
-
-/// One of them by its name; `lp` with the exponent 2.
-///
-/// # Errors
-/// Another name.
-pub fn plain_named(name: &str) -> Result<MetricName> {
-    const ALL: [MetricName; 6] = [
-        MetricName::SquaredEuclidean,
-        MetricName::Euclidean,
-        MetricName::Manhattan,
-        MetricName::Lp(2.0),
-        MetricName::Chebyshev,
-        MetricName::Cosine,
-    ];
-    let found = ALL.into_iter().find(|metric| metric.name() == name);
-    found.ok_or_else(|| Error::unknown("metric", name, &ALL.map(MetricName::name)))
-}
 
 /// The `n x p` distances of the rows of `x` (`n x d`) to those of `w` (`p x d`), on the threads of the surrounding pool.
 ///
@@ -109,7 +77,8 @@ pub fn distance_matrix_into<T: Real>(
         learn_own: false,
         operand: Operand::Full,
     };
-    let metric = plain(metric, inputs).ok_or_else(|| {
+    let name = metric;
+    let metric = plain(name, inputs).ok_or_else(|| {
         let why = "must be one without a tensor of its own for a matrix of distances";
         Error::parameter("metric", why)
     })?;
@@ -117,6 +86,27 @@ pub fn distance_matrix_into<T: Real>(
         return Ok(());
     }
     let rows = (BLOCK / (p + d)).clamp(16, 512);
+    let labels = vec![0; p];
+    let squares = Squares { w: &prototypes, lam: None, bent: Bent::Not };
+    let tiles = (name == MetricName::SquaredEuclidean)
+        .then(|| Packed::new(squares, &labels, false))
+        .flatten();
+    if let (Some(tiles), Some(x)) = (tiles, x.as_slice()) {
+        // Whole tiles.
+        let rows = rows.next_multiple_of(32);
+        let of = vec![0; rows];
+        distances.par_chunks_mut(rows * p).enumerate().for_each_init(
+            lanes::Room::default,
+            |room, (i, out)| {
+                let count = out.len() / p;
+                let x = &x[i * rows * d..][..count * d];
+                let of = &of[..count];
+                let rows = Labelled { x, of, labels: &labels, ahead: &[], centre: &centre_t };
+                tiles.squares_of_all(&rows, room, out);
+            },
+        );
+        return Ok(());
+    }
     distances.par_chunks_mut(rows * p).enumerate().for_each_init(
         || (Vec::new(), Scratch::default()),
         |(block, scratch), (i, out)| {
