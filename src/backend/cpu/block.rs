@@ -61,7 +61,9 @@ pub(super) struct Ready<T: Real> {
     pub metric: Box<dyn Metric<T>>,
     /// Its prototypes laid out for rows side by side.
     pub packed: Option<Packed>,
-    /// Whether those see to a whole step of rows as they stand in memory.
+    /// Whether distances are plain squared ones, of rows as they are but for their centre.
+    pub plain: bool,
+    /// Whether those prototypes see to a whole step of rows as they stand in memory.
     pub at_once: bool,
     pub reasoning: Option<Reasoning<T>>,
     pub learn_reasonings: bool,
@@ -153,7 +155,16 @@ pub(super) struct BlockRows<'a> {
     pub end: usize,
 }
 
-impl BlockRows<'_> {
+impl<'a> BlockRows<'a> {
+    /// Their values, if they stand in memory one after the other and are stored in `T`.
+    pub fn stored<T: Real>(&self) -> Option<&'a [T]> {
+        let x = match self.indices {
+            None => self.features.values(self.start..self.end),
+            Some(_) => &[],
+        };
+        (!x.is_empty()).then_some(x)
+    }
+
     /// Number of the k-th row of the block in the data.
     pub fn row(&self, k: usize) -> usize {
         match self.indices {
@@ -282,11 +293,12 @@ impl<T: Real> Plan<T> {
             let few = few && pay(squares.w.len() / self.p, self.p);
             Packed::new(squares, &self.prototype_labels, few)
         });
-        let at_once =
-            packed.is_some() && plain && pay(self.d, self.p) && self.operand == Operand::Full;
+        let plain = plain && self.operand == Operand::Full;
+        let at_once = packed.is_some() && plain && pay(self.d, self.p);
         Ready {
             metric,
             packed,
+            plain,
             at_once,
             reasoning,
             learn_reasonings: learn("reasonings"),
@@ -404,9 +416,8 @@ impl<T: Real> Plan<T> {
         ws: &mut Workspace<T>,
         out: &mut [u32],
     ) {
-        self.load(rows, ws);
-        if !self.winners_without_distances(ready, ws, out) {
-            self.distances(ready, ws);
+        if !self.winners_without_distances(ready, rows, ws, out) {
+            self.forward(ready, rows, ws);
             for (k, out) in out.iter_mut().enumerate() {
                 *out = self.nearest(ready, k, ws) as u32;
             }
@@ -417,26 +428,41 @@ impl<T: Real> Plan<T> {
     fn winners_without_distances(
         &self,
         ready: &Ready<T>,
+        rows: BlockRows<'_>,
         ws: &mut Workspace<T>,
         out: &mut [u32],
     ) -> bool {
         let packed = ready.packed.as_ref().filter(|packed| packed.has_nearest_of_all());
         let Some(packed) = packed else { return false };
-        let width = ready.metric.project_block(&ws.x, &mut ws.scratch);
         ws.indices.clear();
         ws.indices.resize(out.len(), NOBODY);
-        let x = match width {
-            Some(width) => &ws.scratch.kept[..out.len() * width],
-            None => &ws.x[..],
+        let stored = rows.stored().filter(|_| ready.plain);
+        let (x, centre) = match stored {
+            Some(x) => (x, self.centre_of_rows()),
+            None => {
+                self.load(rows, ws);
+                match ready.metric.project_block(&ws.x, &mut ws.scratch) {
+                    Some(width) => (&ws.scratch.kept[..out.len() * width], &[][..]),
+                    None => (&ws.x[..], &[][..]),
+                }
+            }
         };
         let labels = &self.prototype_labels;
-        let rows = lanes::Labelled { x, of: &ws.indices, labels, ahead: &[], centre: &[] };
-        packed.nearest_of_all(&rows, &mut ws.lanes, &mut ws.winner_pairs, out);
+        let of = &ws.indices;
+        let tiles = lanes::Labelled { x, of, labels, ahead: &[], centre };
+        packed.nearest_of_all(&tiles, &mut ws.lanes, &mut ws.winner_pairs, out);
         for (k, out) in out.iter_mut().enumerate().filter(|(_, j)| **j == NOBODY) {
+            let row = if stored.is_some() {
+                let at = rows.start + k;
+                self.load(BlockRows { start: at, end: at + 1, ..rows }, ws);
+                0
+            } else {
+                k
+            };
             let mut least = T::infinity();
             *out = 0;
             for j in 0..self.p {
-                let exact = ready.metric.exact(&ws.x, k, j, &mut ws.scratch);
+                let exact = ready.metric.exact(&ws.x, row, j, &mut ws.scratch);
                 if exact < least {
                     (*out, least) = (j as u32, exact);
                 }

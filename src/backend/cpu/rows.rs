@@ -434,14 +434,10 @@ impl<T: Real> Rows<'_, T> {
 
     /// The block's rows as they stand in memory, if the model's prototypes are laid out for a step of such, and they stand there one after the other.
     fn stored(&self) -> Option<Labelled<'_, T>> {
-        let BlockRows { features, codes, indices, start, end } = self.rows;
-        if !self.ready.at_once || indices.is_some() {
-            return None;
-        }
-        let x = features.values(start..end);
-        (!x.is_empty()).then(|| Labelled {
+        let x = self.rows.stored().filter(|_| self.ready.at_once)?;
+        Some(Labelled {
             x,
-            of: &codes[start..end],
+            of: &self.rows.codes[self.rows.start..self.rows.end],
             labels: &self.plan.prototype_labels,
             // Rows in their order are brought in without being asked for.
             ahead: &[],
