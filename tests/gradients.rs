@@ -467,13 +467,20 @@ fn properties_that_need_no_reference() {
 /// Tight clusters far from the mean: the product form of the distance has no digits left, the answers have all.
 #[test]
 fn predictions_are_right_where_the_expansion_is_not() {
-    let (p, d) = (40, 6);
+    // Few short prototypes are found by differences, others by products.
+    [6, 60].into_iter().for_each(predictions_of);
+}
+
+fn predictions_of(d: usize) {
+    let p = 40;
     let mut w = random(5, p * d);
     // Two far groups; within a group prototypes are 1e-2 apart on coordinates of size 100.
     for (i, v) in w.iter_mut().enumerate() {
         *v = if i / d % 2 == 0 { 100.0 } else { -100.0 } + 1e-2 * *v;
     }
     let rows: Vec<f64> = w.iter().zip(random(6, p * d)).map(|(w, e)| w + 1e-3 * e).collect();
+    let singles = rows.iter().map(|v| *v as f32).collect();
+    let singles = Features::from(Array2::from_shape_vec((p, d), singles).unwrap());
     let x = Features::from(Array2::from_shape_vec((p, d), rows).unwrap());
     let labels: Vec<i64> = (0..p as i64).collect();
     let data = Dataset::new(x.clone(), Some(Labels::new(&labels).unwrap())).unwrap();
@@ -500,5 +507,7 @@ fn predictions_are_right_where_the_expansion_is_not() {
         let f = training.fit_with(&model, &data, &Cpu::default(), extras).unwrap();
         let truth = data.labels.as_ref().unwrap().values();
         assert_eq!(f.predict(&x).unwrap(), truth, "{name} {precision}");
+        // Rows that need not be converted may be read as they stand.
+        assert_eq!(f.predict(&singles).unwrap(), truth, "{name} {precision}");
     }
 }

@@ -111,8 +111,8 @@ fn width_share(columns: f64) -> f64 {
     columns / ((columns / 16.0).ceil() * 16.0 + 8.0)
 }
 
-/// What the parts of a step have to do, each in its own unit; see [`RATES`].
-fn work(composition: &Composition, [n, d, p, classes, l]: [f64; 5]) -> [f64; PARTS] {
+/// What the parts of a step have to do, each in its own unit, in numbers of `size` bytes; see [`RATES`].
+fn work(composition: &Composition, [n, d, p, classes, l]: [f64; 5], size: usize) -> [f64; PARTS] {
     let scope = p / classes;
     let (mut soft, mut ranked, mut dense) = (0.0, 0.0, true);
     // Entries a row in G where it is sparse.
@@ -156,17 +156,19 @@ fn work(composition: &Composition, [n, d, p, classes, l]: [f64; 5]) -> [f64; PAR
         !composition.spread && composition.kernel == Kernel::None,
     );
     let plain = identity && composition.metric == MetricName::SquaredEuclidean;
-    let at_once = plain && (pairs || posterior) && cpu::at_once(d as usize, p as usize, pairs);
+    // Rows stand side by side in single precision alone.
+    let tiles = size == 4 && cpu::has_tiles();
+    let at_once =
+        tiles && plain && (pairs || posterior) && cpu::at_once(d as usize, p as usize, pairs);
     let few = pairs && (at_once || identity && cpu::few(d as usize, p as usize));
     // How many registers' worth of work a value takes after its product, where rows stand side by side.
-    let tiles = cpu::has_tiles();
     let values = match (composition.metric, identity) {
         (MetricName::Bilinear, _) if pairs && tiles => 16.0,
         (MetricName::SquaredEuclidean | MetricName::Relevance | MetricName::Omega, true)
             if tiles =>
         {
             if posterior {
-                if at_once { 5.0 } else { 8.0 }
+                8.0
             } else if pairs && !few {
                 1.0
             } else {
@@ -187,13 +189,13 @@ fn work(composition: &Composition, [n, d, p, classes, l]: [f64; 5]) -> [f64; PAR
     let mut maps = 0.0;
     match composition.metric {
         MetricName::SquaredEuclidean | MetricName::Relevance if few => {
-            // Found, and summed for all of them.
-            (lanes, found) = (n * p * d * if at_once { 2.0 } else { 1.0 }, 0.0);
+            (lanes, found) = (n * p * d * if tiles { 1.0 } else { 3.0 }, 0.0);
         }
         MetricName::SquaredEuclidean | MetricName::Relevance => {
             products = untiled(product(n, d, p));
             if at_once {
-                lanes = n * p * d;
+                // Sums without differences.
+                lanes = 0.6 * n * p * d;
             } else {
                 products += when_dense(product(n, p, d));
             }
@@ -227,27 +229,29 @@ fn work(composition: &Composition, [n, d, p, classes, l]: [f64; 5]) -> [f64; PAR
         }
         _ => differences = n * p * d * if dense { 2.0 } else { 1.0 },
     }
-    // Formed by itself, and summed: all of it at once, or sixteen pairs side by side where there are tiles.
+    // Formed by itself, and summed: sums alone, or sixteen pairs side by side where there are tiles.
     let share = match (at_once, few, values > 0.0) {
-        (true, ..) => 0.0,
+        (true, true, _) => 0.35,
+        (true, false, _) => 0.0,
         (_, true, _) => 0.75,
         (_, _, true) if composition.metric == MetricName::Relevance => 0.75,
         (_, _, true) => 0.57,
         _ => 1.0,
     };
     let entries = n * q * compared * share;
+    let rows = n * if at_once { 0.4 } else { 1.0 };
     let (soft, ranked, parameters) = (n * soft, n * ranked, p * d + maps);
     [
         products,
+        lanes,
+        tiled,
+        side_by_side,
         found,
         soft,
         ranked,
         entries,
         differences,
-        lanes,
-        tiled,
-        side_by_side,
-        n,
+        rows,
         n * d,
         parameters,
         1.0,
@@ -261,15 +265,18 @@ const TURNED: f64 = 7.0;
 
 /// Parts of the time model.
 const PARTS: usize = 13;
+/// Those that are products, or of the same kind: the first ones.
+const OF_PRODUCTS: usize = 4;
 
-/// Time of each part of a step on one thread, in units of the time of one operation of a matrix product there: of an operation of a product, of
-/// a distance (its norms, the search for the nearest), of a responsibility, of a comparison of two distances for a rank, of a feature of a pair
-/// that is formed and summed by differences, of a feature of a distance by differences, of the same where rows stand side by side, of an operation of a product of tiles of rows, of a value that they
-/// leave in a register, of a row, of a feature of a row, of a parameter, of a step.
+/// Time of each part of a step on one thread. In units of the time of one operation of a matrix product: of an operation of a product, of a feature of a
+/// distance by differences where rows stand side by side, of an operation of a product of tiles of rows, of a value that they leave in a register. In
+/// units of the time of one responsibility: of a distance (its norms, the search for the nearest), of a responsibility (in a model's own loops), of a
+/// comparison of two distances for a rank, of a feature of a pair that is formed and summed by differences, of a feature of a distance by differences,
+/// of a row, of a feature of a row, of a parameter, of a step.
 ///
-/// Fitted to measured steps of the models in `benches/README.md`, where it is told how well they fit.
+/// Fitted to measured steps of the models in `benches/README.md` on three processors, where it is told how well they fit.
 const RATES: [f64; PARTS] =
-    [1.17, 122.0, 294.0, 25.4, 85.0, 58.2, 3.4, 1.1, 15.0, 200.0, 15.0, 531.0, 1.06e6];
+    [1.14, 1.14, 1.08, 12.5, 0.68, 1.43, 0.167, 0.47, 0.28, 1.33, 0.133, 11.9, 7300.0];
 
 /// Values that a thread holds for a block: rows, distances and projections, each about twice; detection keeps lists of its own.
 fn block(composition: &Composition, [n, d, p, classes, l]: [f64; 5]) -> f64 {
@@ -305,13 +312,14 @@ pub fn predict(
     machine: Machine,
 ) -> Prediction {
     let sizes @ [n, d, ..] = [n, d, p, classes, l].map(|v| v as f64);
-    let work = work(composition, sizes);
-    let operations = |parts: std::ops::Range<usize>| -> f64 {
-        work[parts.clone()].iter().zip(&RATES[parts]).map(|(work, rate)| work * rate).sum()
+    let work = work(composition, sizes, size);
+    let time = |part: usize| {
+        let rate = if part < OF_PRODUCTS { machine.flops } else { machine.responsibilities };
+        work[part] * RATES[part] / rate
     };
     // Rows are shared among the threads, parameters are not.
-    let rows = operations(0..PARTS - 2) / machine.threads as f64;
-    let seconds = (rows + operations(PARTS - 2..PARTS)) / machine.flops;
+    let rows: f64 = (0..PARTS - 2).map(time).sum();
+    let seconds = rows / machine.threads as f64 + (PARTS - 2..PARTS).map(time).sum::<f64>();
     // Data and codes; parameters in all slots, with gradient, moments and the sums of chunks; blocks of the threads; the program.
     let (number, threads, tensors) = (size as f64, machine.threads as f64, work[PARTS - 2]);
     let sums = (16.0 * threads).min((n / 512.0).max(8.0));

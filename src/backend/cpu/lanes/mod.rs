@@ -612,6 +612,19 @@ mod tests {
     use crate::parts::objective::{EPS, glvq::Glvq, transfer::Transfer};
     use proptest::prelude::*;
 
+    /// Laid out for each instruction set that this machine has.
+    fn each(squares: Squares<'_, f32>, labels: &[u32], few: bool) -> Vec<Packed> {
+        #[cfg(target_arch = "x86_64")]
+        let all = [
+            simd::wide().map(|wide| By::Wide(Way::new(wide, squares, labels, few))),
+            simd::usual().map(|usual| By::Usual(Way::new(usual, squares, labels, few))),
+        ];
+        #[cfg(target_arch = "x86_64")]
+        return all.into_iter().flatten().map(|by| Packed { by }).collect();
+        #[cfg(not(target_arch = "x86_64"))]
+        Packed::new(squares, labels, few).into_iter().collect()
+    }
+
     proptest! {
         #[test]
         fn as_a_plain_search(
@@ -661,7 +674,7 @@ mod tests {
                 let (mut winners, mut least) = (vec![], vec![]);
                 let (mut expected, mut expected_least) = (vec![], vec![]);
                 winner_pairs(&block, squares, &mut expected, &mut expected_least);
-                if let Some(packed) = Packed::new(squares, &labels, true) {
+                for packed in each(squares, &labels, true) {
                     let mut room = Room::default();
                     prop_assert!(packed.winner_pairs(&block, &mut room, &mut winners, &mut least));
                     prop_assert_eq!((&winners, &least), (&expected, &expected_least));
@@ -691,7 +704,7 @@ mod tests {
             let of: Vec<u32> = (0..rows as u32).map(|i| i % 3).collect();
             let squares = Squares { w: &w, lam: weighted.then_some(&lam[..]), bent: Bent::Not };
             let block = Labelled { x: &x, of: &of, labels: &labels, ahead: &x, centre: &[] };
-            if let Some(packed) = Packed::new(squares, &labels, false) {
+            for packed in each(squares, &labels, false) {
                 let (mut winners, mut room) = (vec![], Room::default());
                 packed.winner_pairs(&block, &mut room, &mut winners, &mut vec![]);
                 for i in 0..rows {
@@ -725,7 +738,7 @@ mod tests {
             let squares = Squares { w: &w, lam: None, bent: Bent::Not };
             let block = Labelled { x: &x, of: &of, labels: &labels, ahead: &[], centre: &[] };
             let few = few && tiles_pay(d, p);
-            if let Some(packed) = Packed::new(squares, &labels, few) {
+            for packed in each(squares, &labels, few) {
                 let mut found = vec![0; rows];
                 packed.nearest_of_all(&block, &mut Room::default(), &mut vec![], &mut found);
                 for i in 0..rows {
@@ -739,6 +752,28 @@ mod tests {
                     let first = nearest.next().expect("one") as u32;
                     let alone = nearest.next().is_none();
                     prop_assert_eq!(found[i], if alone || few { first } else { NOBODY });
+                }
+            }
+        }
+
+        #[test]
+        fn matrices_are_those_of_each_pair(
+            rows in 1usize..70,
+            d in 1usize..40,
+            p in 1usize..120,
+            seed in 0u64..1000,
+        ) {
+            let (x, w, centre) = (coarse(rows * d, seed), coarse(p * d, seed + 1), coarse(d, seed + 2));
+            let (of, labels) = (vec![NOBODY; rows], vec![0; p]);
+            let block = Labelled { x: &x, of: &of, labels: &labels, ahead: &[], centre: &centre };
+            for packed in each(Squares { w: &w, lam: None, bent: Bent::Not }, &labels, false) {
+                let mut got = vec![f32::NAN; rows * p];
+                packed.squares_of_all(&block, &mut Room::default(), &mut got);
+                for (i, got) in got.chunks(p).enumerate() {
+                    for (j, got) in got.iter().enumerate() {
+                        let e = |a: usize| x[i * d + a] - centre[a] - w[j * d + a];
+                        prop_assert_eq!(*got, (0..d).map(|a| e(a) * e(a)).sum::<f32>());
+                    }
                 }
             }
         }
@@ -758,7 +793,7 @@ mod tests {
             let of: Vec<u32> = (0..rows as u32).map(|i| i % 3).collect();
             let squares = Squares { w: &w, lam: None, bent: Bent::Exponential };
             let block = Labelled { x: &x, of: &of, labels: &labels, ahead: &[], centre: &[] };
-            if let Some(packed) = Packed::new(squares, &labels, false) {
+            for packed in each(squares, &labels, false) {
                 let (mut winners, mut room) = (vec![], Room::default());
                 packed.winner_pairs(&block, &mut room, &mut winners, &mut vec![]);
                 for i in 0..rows {
@@ -806,7 +841,7 @@ mod tests {
             let of: Vec<u32> = (0..rows as u32).map(|i| i % 3).collect();
             let block = Labelled { x: &x, of: &of, labels: &labels, ahead: &[], centre: &[] };
             let factors: Vec<f32> = (0..rows).map(|i| i as f32 / 10.0).collect();
-            if let Some(packed) = Packed::new(Squares { w: &w, lam: None, bent: Bent::Not }, &labels, false) {
+            for packed in each(Squares { w: &w, lam: None, bent: Bent::Not }, &labels, false) {
                 let mut room = Room::default();
                 let (mut losses, mut g) = (vec![0.0f32; rows], vec![0.0f32; rows * p]);
                 let out = Slopes { factors: &factors, losses: &mut losses, g: &mut g };
@@ -850,39 +885,38 @@ mod tests {
             let block = Labelled { x: &x, of: &of, labels: &labels, ahead: &[], centre: &centre };
             let factors: Vec<f32> = (0..rows).map(|i| (i % 4) as f32 / 8.0).collect();
             let objective = Glvq { transfer: Transfer::SigmoidBeta(3.0), margin: 0.1 };
-            let Some(packed) = Packed::new(Squares { w: &w, lam: None, bent: Bent::Not }, &labels, true) else {
-                return Ok(());
-            };
-            let (mut losses, mut sums) = (vec![0.0f32; rows], vec![1.0f32; p * d]);
-            let out = Judged {
-                factors: &factors,
-                scale: 2.0,
-                losses: &mut losses,
-                any: &|_| [0, 1],
-                sums: (!without).then_some(&mut sums[..]),
-            };
-            packed.step_of_winners(&block, &mut Room::default(), &objective, out);
-            let mut expected = vec![1.0f64; p * d];
-            for i in 0..rows {
-                let e = |j: usize, a: usize| f64::from(x[i * d + a] - centre[a]) - f64::from(w[j * d + a]);
-                let distance = |j: usize| (0..d).map(|a| e(j, a) * e(j, a)).sum::<f64>();
-                let [own, other] = [true, false].map(|side| {
-                    let all = (0..p).filter(|&j| (labels[j] == of[i]) == side);
-                    all.reduce(|b, j| if distance(j) < distance(b) { j } else { b }).expect("one of each side")
-                });
-                let (loss, plus, minus) = objective.pair(Some(distance(own)), Some(distance(other)), EPS);
-                prop_assert!((f64::from(losses[i]) - loss).abs() < 1e-5, "row {i}: {} {loss}", losses[i]);
-                if !without {
-                    for (j, g) in [(own, plus), (other, minus)] {
-                        let g = g * f64::from(factors[i]) * 2.0;
-                        // A row on both its prototypes has no finite slope.
-                        let g = if factors[i] == 0.0 { 0.0 } else { g };
-                        (0..d).for_each(|a| expected[j * d + a] += g * e(j, a));
+            for packed in each(Squares { w: &w, lam: None, bent: Bent::Not }, &labels, true) {
+                let (mut losses, mut sums) = (vec![0.0f32; rows], vec![1.0f32; p * d]);
+                let out = Judged {
+                    factors: &factors,
+                    scale: 2.0,
+                    losses: &mut losses,
+                    any: &|_| [0, 1],
+                    sums: (!without).then_some(&mut sums[..]),
+                };
+                packed.step_of_winners(&block, &mut Room::default(), &objective, out);
+                let mut expected = vec![1.0f64; p * d];
+                for i in 0..rows {
+                    let e = |j: usize, a: usize| f64::from(x[i * d + a] - centre[a]) - f64::from(w[j * d + a]);
+                    let distance = |j: usize| (0..d).map(|a| e(j, a) * e(j, a)).sum::<f64>();
+                    let [own, other] = [true, false].map(|side| {
+                        let all = (0..p).filter(|&j| (labels[j] == of[i]) == side);
+                        all.reduce(|b, j| if distance(j) < distance(b) { j } else { b }).expect("one of each side")
+                    });
+                    let (loss, plus, minus) = objective.pair(Some(distance(own)), Some(distance(other)), EPS);
+                    prop_assert!((f64::from(losses[i]) - loss).abs() < 1e-5, "row {i}: {} {loss}", losses[i]);
+                    if !without {
+                        for (j, g) in [(own, plus), (other, minus)] {
+                            let g = g * f64::from(factors[i]) * 2.0;
+                            // A row on both its prototypes has no finite slope.
+                            let g = if factors[i] == 0.0 { 0.0 } else { g };
+                            (0..d).for_each(|a| expected[j * d + a] += g * e(j, a));
+                        }
                     }
                 }
-            }
-            for (got, expected) in sums.iter().zip(&expected) {
-                prop_assert!((f64::from(*got) - expected).abs() < 1e-3 * expected.abs().max(1.0), "{got} {expected}");
+                for (got, expected) in sums.iter().zip(&expected) {
+                    prop_assert!((f64::from(*got) - expected).abs() < 1e-3 * expected.abs().max(1.0), "{got} {expected}");
+                }
             }
         }
 
@@ -904,35 +938,34 @@ mod tests {
             let block = Labelled { x: &x, of: &of, labels: &labels, ahead: &[], centre: &centre };
             let factors: Vec<f32> = (0..rows).map(|i| (i % 4) as f32 / 8.0).collect();
             let soft = if ratio { Soft::Nllr } else { Soft::Rslvq };
-            let Some(packed) = Packed::new(Squares { w: &w, lam: None, bent: Bent::Not }, &labels, false) else {
-                return Ok(());
-            };
-            let (mut losses, mut sums) = (vec![0.0f32; rows], vec![1.0f32; p * d]);
-            let out = SoftSums {
-                factors: &factors,
-                losses: &mut losses,
-                sums: (!without).then_some(&mut sums[..]),
-            };
-            packed.step_of_posteriors(&block, &mut Room::default(), soft, sigma, out);
-            let mut expected = vec![1.0f64; p * d];
-            for i in 0..rows {
-                let e = |j: usize, a: usize| f64::from(x[i * d + a] - centre[a]) - f64::from(w[j * d + a]);
-                let distances: Vec<f64> =
-                    (0..p).map(|j| (0..d).map(|a| e(j, a) * e(j, a)).sum()).collect();
-                let (mut slopes, mut room) = (vec![0.0; p], vec![0.0; p]);
-                posterior(&distances, sigma, &mut slopes);
-                let loss = match soft {
-                    Soft::Nllr => nllr::row(&mut slopes, &mut room, &labels, of[i], sigma),
-                    Soft::Rslvq => rslvq::row(&mut slopes, &labels, of[i], sigma),
+            for packed in each(Squares { w: &w, lam: None, bent: Bent::Not }, &labels, false) {
+                let (mut losses, mut sums) = (vec![0.0f32; rows], vec![1.0f32; p * d]);
+                let out = SoftSums {
+                    factors: &factors,
+                    losses: &mut losses,
+                    sums: (!without).then_some(&mut sums[..]),
                 };
-                prop_assert!((f64::from(losses[i]) - loss).abs() < 1e-4 * loss.abs().max(1.0), "row {i}: {} {loss}", losses[i]);
-                for (j, g) in slopes.iter().enumerate().filter(|_| !without) {
-                    let g = g * f64::from(factors[i]);
-                    (0..d).for_each(|a| expected[j * d + a] += g * e(j, a));
+                packed.step_of_posteriors(&block, &mut Room::default(), soft, sigma, out);
+                let mut expected = vec![1.0f64; p * d];
+                for i in 0..rows {
+                    let e = |j: usize, a: usize| f64::from(x[i * d + a] - centre[a]) - f64::from(w[j * d + a]);
+                    let distances: Vec<f64> =
+                        (0..p).map(|j| (0..d).map(|a| e(j, a) * e(j, a)).sum()).collect();
+                    let (mut slopes, mut room) = (vec![0.0; p], vec![0.0; p]);
+                    posterior(&distances, sigma, &mut slopes);
+                    let loss = match soft {
+                        Soft::Nllr => nllr::row(&mut slopes, &mut room, &labels, of[i], sigma),
+                        Soft::Rslvq => rslvq::row(&mut slopes, &labels, of[i], sigma),
+                    };
+                    prop_assert!((f64::from(losses[i]) - loss).abs() < 1e-4 * loss.abs().max(1.0), "row {i}: {} {loss}", losses[i]);
+                    for (j, g) in slopes.iter().enumerate().filter(|_| !without) {
+                        let g = g * f64::from(factors[i]);
+                        (0..d).for_each(|a| expected[j * d + a] += g * e(j, a));
+                    }
                 }
-            }
-            for (got, expected) in sums.iter().zip(&expected) {
-                prop_assert!((f64::from(*got) - expected).abs() < 1e-3 * expected.abs().max(1.0), "{got} {expected}");
+                for (got, expected) in sums.iter().zip(&expected) {
+                    prop_assert!((f64::from(*got) - expected).abs() < 1e-3 * expected.abs().max(1.0), "{got} {expected}");
+                }
             }
         }
     }
@@ -946,29 +979,27 @@ mod tests {
         let (w, centre, of) = (coarse(labels.len() * d, 6), vec![0.5; d], vec![1; rows]);
         let block = Labelled { x: &x, of: &of, labels: &labels, ahead: &[], centre: &centre };
         let squares = Squares { w: &w, lam: None, bent: Bent::Not };
-        let Some(packed) = Packed::new(squares, &labels, true) else {
-            println!("no such instructions: not tested");
-            return;
-        };
-        let objective = Glvq { transfer: Transfer::Identity, margin: 0.0 };
-        let factors: Vec<f32> = (0..rows).map(|i| if i == 7 { 0.0 } else { 1.0 }).collect();
-        let mut losses = vec![0.0f32; rows];
-        let asked = std::cell::Cell::new(0);
-        let out = Judged {
-            factors: &factors,
-            scale: 1.0,
-            losses: &mut losses,
-            any: &|class| {
-                asked.set(asked.get() + 1);
-                assert_eq!(class, 1);
-                [1, 0]
-            },
-            sums: None,
-        };
-        packed.step_of_winners(&block, &mut Room::default(), &objective, out);
-        assert!(asked.get() > 0);
-        for (i, loss) in losses.iter().enumerate() {
-            assert_eq!(loss.is_nan(), i == 7, "row {i}: {loss}");
+        for packed in each(squares, &labels, true) {
+            let objective = Glvq { transfer: Transfer::Identity, margin: 0.0 };
+            let factors: Vec<f32> = (0..rows).map(|i| if i == 7 { 0.0 } else { 1.0 }).collect();
+            let mut losses = vec![0.0f32; rows];
+            let asked = std::cell::Cell::new(0);
+            let out = Judged {
+                factors: &factors,
+                scale: 1.0,
+                losses: &mut losses,
+                any: &|class| {
+                    asked.set(asked.get() + 1);
+                    assert_eq!(class, 1);
+                    [1, 0]
+                },
+                sums: None,
+            };
+            packed.step_of_winners(&block, &mut Room::default(), &objective, out);
+            assert!(asked.get() > 0);
+            for (i, loss) in losses.iter().enumerate() {
+                assert_eq!(loss.is_nan(), i == 7, "row {i}: {loss}");
+            }
         }
     }
 }
