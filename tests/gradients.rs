@@ -476,7 +476,7 @@ fn predictions_of(d: usize) {
     let mut w = random(5, p * d);
     // Two far groups; within a group prototypes are 1e-2 apart on coordinates of size 100.
     for (i, v) in w.iter_mut().enumerate() {
-        *v = if i / d % 2 == 0 { 100.0 } else { -100.0 } + 1e-2 * *v;
+        *v = if (i / d).is_multiple_of(2) { 100.0 } else { -100.0 } + 1e-2 * *v;
     }
     let rows: Vec<f64> = w.iter().zip(random(6, p * d)).map(|(w, e)| w + 1e-3 * e).collect();
     let singles = rows.iter().map(|v| *v as f32).collect();
