@@ -196,6 +196,9 @@ fn work(composition: &Composition, [n, d, p, classes, l]: [f64; 5], size: usize)
             if at_once {
                 // Sums without differences.
                 lanes = 0.6 * n * p * d;
+            } else if tiles && plain && posterior {
+                // Panels of stored rows.
+                tiled += 2.0 * n * p * d;
             } else {
                 products += when_dense(product(n, p, d));
             }

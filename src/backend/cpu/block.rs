@@ -294,7 +294,7 @@ impl<T: Real> Plan<T> {
             Packed::new(squares, &self.prototype_labels, few)
         });
         let plain = plain && self.operand == Operand::Full;
-        let at_once = packed.is_some() && plain && pay(self.d, self.p);
+        let at_once = packed.is_some() && plain && (self.soft.is_some() || pay(self.d, self.p));
         Ready {
             metric,
             packed,

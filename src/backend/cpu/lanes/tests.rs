@@ -316,9 +316,9 @@ proptest! {
     /// The same of posteriors.
     #[test]
     fn steps_of_posteriors_are_those_of_each_row(
-        rows in 1usize..150,
-        d in 1usize..=32,
-        labels in proptest::collection::vec(0u32..3, 2..17),
+        rows in 1usize..450,
+        d in 1usize..=70,
+        labels in proptest::collection::vec(0u32..3, 2..60),
         ratio: bool,
         without: bool,
         seed in 0u64..1000,

@@ -10,6 +10,7 @@ mod matrix;
 mod nearest;
 mod packed;
 pub mod pairs;
+mod panels;
 pub mod products;
 pub mod registers;
 pub mod soft;
@@ -26,13 +27,15 @@ pub struct Room<S: Registers> {
     slopes: Vec<[S::Floats; 2]>,
     /// The same of the next tile.
     keys: Vec<[S::Floats; 2]>,
+    /// Some features of many rows.
+    panel: Vec<[S::Floats; 2]>,
     /// Sums of all prototypes.
     h: Vec<S::Floats>,
 }
 
 impl<S: Registers> Default for Room<S> {
     fn default() -> Self {
-        Room { turned: vec![], slopes: vec![], keys: vec![], h: vec![] }
+        Room { turned: vec![], slopes: vec![], keys: vec![], panel: vec![], h: vec![] }
     }
 }
 

@@ -17,6 +17,7 @@ use pulp::NullaryFnOnce;
 /// Prototypes laid out for products, once a step.
 pub struct Products<S: Registers> {
     pub(super) simd: S,
+    pub(super) w: Vec<f32>,
     /// Times the relevances.
     pub(super) packed: Packed<f32>,
     /// Where they are short and few.
@@ -57,10 +58,10 @@ impl<S: Registers> Products<S> {
             let terms = w.iter().zip(weighted).map(|(w, v)| f64::from(*v) * f64::from(*w));
             *start = (0.5 * terms.sum::<f64>()) as f32;
         }
-        let whole = pays(d, labels.len()).then(|| Whole::new(simd, w, d));
+        let whole = pays(d, labels.len()).then(|| Whole::new(simd, d, labels.len()));
         let norms = packed.starts[..labels.len()].iter().map(|half| 2.0 * half);
         let largest = lam.is_none().then(|| norms.fold(0.0, f32::max));
-        Products { simd, packed, whole, largest }
+        Products { simd, w: w.to_vec(), packed, whole, largest }
     }
 
     pub fn simd(&self) -> S {

@@ -2,9 +2,10 @@
 //!
 //! `exp(-D_j/(2 sigma^2))` over its largest is `exp((min k - k_j)/sigma^2)` with `k_j = |w_j|^2/2 - x.w_j`: the row's own norm cancels.
 
+use super::panels::Panels;
 use super::products::Products;
 use super::registers::Registers;
-use super::sums::GROUP;
+use super::sums::{GROUP, Whole};
 use super::tile::{LARGEST, Tile, Tiles, registers_of, tile, turn_back, values_of};
 use super::{Room, exp2};
 use crate::backend::cpu::lanes::{Labelled, Slopes, SoftSums};
@@ -30,7 +31,7 @@ impl<S: Registers> Products<S> {
         self.simd.run(Posteriors { products: self, rows, room, loss, out });
     }
 
-    /// Losses, and the sums over short rows as they stand in memory.
+    /// Losses, and the sums over rows as they stand in memory.
     pub fn soft_step(
         &self,
         rows: &Labelled<'_, f32>,
@@ -38,7 +39,10 @@ impl<S: Registers> Products<S> {
         loss: Loss<impl Fn(f32, f32) -> Shares<f32>>,
         out: SoftSums<'_, f32>,
     ) {
-        self.simd.run(Step { products: self, rows, room, loss, out });
+        match &self.whole {
+            Some(whole) => self.simd.run(Step { products: self, whole, rows, room, loss, out }),
+            None => self.simd.run(LongStep { products: self, rows, room, loss, out }),
+        }
     }
 
     /// Likelihoods over the largest of their row, in place of the keys `|w|^2/2 - x.w`; the losses, and what makes slopes of the likelihoods of right and
@@ -172,9 +176,10 @@ impl<S: Registers, F: Fn(f32, f32) -> Shares<f32>> NullaryFnOnce for Sides<'_, S
     }
 }
 
-/// [`Products::soft_step`]
+/// [`Products::soft_step`] of short rows and few prototypes.
 struct Step<'a, S: Registers, F> {
     products: &'a Products<S>,
+    whole: &'a Whole<S>,
     rows: &'a Labelled<'a, f32>,
     room: &'a mut Room<S>,
     loss: Loss<F>,
@@ -186,11 +191,11 @@ impl<S: Registers, F: Fn(f32, f32) -> Shares<f32>> NullaryFnOnce for Step<'_, S,
 
     #[inline(always)]
     fn call(self) {
-        let Step { products, rows, room, loss, out: SoftSums { factors, losses, sums } } = self;
+        let Step { products, whole, rows, room, loss, out } = self;
+        let SoftSums { factors, losses, sums } = out;
         let Products { simd, packed, .. } = products;
         let simd = *simd;
-        let whole = products.whole.as_ref().expect("short prototypes");
-        let Room { turned, slopes, keys, h } = room;
+        let Room { turned, slopes, keys, h, .. } = room;
         let mut tiles = Tiles::new(simd, rows, packed.d, turned);
         for keys in [&mut *slopes, &mut *keys] {
             keys.resize(packed.labels.len().next_multiple_of(GROUP), [simd.zero(); 2]);
@@ -215,7 +220,49 @@ impl<S: Registers, F: Fn(f32, f32) -> Shares<f32>> NullaryFnOnce for Step<'_, S,
             }
         }
         if let Some(sums) = sums {
-            whole.finish(h, sums);
+            whole.finish(h, &products.w, sums);
+        }
+    }
+}
+
+/// [`Products::soft_step`] of others: so many tiles at a time as [`Panels`] takes.
+struct LongStep<'a, S: Registers, F> {
+    products: &'a Products<S>,
+    rows: &'a Labelled<'a, f32>,
+    room: &'a mut Room<S>,
+    loss: Loss<F>,
+    out: SoftSums<'a, f32>,
+}
+
+impl<S: Registers, F: Fn(f32, f32) -> Shares<f32>> NullaryFnOnce for LongStep<'_, S, F> {
+    type Output = ();
+
+    #[inline(always)]
+    fn call(self) {
+        let LongStep { products, rows, room, loss, out } = self;
+        let SoftSums { factors, losses, mut sums } = out;
+        let Products { simd, packed, .. } = products;
+        let (simd, n) = (*simd, rows.of.len());
+        let Room { turned, slopes, keys, panel, h } = room;
+        let mut tiles = Tiles::new(simd, rows, packed.d, turned);
+        keys.resize(packed.labels.len(), [simd.zero(); 2]);
+        let mut panels = Panels::new(products, slopes, h, panel);
+        let some = panels.tiles * tile::<S>();
+        for start in (0..n).step_by(some) {
+            for k in 0..panels.tiles {
+                let Some(tile) = tiles.next() else { break };
+                products.products(tiles.turned, tile.ahead, keys);
+                let sides = products.sides(&tile, &loss, factors, losses, keys);
+                if sums.is_some() {
+                    products.weigh(&tile, sides, keys);
+                    // What fills up the last group.
+                    keys[packed.p..].fill([simd.zero(); 2]);
+                    panels.put(k, keys);
+                }
+            }
+            if let Some(sums) = &mut sums {
+                panels.add(rows, start..(start + some).min(n), sums);
+            }
         }
     }
 }

@@ -14,15 +14,13 @@ pub(super) const GROUP: usize = 8;
 pub(super) struct Whole<S: Registers> {
     simd: S,
     d: usize,
-    w: Vec<f32>,
     /// Prototypes, filled up to whole groups.
     p: usize,
 }
 
 impl<S: Registers> Whole<S> {
-    pub fn new(simd: S, w: &[f32], d: usize) -> Self {
-        let p = (w.len() / d).next_multiple_of(GROUP);
-        Whole { simd, d, w: w.to_vec(), p }
+    pub fn new(simd: S, d: usize, p: usize) -> Self {
+        Whole { simd, d, p: p.next_multiple_of(GROUP) }
     }
 
     /// Registers of the sums: of products, then of slopes.
@@ -83,12 +81,12 @@ impl<S: Registers> Whole<S> {
         }
     }
 
-    /// Adds what `h` holds to sums of `d` values each.
+    /// Adds what `h` holds to sums of `d` values each; the prototypes are `w`.
     #[inline(always)]
-    pub fn finish(&self, h: &[S::Floats], sums: &mut [f32]) {
+    pub fn finish(&self, h: &[S::Floats], w: &[f32], sums: &mut [f32]) {
         let (products, slopes) = h.split_at(h.len() - self.p);
         add_registers(self.simd, products, self.d.div_ceil(S::ROWS), self.d, sums);
-        let prototypes = sums.chunks_exact_mut(self.d).zip(self.w.chunks_exact(self.d));
+        let prototypes = sums.chunks_exact_mut(self.d).zip(w.chunks_exact(self.d));
         for ((sums, w), slopes) in prototypes.zip(slopes) {
             let mut values = [0.0; MOST];
             // SAFETY: there is room for as many values.
