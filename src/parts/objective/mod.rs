@@ -13,6 +13,7 @@ pub mod rslvq;
 pub mod svq_occ;
 pub mod transfer;
 
+use super::exp::ln;
 use super::real::Real;
 
 /// Guards quotients and logarithms, as in the specification.
@@ -38,12 +39,20 @@ pub trait PairObjective<T: Real> {
 /// `dL/dD_j` is `p_j` times a factor.
 #[derive(Clone, Copy, Debug, PartialEq)]
 pub struct Shares<T> {
-    /// The row's loss.
-    pub loss: T,
+    /// What the row's loss is the negative logarithm of.
+    pub likelihood: T,
     /// The factor of right prototypes.
     pub right: T,
     /// That of wrong ones.
     pub wrong: T,
+}
+
+impl<T: Real> Shares<T> {
+    /// The row's loss.
+    #[inline(always)]
+    pub fn loss(&self) -> T {
+        -ln(self.likelihood)
+    }
 }
 
 /// `dL/dD_j` in place of `p_j`; to be called inside a vectorized function.

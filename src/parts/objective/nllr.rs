@@ -7,7 +7,6 @@
 //! q is summed directly: `1 - c` loses all digits when q is small and can come out negative in f32.
 
 use super::{EPS, Shares, slopes};
-use crate::parts::exp::ln;
 use crate::parts::real::Real;
 use crate::parts::simd;
 
@@ -20,7 +19,7 @@ crate::vectorized! {
         let (c, q) = (simd::totals(p, labels, class).0, simd::total(room));
         let shares = shares(c, q, sigma);
         slopes(p, labels, class, shares);
-        shares.loss
+        shares.loss()
     }
 }
 
@@ -32,7 +31,7 @@ pub fn shares<T: Real>(c: T, q: T, sigma: T) -> Shares<T> {
     // One after the other: the product of two tiny ones may underflow in f32.
     let factor = (T::one() + eps) / (T::of(2.0) * sigma * sigma);
     Shares {
-        loss: -ln(c / first + eps),
+        likelihood: c / first + eps,
         right: q / first / second * factor,
         wrong: -(c / second / first * factor),
     }

@@ -16,7 +16,7 @@ crate::vectorized! {
         let (c, w) = simd::totals(p, labels, class);
         let shares = shares(c, w, sigma);
         slopes(p, labels, class, shares);
-        shares.loss
+        shares.loss()
     }
 
     /// The same for weights w that are responsibilities P times rank weights: `L = -log(a + eps)` with `a` the weight of the right
@@ -84,7 +84,7 @@ crate::vectorized! {
 pub fn shares<T: Real>(c: T, w: T, sigma: T) -> Shares<T> {
     let eps = T::of(EPS);
     let factor = T::one() / (T::of(2.0) * sigma * sigma * (c + eps * (T::one() + eps)));
-    Shares { loss: -ln(c / (w + eps) + eps), right: (T::one() - c) * factor, wrong: -c * factor }
+    Shares { likelihood: c / (w + eps) + eps, right: (T::one() - c) * factor, wrong: -c * factor }
 }
 
 #[cfg(test)]

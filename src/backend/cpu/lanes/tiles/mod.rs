@@ -39,18 +39,25 @@ impl<S: Registers> Default for Room<S> {
     }
 }
 
-/// `2^x` for `x <= 0`, within 2 units in the last place, but not below the least normal number; NaN of NaN.
+/// `2^x` for `x <= 0`, within 2 units in the last place, but not below `2^-125`; NaN of NaN.
 #[inline(always)]
 fn exp2<S: Registers>(simd: S, x: S::Floats) -> S::Floats {
-    let (k, more) = power(simd, x);
-    simd.scale(simd.add(more, simd.splat(1.0)), k)
+    let Power { k, f, sum } = power(simd, x);
+    simd.scale(simd.mul_add(sum, f, simd.splat(1.0)), k)
 }
 
-/// k, a whole number, and `2^(x - k) - 1` for `x <= 0`, with x at least -126.
+/// `2^(k + f)` is `2^k (1 + f sum)`, with k a whole number and `|f| <= 1/2`.
+struct Power<S: Registers> {
+    k: S::Floats,
+    f: S::Floats,
+    sum: S::Floats,
+}
+
+/// Of `2^x` for `x <= 0`, with x at least -125.
 #[inline(always)]
-fn power<S: Registers>(simd: S, x: S::Floats) -> (S::Floats, S::Floats) {
+fn power<S: Registers>(simd: S, x: S::Floats) -> Power<S> {
     // (The second operand is what the maximum is where one is not a number.)
-    let x = simd.max(simd.splat(-126.0), x);
+    let x = simd.max(simd.splat(-125.0), x);
     let k = simd.round(x);
     let f = simd.sub(x, k);
     // The polynomial of its degree whose largest relative error from 2^f for |f| <= 1/2 is least: 1.9e-9.
@@ -58,7 +65,7 @@ fn power<S: Registers>(simd: S, x: S::Floats) -> (S::Floats, S::Floats) {
     for term in [1.339_993_1e-3, 9.618_489e-3, 5.550_328_6e-2, 2.402_264_6e-1, 6.931_472e-1f32] {
         sum = simd.mul_add(sum, f, simd.splat(term));
     }
-    (k, simd.mul(sum, f))
+    Power { k, f, sum }
 }
 
 /// Calls a test with the registers of each instruction set that this machine has.

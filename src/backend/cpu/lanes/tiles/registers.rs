@@ -57,7 +57,7 @@ pub trait Registers: Copy {
     fn abs(self, a: Self::Floats) -> Self::Floats;
     /// The nearest whole number.
     fn round(self, a: Self::Floats) -> Self::Floats;
-    /// `a 2^k` for whole numbers k from -126 to 0.
+    /// `a 2^k` for whole numbers k up to 0, where that is a normal number; NaN of NaN.
     fn scale(self, a: Self::Floats, k: Self::Floats) -> Self::Floats;
     /// 1/a, with 11 bits at least.
     fn reciprocal(self, a: Self::Floats) -> Self::Floats;
@@ -464,9 +464,9 @@ mod usual {
     #[inline]
     #[target_feature(enable = "avx2")]
     pub fn scaled(a: __m256, k: __m256) -> __m256 {
-        // 2^k by its exponent.
-        let exponent = _mm256_add_epi32(_mm256_cvtps_epi32(k), _mm256_set1_epi32(127));
-        _mm256_mul_ps(a, _mm256_castsi256_ps(_mm256_slli_epi32::<23>(exponent)))
+        // By its exponent. (k that is not a number leaves a as it is.)
+        let more = _mm256_slli_epi32::<23>(_mm256_cvtps_epi32(k));
+        _mm256_castsi256_ps(_mm256_add_epi32(_mm256_castps_si256(a), more))
     }
 
     #[inline]

@@ -9,6 +9,7 @@ use super::sums::{GROUP, Whole};
 use super::tile::{LARGEST, Tile, Tiles, registers_of, tile, turn_back, values_of};
 use super::{Room, exp2};
 use crate::backend::cpu::lanes::{Labelled, Slopes, SoftSums};
+use crate::parts::exp::ln;
 use crate::parts::objective::Shares;
 use pulp::NullaryFnOnce;
 
@@ -45,8 +46,8 @@ impl<S: Registers> Products<S> {
         }
     }
 
-    /// Likelihoods over the largest of their row, in place of the keys `|w|^2/2 - x.w`; the losses, and what makes slopes of the likelihoods of right and
-    /// of wrong prototypes.
+    /// Likelihoods over the largest of their row, in place of the keys `|w|^2/2 - x.w`; what [`Losses`] are made of, and what makes slopes of the likelihoods of
+    /// right and of wrong prototypes.
     #[inline(always)]
     fn sides(
         &self,
@@ -139,6 +140,7 @@ impl<S: Registers, F: Fn(f32, f32) -> Shares<f32>> NullaryFnOnce for Posteriors<
                 turn_back(simd, &slopes[..p], half, (0, p), g);
             }
         }
+        simd.run(Losses(losses));
     }
 }
 
@@ -163,16 +165,30 @@ impl<S: Registers, F: Fn(f32, f32) -> Shares<f32>> NullaryFnOnce for Sides<'_, S
         let [right, wrong] = products.likelihoods(of.classes, loss.sigma, keys);
         let (mut right, mut wrong) = (values_of(simd, right), values_of(simd, wrong));
         let weights = values_of(simd, of.load(factors));
-        let mut all = [0.0; LARGEST];
+        let mut likelihoods = [0.0; LARGEST];
         for l in 0..tile::<S>() {
             let unit = 1.0 / (right[l] + wrong[l]);
             let shares = (loss.shares)(right[l] * unit, wrong[l] * unit);
-            all[l] = shares.loss;
+            likelihoods[l] = shares.likelihood;
             let weight = weights[l] * unit;
             (right[l], wrong[l]) = (shares.right * weight, shares.wrong * weight);
         }
-        of.store(registers_of(simd, &all), losses);
+        of.store(registers_of(simd, &likelihoods), losses);
         [registers_of(simd, &right), registers_of(simd, &wrong)]
+    }
+}
+
+/// Losses in place of what they are the negative logarithms of: of all rows at once, so that none waits for another.
+struct Losses<'a>(&'a mut [f32]);
+
+impl NullaryFnOnce for Losses<'_> {
+    type Output = ();
+
+    #[inline(always)]
+    fn call(self) {
+        for loss in self.0 {
+            *loss = -ln(*loss);
+        }
     }
 }
 
@@ -219,6 +235,7 @@ impl<S: Registers, F: Fn(f32, f32) -> Shares<f32>> NullaryFnOnce for Step<'_, S,
                 whole.add(rows, tile.range, slopes, h);
             }
         }
+        simd.run(Losses(losses));
         if let Some(sums) = sums {
             whole.finish(h, &products.w, sums);
         }
@@ -264,5 +281,6 @@ impl<S: Registers, F: Fn(f32, f32) -> Shares<f32>> NullaryFnOnce for LongStep<'_
                 panels.add(rows, start..(start + some).min(n), sums);
             }
         }
+        simd.run(Losses(losses));
     }
 }

@@ -61,20 +61,24 @@ impl<S: Registers> Whole<S> {
     ) {
         let (simd, d) = (self.simd, self.d);
         let of_rows = Rows::<S, C>::new(simd, rows, d);
+        let wide = of_rows.all_wide.clamp(range.start, range.end);
         let h = h.as_chunks_mut::<C>().0.as_chunks_mut::<N>().0;
         for (slopes, h) in slopes.as_chunks::<N>().0.iter().zip(h) {
             // Two registers of a prototype are a value for each row of the tile.
             let slopes: *const f32 = slopes.as_ptr().cast();
             let mut sums = *h;
-            for (i, row) in range.clone().enumerate() {
-                // SAFETY: the tile's rows are there.
-                let x = unsafe { of_rows.centred(row) };
-                for n in 0..N {
-                    // SAFETY: there are `N` prototypes, and row i is one of the tile.
-                    let g = simd.splat(unsafe { *slopes.add(n * tile::<S>() + i) });
-                    for c in 0..C {
-                        sums[n][c] = simd.mul_add(g, x[c], sums[n][c]);
-                    }
+            for row in range.start..wide {
+                // SAFETY: the tile's rows are there, and these may be read in whole registers; there are `N` prototypes.
+                unsafe {
+                    let x = of_rows.wide(row);
+                    add_row::<S, C, N>(simd, x, slopes.add(row - range.start), &mut sums);
+                }
+            }
+            for row in wide..range.end {
+                // SAFETY: the tile's rows are there, and `N` prototypes.
+                unsafe {
+                    let x = of_rows.centred(row);
+                    add_row::<S, C, N>(simd, x, slopes.add(row - range.start), &mut sums);
                 }
             }
             *h = sums;
@@ -97,11 +101,34 @@ impl<S: Registers> Whole<S> {
     }
 }
 
+/// Adds a row `x` to the sums of `N` prototypes, the first of which has the slope `slopes` points at, and each other one a tile's rows further on.
+///
+/// # Safety
+///
+/// The slopes are there.
+#[inline(always)]
+unsafe fn add_row<S: Registers, const C: usize, const N: usize>(
+    simd: S,
+    x: [S::Floats; C],
+    slopes: *const f32,
+    sums: &mut [[S::Floats; C]; N],
+) {
+    for n in 0..N {
+        // SAFETY: as the caller says.
+        let g = simd.splat(unsafe { *slopes.add(n * tile::<S>()) });
+        for c in 0..C {
+            sums[n][c] = simd.mul_add(g, x[c], sums[n][c]);
+        }
+    }
+}
+
 /// Rows as they stand in memory, in `C` registers each.
 struct Rows<'a, S: Registers, const C: usize> {
     simd: S,
     x: &'a [f32],
     d: usize,
+    /// So many rows may be read in whole registers: what is beside their features is there as well.
+    all_wide: usize,
     /// The places of each register where there are features.
     masks: [S::Mask; C],
     centre: [S::Floats; C],
@@ -117,7 +144,25 @@ impl<'a, S: Registers, const C: usize> Rows<'a, S, C> {
             // SAFETY: the centre has a value for each feature.
             centre[c] = unsafe { shift(simd, rows.centre, c, masks[c]) };
         }
-        Rows { simd, x: rows.x, d, masks, centre }
+        let rest = rows.x.len().checked_sub(C * S::ROWS);
+        let all_wide = rest.map_or(0, |rest| rest / d + 1);
+        Rows { simd, x: rows.x, d, all_wide, masks, centre }
+    }
+
+    /// Row `i` minus the centre. Beside its features there is anything.
+    ///
+    /// # Safety
+    ///
+    /// It is one of those that may be read in whole registers.
+    #[inline(always)]
+    unsafe fn wide(&self, i: usize) -> [S::Floats; C] {
+        let mut centred = [self.simd.zero(); C];
+        for c in 0..C {
+            // SAFETY: there are as many values.
+            let x = unsafe { self.simd.load(self.x.as_ptr().add(i * self.d + c * S::ROWS)) };
+            centred[c] = self.simd.sub(x, self.centre[c]);
+        }
+        centred
     }
 
     /// Row `i` minus the centre. Beside its features there is anything.
@@ -127,17 +172,16 @@ impl<'a, S: Registers, const C: usize> Rows<'a, S, C> {
     /// There is such a row.
     #[inline(always)]
     unsafe fn centred(&self, i: usize) -> [S::Floats; C] {
-        let (simd, from) = (self.simd, i * self.d);
-        let x = self.x.as_ptr().wrapping_add(from);
+        if i < self.all_wide {
+            // SAFETY: as was asked for.
+            return unsafe { self.wide(i) };
+        }
+        let simd = self.simd;
+        let x = self.x.as_ptr().wrapping_add(i * self.d);
         let mut centred = [simd.zero(); C];
-        // What is beside the row may be read as well, unless it is the last.
-        let inside = from + C * S::ROWS <= self.x.len();
         for c in 0..C {
-            // SAFETY: there are as many values, or the row has them in the places of the mask.
-            let x = unsafe {
-                let x = x.wrapping_add(c * S::ROWS);
-                if inside { simd.load(x) } else { simd.load_part(self.masks[c], x) }
-            };
+            // SAFETY: the row has values in the places of the mask.
+            let x = unsafe { simd.load_part(self.masks[c], x.wrapping_add(c * S::ROWS)) };
             centred[c] = simd.sub(x, self.centre[c]);
         }
         centred
