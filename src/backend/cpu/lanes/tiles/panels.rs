@@ -6,6 +6,7 @@
 
 use super::products::{Products, run_by_size};
 use super::registers::{MOST, Registers};
+use super::sums::add_row;
 use super::tile::{shift, tile};
 use crate::backend::cpu::lanes::Labelled;
 use pulp::NullaryFnOnce;
@@ -180,13 +181,9 @@ fn sums_of<S: Registers, const N: usize>(
     for (rows, slopes) in panel.chunks(tile::<S>()).zip(slopes.as_chunks::<N>().0) {
         // Two registers of a prototype are a value for each row of the tile.
         let slopes: *const f32 = slopes.as_ptr().cast();
-        for (i, [first, second]) in rows.iter().enumerate() {
-            for n in 0..N {
-                // SAFETY: there are `N` prototypes, and row i is one of the tile.
-                let g = simd.splat(unsafe { *slopes.add(n * tile::<S>() + i) });
-                sums[n][0] = simd.mul_add(g, *first, sums[n][0]);
-                sums[n][1] = simd.mul_add(g, *second, sums[n][1]);
-            }
+        for (i, row) in rows.iter().enumerate() {
+            // SAFETY: there are `N` prototypes, and row i is one of the tile.
+            unsafe { add_row(simd, row, slopes.add(i), &mut sums) };
         }
     }
     sums

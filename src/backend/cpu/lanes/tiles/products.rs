@@ -242,13 +242,36 @@ pub(super) fn sums<S: Registers, const N: usize>(
     for n in 0..N {
         sums[n] = [simd.splat(starts[n]); 2];
     }
-    for (a, ([first, second], w)) in turned.iter().zip(w).enumerate() {
-        between(a);
-        for n in 0..N {
-            let w = simd.splat(w[n]);
-            sums[n][0] = simd.sub_product(*first, w, sums[n][0]);
-            sums[n][1] = simd.sub_product(*second, w, sums[n][1]);
+    // Some features a turn: the end of a short loop is seen too late.
+    let (some, rest) = turned.as_chunks::<TURN>();
+    let (w_some, w_rest) = w[..turned.len()].as_chunks::<TURN>();
+    for (t, (x, w)) in some.iter().zip(w_some).enumerate() {
+        for a in 0..TURN {
+            between(TURN * t + a);
+            add_feature(simd, &x[a], &w[a], &mut sums);
         }
     }
+    for (a, (x, w)) in rest.iter().zip(w_rest).enumerate() {
+        between(TURN * some.len() + a);
+        add_feature(simd, x, w, &mut sums);
+    }
     sums
+}
+
+/// Features a turn of the loop over them.
+const TURN: usize = 4;
+
+/// Takes the product of a feature from each sum.
+#[inline(always)]
+fn add_feature<S: Registers, const N: usize>(
+    simd: S,
+    [first, second]: &[S::Floats; 2],
+    w: &[f32; N],
+    sums: &mut [[S::Floats; 2]; N],
+) {
+    for n in 0..N {
+        let w = simd.splat(w[n]);
+        sums[n][0] = simd.sub_product(*first, w, sums[n][0]);
+        sums[n][1] = simd.sub_product(*second, w, sums[n][1]);
+    }
 }

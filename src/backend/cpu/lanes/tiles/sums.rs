@@ -71,14 +71,14 @@ impl<S: Registers> Whole<S> {
                 // SAFETY: the tile's rows are there, and these may be read in whole registers; there are `N` prototypes.
                 unsafe {
                     let x = of_rows.wide(row);
-                    add_row::<S, C, N>(simd, x, slopes.add(row - range.start), &mut sums);
+                    add_row(simd, &x, slopes.add(row - range.start), &mut sums);
                 }
             }
             for row in wide..range.end {
                 // SAFETY: the tile's rows are there, and `N` prototypes.
                 unsafe {
                     let x = of_rows.centred(row);
-                    add_row::<S, C, N>(simd, x, slopes.add(row - range.start), &mut sums);
+                    add_row(simd, &x, slopes.add(row - range.start), &mut sums);
                 }
             }
             *h = sums;
@@ -107,9 +107,9 @@ impl<S: Registers> Whole<S> {
 ///
 /// The slopes are there.
 #[inline(always)]
-unsafe fn add_row<S: Registers, const C: usize, const N: usize>(
+pub(super) unsafe fn add_row<S: Registers, const C: usize, const N: usize>(
     simd: S,
-    x: [S::Floats; C],
+    x: &[S::Floats; C],
     slopes: *const f32,
     sums: &mut [[S::Floats; C]; N],
 ) {
