@@ -285,7 +285,8 @@ impl<T: Real> Plan<T> {
             Some((name, false)) => tensors.values(name).iter().map(|t| (*t, T::one())).unzip(),
             None => (Vec::new(), Vec::new()),
         };
-        let wanted = self.opposed || self.soft.is_some();
+        // Plain squared distances for inference at least.
+        let wanted = self.opposed || self.soft.is_some() || metric.sums_differences();
         let plain = metric.sums_differences() && self.map == Map::Identity;
         let pay = if plain && self.opposed { lanes::tiles_pay } else { lanes::pays };
         let packed = wanted.then(|| metric.squares()).flatten().and_then(|squares| {
@@ -294,7 +295,8 @@ impl<T: Real> Plan<T> {
             Packed::new(squares, &self.prototype_labels, few)
         });
         let plain = plain && self.operand == Operand::Full;
-        let at_once = packed.is_some() && plain && (self.soft.is_some() || pay(self.d, self.p));
+        let pays = self.soft.is_some() || self.opposed && pay(self.d, self.p);
+        let at_once = packed.is_some() && plain && pays;
         Ready {
             metric,
             packed,
