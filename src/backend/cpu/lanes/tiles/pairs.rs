@@ -71,34 +71,51 @@ unsafe fn of_rows<S: Registers, const WEIGHTED: bool>(
     winners: &[[u32; 2]],
 ) -> S::Floats {
     let mut sums = S::square(simd.zero());
-    let (all, rest) = (simd.first(S::ROWS), simd.first((d - 1) % S::ROWS + 1));
+    let rest = simd.first(d % S::ROWS);
     for i in 0..S::ROWS / 2 {
         let row = i.min(winners.len() - 1);
-        let [own, other] = winners[row].map(|j| j as usize * d);
-        let [mut plus, mut minus] = [simd.zero(); 2];
+        let [own, other] = winners[row].map(|j| w.as_ptr().wrapping_add(j as usize * d));
+        let from = [x.as_ptr().wrapping_add(row * d), own, other, lam.as_ptr()];
+        let mut two = [simd.zero(); 2];
         let mut a = 0;
-        while a < d {
-            let mask = if a + S::ROWS <= d { all } else { rest };
-            // SAFETY: each has values from there on in the places of the mask.
-            let [x, own, other] = unsafe {
-                [
-                    simd.load_part(mask, x.as_ptr().add(row * d + a)),
-                    simd.load_part(mask, w.as_ptr().add(own + a)),
-                    simd.load_part(mask, w.as_ptr().add(other + a)),
-                ]
-            };
-            let [mut own, mut other] = [simd.sub(x, own), simd.sub(x, other)];
-            let [e_own, e_other] = [own, other];
-            if WEIGHTED {
-                // SAFETY: as above.
-                let lam = unsafe { simd.load_part(mask, lam.as_ptr().add(a)) };
-                (own, other) = (simd.mul(own, lam), simd.mul(other, lam));
-            }
-            plus = simd.mul_add(own, e_own, plus);
-            minus = simd.mul_add(other, e_other, minus);
+        while a + S::ROWS <= d {
+            // SAFETY: each has as many values from there on.
+            two = unsafe { add_squares::<S, WEIGHTED, true>(simd, rest, from, a, two) };
             a += S::ROWS;
         }
-        (sums[2 * i], sums[2 * i + 1]) = (plus, minus);
+        if a < d {
+            // SAFETY: each has values from there on in the places of the mask.
+            two = unsafe { add_squares::<S, WEIGHTED, false>(simd, rest, from, a, two) };
+        }
+        [sums[2 * i], sums[2 * i + 1]] = two;
     }
     simd.totals(sums)
+}
+
+/// Adds the squares of a register of features from number `a` on: of a row, both its winners and the relevances. (A part takes longer than a whole.)
+///
+/// # Safety
+///
+/// Each that is looked at has as many values from there on if it is a whole register, else values in the places of the mask.
+#[inline(always)]
+unsafe fn add_squares<S: Registers, const WEIGHTED: bool, const WHOLE: bool>(
+    simd: S,
+    mask: S::Mask,
+    from: [*const f32; 4],
+    a: usize,
+    [plus, minus]: [S::Floats; 2],
+) -> [S::Floats; 2] {
+    let mut values = [simd.zero(); 4];
+    for k in 0..if WEIGHTED { 4 } else { 3 } {
+        let from = from[k].wrapping_add(a);
+        // SAFETY: as the caller says.
+        values[k] = unsafe { if WHOLE { simd.load(from) } else { simd.load_part(mask, from) } };
+    }
+    let [x, own, other, lam] = values;
+    let [e_own, e_other] = [simd.sub(x, own), simd.sub(x, other)];
+    let (mut own, mut other) = (e_own, e_other);
+    if WEIGHTED {
+        (own, other) = (simd.mul(own, lam), simd.mul(other, lam));
+    }
+    [simd.mul_add(own, e_own, plus), simd.mul_add(other, e_other, minus)]
 }
