@@ -26,7 +26,7 @@ pub(crate) fn few(d: usize, p: usize) -> bool {
     lanes::pays(d, p)
 }
 
-/// Whether a step of plain squared distances, of winner pairs or of posteriors, goes over the rows once, in single precision.
+/// Whether a step of plain squared distances, of winner pairs or of posteriors, goes over the rows once and has few short prototypes, in single precision.
 pub(crate) fn at_once(d: usize, p: usize, pairs: bool) -> bool {
     has_tiles() && if pairs { lanes::tiles_pay(d, p) } else { lanes::pays(d, p) }
 }

@@ -106,9 +106,9 @@ impl<S: Registers, const N: usize> NullaryFnOnce for Add<'_, '_, S, N> {
                 simd.first(within.min(S::ROWS)),
                 simd.first(within.saturating_sub(S::ROWS).min(S::ROWS)),
             ];
-            // SAFETY: the centre has a value for each feature.
             let mut centre = [simd.zero(); 2];
             for half in 0..2 {
+                // SAFETY: the centre has a value for each feature.
                 centre[half] = unsafe { shift(simd, rows.centre, 2 * c + half, masks[half]) };
             }
             panel.resize(range.len(), [simd.zero(); 2]);
