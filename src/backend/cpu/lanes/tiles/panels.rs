@@ -5,8 +5,8 @@
 //! registers from the first row to the last. Slopes are read as the tiles leave them, group by group: a value for each row of a tile.
 
 use super::products::{Products, run_by_size};
-use super::registers::{MOST, Registers};
-use super::sums::add_row;
+use super::registers::Registers;
+use super::sums::{add_row, sum_of};
 use super::tile::{shift, tile};
 use crate::backend::cpu::lanes::Labelled;
 use pulp::NullaryFnOnce;
@@ -68,10 +68,7 @@ impl<'a, S: Registers> Panels<'a, S> {
     pub fn add(&mut self, rows: &Labelled<'_, f32>, range: Range<usize>, sums: &mut [f32]) {
         let simd = self.products.simd;
         for total in &mut *self.totals {
-            let mut values = [0.0; MOST];
-            // SAFETY: there is room for as many values.
-            unsafe { simd.store(values.as_mut_ptr(), *total) };
-            *total = simd.splat(values.iter().sum());
+            *total = simd.splat(sum_of(simd, *total));
         }
         let panels = &mut *self;
         run_by_size!(panels.products, Add { panels, rows, range, sums });

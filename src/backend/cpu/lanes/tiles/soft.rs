@@ -132,7 +132,7 @@ impl<S: Registers, F: Fn(f32, f32) -> Shares<f32>> NullaryFnOnce for Posteriors<
         let mut tiles = Tiles::new(simd, rows, packed.d, turned);
         slopes.resize(packed.labels.len(), [simd.zero(); 2]);
         for g in g.chunks_mut(tile::<S>() * p) {
-            let Some(tile) = tiles.next() else { return };
+            let Some(tile) = tiles.next() else { break };
             products.products(tiles.turned, tile.ahead, slopes);
             let sides = products.sides(&tile, &loss, factors, losses, slopes);
             products.weigh(&tile, sides, slopes);
@@ -225,7 +225,7 @@ impl<S: Registers, F: Fn(f32, f32) -> Shares<f32>> NullaryFnOnce for Step<'_, S,
         while let Some(tile) = next {
             std::mem::swap(slopes, keys);
             let sides = products.sides(&tile, &loss, factors, losses, slopes);
-            // What comes next need not wait for quotients and logarithms.
+            // What comes next need not wait for quotients.
             next = tiles.next();
             if let Some(tile) = &next {
                 products.products(tiles.turned, tile.ahead, keys);

@@ -92,10 +92,7 @@ impl<S: Registers> Whole<S> {
         add_registers(self.simd, products, self.d.div_ceil(S::ROWS), self.d, sums);
         let prototypes = sums.chunks_exact_mut(self.d).zip(w.chunks_exact(self.d));
         for ((sums, w), slopes) in prototypes.zip(slopes) {
-            let mut values = [0.0; MOST];
-            // SAFETY: there is room for as many values.
-            unsafe { self.simd.store(values.as_mut_ptr(), *slopes) };
-            let slope: f32 = values.iter().sum();
+            let slope = sum_of(self.simd, *slopes);
             sums.iter_mut().zip(w).for_each(|(s, w)| *s -= slope * w);
         }
     }
@@ -296,6 +293,15 @@ fn laid_out<S: Registers>(simd: S, w: &[f32], d: usize, registers: usize) -> Vec
         all.extend(registers.map(|values| unsafe { simd.load(values.as_ptr()) }));
     }
     all
+}
+
+/// The sum of a register's values.
+#[inline(always)]
+pub(super) fn sum_of<S: Registers>(simd: S, register: S::Floats) -> f32 {
+    let mut values = [0.0; MOST];
+    // SAFETY: there is room for as many values.
+    unsafe { simd.store(values.as_mut_ptr(), register) };
+    values.iter().sum()
 }
 
 /// Adds what registers hold, so many a prototype, to sums of `d` values each.
