@@ -1,6 +1,6 @@
 //! Responsibilities of a Gaussian mixture with equal priors: `p_j = softmax_j(-D_j / (2 sigma^2))`.
 
-use crate::parts::exp::exp;
+use crate::parts::exp::share;
 use crate::parts::objective::EPS;
 use crate::parts::real::Real;
 use crate::parts::simd;
@@ -43,7 +43,7 @@ crate::vectorized! {
 pub fn likelihoods<T: Real>(d: &[T], least: T, sigma: T, e: &mut [T]) -> T {
     let scale = T::one() / (T::of(2.0) * sigma * sigma);
     for (e, d) in e.iter_mut().zip(d) {
-        *e = exp((least - *d) * scale);
+        *e = share((least - *d) * scale);
     }
     simd::total(e)
 }

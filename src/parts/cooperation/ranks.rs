@@ -27,7 +27,8 @@ impl<T: Real> Neighbourhood<T> {
     /// For up to `p` prototypes.
     pub fn new(range: f64, p: usize) -> Self {
         let range = range + EPS;
-        let h: Vec<f64> = (0..p).map(|r| (-(r as f64) / range).exp()).collect();
+        let height = |x: f64| if x <= T::FAINT.f64() { 0.0 } else { x.exp() };
+        let h: Vec<f64> = (0..p).map(|r| height(-(r as f64) / range)).collect();
         let slope: Vec<f64> =
             h.iter().enumerate().map(|(r, h)| h * r as f64 / (range * range)).collect();
         let sums = |v: &[f64]| {

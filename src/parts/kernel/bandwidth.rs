@@ -7,13 +7,14 @@
 //! Backward: `dD/du = 2 exp(-u)`, `du/dq = 1/(2 s^2)`, `du/dsigma = -2 u / s`. At `sigma = sigma_min` half of that passes, below it
 //! nothing.
 
+use crate::parts::exp::share;
 use crate::parts::metric::{Metric, Pair, Scratch, Sums};
 use crate::parts::real::Real;
 
 /// `-2 expm1(-u)` and its derivative `2 exp(-u)`.
 pub fn distance<T: Real>(u: T) -> (T, T) {
     let two = T::of(2.0);
-    (-two * num_traits::Float::exp_m1(-u), two * num_traits::Float::exp(-u))
+    (-two * num_traits::Float::exp_m1(-u), two * share(-u))
 }
 
 /// See the [module](self).
@@ -184,6 +185,8 @@ mod tests {
     fn distance_keeps_its_digits() {
         let (d, slope) = distance(1e-9f32);
         assert!((d / 2e-9 - 1.0).abs() < 1e-6 && slope == 2.0);
-        assert_eq!(distance(50.0f32), (2.0, 2.0 * (-50.0f32).exp()));
+        let (d, slope) = distance(40.0f32);
+        assert!(d == 2.0 && (slope / (2.0 * (-40.0f32).exp()) - 1.0).abs() < 1e-6);
+        assert_eq!(distance(51.0f32), (2.0, 0.0));
     }
 }

@@ -55,6 +55,9 @@ fn log_distance<T: Real>(a: T, b: T, q: T) -> (T, T) {
 /// The part of `a + b` below which the expansion of q has lost digits.
 const LOST: f64 = 0.01;
 
+/// Of the exponents of factors, so much of [`FAINT`](crate::parts::exp::Exponential::FAINT): they are multiplied by slopes that are shares as well.
+const WEAKER: f64 = 0.7;
+
 /// Pairs whose factors are formed side by side.
 const PAIRS: usize = 64;
 
@@ -101,14 +104,17 @@ crate::vectorized! {
     /// From q and `Gam` of pairs the factors of `y - v` (in place of q), of `y` in `dY` (in place of `Gam`) and of `v` in `dV` (in place of b).
     wide fn factors<T>(a: &[T], b: &mut [T], q: &mut [T], gamma: &mut [T]) {
         let (half, zero) = (T::of(0.5), T::zero());
+        let faint = T::FAINT * T::of(WEAKER);
+        // What is less would be subnormal beside e^faint.
+        let least = T::min_positive_value() * exp(-faint);
         for (((a, b), q), gamma) in a.iter().zip(b).zip(q).zip(gamma) {
             let br = log_distance(*a, *b, *q).1;
             let m = if *a < *b { *b } else { *a };
-            let e_c = exp((*a + *b - *q) * half - m);
-            let on_y = on(*a, (*b - *a - *q) * half, m, e_c);
-            let on_v = on(*b, (*a - *b - *q) * half, m, e_c);
+            let e_c = ((*a + *b - *q) * half - m).exponential_from(faint);
+            let on_y = on(*a, (*b - *a - *q) * half, m, e_c, faint);
+            let on_v = on(*b, (*a - *b - *q) * half, m, e_c, faint);
             let factor = T::of(2.0) * *gamma / br;
-            let counts = (br > zero) & (*gamma != zero);
+            let counts = (br > zero) & (absolute(*gamma) > least);
             *q = if counts { factor * e_c } else { zero };
             *gamma = if counts { factor * on_y } else { zero };
             *b = if counts { factor * on_v } else { zero };
@@ -194,8 +200,9 @@ fn add_one<T: Real>(y: &[T], v: &[T], [f, f_y, f_v]: [T; 3], dy: &mut [T], dv: &
 
 /// `e^(s-m) - e^(C-m)` from `C - s`: without cancellation near 0, and without `0 inf` far above.
 #[inline(always)]
-fn on<T: Real>(s: T, above: T, m: T, e_c: T) -> T {
-    if above > T::one() { exp(s - m) - e_c } else { -exp(s - m) * exp_m1(above) }
+fn on<T: Real>(s: T, above: T, m: T, e_c: T, faint: T) -> T {
+    let e = (s - m).exponential_from(faint);
+    if above > T::one() { e - e_c } else { -e * exp_m1(above) }
 }
 
 impl<T: Real> Exponential<T> {

@@ -1,13 +1,13 @@
 //! The Gaussian similarity of a squared distance, `S = exp(-D / (2 sigma^2))`; `dL/dD = -S dL/dS / (2 sigma^2)`.
 
-use crate::parts::exp::exp;
+use crate::parts::exp::share;
 
 crate::vectorized! {
     /// Similarities of distances.
     pub fn similarity<T>(d: &[T], sigma: T, s: &mut [T]) {
         let scale = -T::one() / (T::of(2.0) * sigma * sigma);
         for (s, d) in s.iter_mut().zip(d) {
-            *s = exp(*d * scale);
+            *s = share(*d * scale);
         }
     }
 

@@ -8,7 +8,7 @@ pub mod exponential;
 pub mod gaussian;
 pub mod similarity;
 
-use super::exp::{exp, exp_m1, ln};
+use super::exp::{exp, exp_m1, ln, share};
 use super::objective::EPS;
 use super::real::Real;
 
@@ -94,7 +94,7 @@ crate::vectorized! {
         let two = T::of(2.0);
         for ((u, d), slope) in keys.iter().zip(d).zip(slope) {
             *d = -two * exp_m1(-*u);
-            *slope = two * exp(-*u);
+            *slope = two * share(-*u);
         }
     }
 
@@ -108,7 +108,7 @@ crate::vectorized! {
     /// The same with its derivative, in place of the keys.
     fn gaussian_of<T>(keys: &mut [T], slopes: &mut [T]) {
         for (u, slope) in keys.iter_mut().zip(slopes) {
-            *slope = T::of(2.0) * exp(-*u);
+            *slope = T::of(2.0) * share(-*u);
             *u = -T::of(2.0) * exp_m1(-*u);
         }
     }
@@ -120,9 +120,9 @@ crate::vectorized! {
         for (((plus, minus), eps), (plus_slope, minus_slope)) in plus.iter_mut().zip(minus).zip(eps).zip(slopes) {
             let larger = if *plus > *minus { *plus } else { *minus };
             let unit = if larger > floor { larger } else { floor };
-            *plus = exp(*plus - unit);
-            *minus = exp(*minus - unit);
-            *eps = exp(floor - unit);
+            *plus = share(*plus - unit);
+            *minus = share(*minus - unit);
+            *eps = share(floor - unit);
             (*plus_slope, *minus_slope) = (*plus, *minus);
         }
     }
@@ -130,7 +130,7 @@ crate::vectorized! {
     /// `factor` times `2 exp(-u)`, times `g`.
     fn gaussian_backward<T>(keys: &[T], factor: T, g: &mut [T]) {
         for (g, u) in g.iter_mut().zip(keys) {
-            *g *= factor * (T::of(2.0) * exp(-*u));
+            *g *= factor * (T::of(2.0) * share(-*u));
         }
     }
 
@@ -143,11 +143,11 @@ crate::vectorized! {
             let ln_theta = ln(*theta);
             let larger = if *key > ln_theta { *key } else { ln_theta };
             let unit = if larger > floor { larger } else { floor };
-            *d = exp(*key - unit);
+            *d = share(*key - unit);
             *d_slope = *d;
-            *of_theta = exp(ln_theta - unit);
+            *of_theta = share(ln_theta - unit);
             *theta_slope = exp(-unit);
-            *eps = exp(floor - unit);
+            *eps = share(floor - unit);
         }
     }
 }
@@ -275,7 +275,7 @@ fn unit<T: Real>(a: T, b: T) -> T {
 }
 
 fn in_unit<T: Real>(key: T, unit: T) -> Seen<T> {
-    let value = num_traits::Float::exp(key - unit);
+    let value = share(key - unit);
     Seen { value, slope: value }
 }
 

@@ -2,7 +2,7 @@
 //!
 //! `pi = softmax(-delta)`, `L = -log pi_y`, `dL/ddelta_c = [c = y] - pi_c`. Rows of the gradient sum to 0.
 
-use crate::parts::exp::exp;
+use crate::parts::exp::share;
 use crate::parts::simd;
 
 crate::vectorized! {
@@ -11,7 +11,7 @@ crate::vectorized! {
         let least = simd::least(delta);
         let own = delta[class] - least;
         for d in delta.iter_mut() {
-            *d = exp(least - *d);
+            *d = share(least - *d);
         }
         let sum = simd::total(delta);
         let hit = delta[class] / sum;

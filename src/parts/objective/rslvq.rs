@@ -5,7 +5,7 @@
 
 use super::{EPS, Shares, slopes};
 use crate::parts::cooperation::posterior::likelihoods;
-use crate::parts::exp::{exp, ln};
+use crate::parts::exp::{ln, share};
 use crate::parts::real::Real;
 use crate::parts::simd;
 
@@ -68,7 +68,7 @@ crate::vectorized! {
         let scale = T::one() / (T::of(2.0) * sigma * sigma);
         let sum = likelihoods(d, all, sigma, g);
         for (r, l) in room.iter_mut().zip(labels) {
-            let e = exp((right - *r) * scale);
+            let e = share((right - *r) * scale);
             *r = if *l == class { e } else { T::zero() };
         }
         let sum_right = simd::total(room);

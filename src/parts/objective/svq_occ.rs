@@ -16,7 +16,7 @@
 
 use super::EPS;
 use crate::error::{Error, Result};
-use crate::parts::exp::exp;
+use crate::parts::exp::share;
 use crate::parts::real::Real;
 use crate::parts::simd;
 
@@ -107,7 +107,9 @@ pub fn detect<'a, T: Real>(
     steps(d, thetas, width, floor, h, by_distance);
     let (r, rb) = responsibilities(p, h, by_distance);
     let rb = rb + rest;
-    slopes(p, w, h, thetas, [width, floor, r, rb], by_distance, by_theta);
+    // What is so far below the clip has no slope: it would only make subnormal numbers.
+    let clear = |r: T| if r < T::of(EPS) * T::epsilon() { T::zero() } else { r };
+    slopes(p, w, h, thetas, [width, floor, clear(r), clear(rb)], by_distance, by_theta);
     Detection { r, rb, by_distance, by_theta }
 }
 
@@ -117,7 +119,7 @@ crate::vectorized! {
         for (((d, theta), h), hb) in d.iter().zip(thetas).zip(h).zip(hb) {
             let theta = if *theta > floor { *theta } else { floor };
             let z = (theta - *d) / width;
-            let e = exp(-simd::absolute(z));
+            let e = share(-simd::absolute(z));
             let (small, large) = (e / (T::one() + e), T::one() / (T::one() + e));
             (*h, *hb) = if z >= T::zero() { (large, small) } else { (small, large) };
         }
@@ -149,7 +151,7 @@ crate::vectorized! {
     fn gaussian<T>(d: &[T], gamma: T, p: &mut [T], w: &mut [T]) {
         let least = simd::least(d);
         for (p, d) in p.iter_mut().zip(d) {
-            *p = exp(gamma * (least - *d));
+            *p = share(gamma * (least - *d));
         }
         let sum = simd::total(p);
         for (p, w) in p.iter_mut().zip(w) {

@@ -7,7 +7,7 @@
 //! | swish_beta | z s | s + beta z s (1 - s) |
 
 use crate::error::{Error, Result};
-use crate::parts::exp::exp;
+use crate::parts::exp::share;
 use crate::parts::real::Real;
 use crate::parts::simd::absolute;
 use std::sync::Arc;
@@ -116,7 +116,7 @@ crate::vectorized! {
 #[inline(always)]
 fn logistic<T: Real>(beta: T, z: T) -> (T, T) {
     // e <= 1: s and 1 - s are both formed by division, neither by a difference.
-    let e = exp(-absolute(beta * z));
+    let e = share(-absolute(beta * z));
     let (small, large) = (e / (T::one() + e), T::one() / (T::one() + e));
     let s = if beta * z >= T::zero() { large } else { small };
     (s, beta * small * large)

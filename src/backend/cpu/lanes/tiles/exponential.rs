@@ -88,9 +88,11 @@ fn key<S: Registers>(simd: S, a: S::Floats, b: S::Floats, sum: S::Floats) -> S::
     simd.select(simd.less(a, b), simd.mul(br, height), br)
 }
 
-/// `2^x` and `1 - 2^x` for `x <= 0`, the second without cancellation; NaN of NaN.
+/// `2^x` and `1 - 2^x` for `x <= 0`, the first not below `2^-125`, the second without cancellation; NaN of NaN.
 #[inline(always)]
 fn powers<S: Registers>(simd: S, x: S::Floats) -> (S::Floats, S::Floats) {
+    // (The second operand is what the maximum is where one is not a number.)
+    let x = simd.max(simd.splat(-125.0), x);
     let Power { k, f, sum } = power(simd, x);
     let more = simd.mul(sum, f);
     let one = simd.splat(1.0);

@@ -17,6 +17,7 @@ pub mod soft;
 mod sums;
 mod tile;
 
+use crate::parts::exp::Exponential;
 use registers::Registers;
 
 /// Working memory of one thread.
@@ -39,11 +40,12 @@ impl<S: Registers> Default for Room<S> {
     }
 }
 
-/// `2^x` for `x <= 0`, within 2 units in the last place, but not below `2^-125`; NaN of NaN.
+/// `2^x` for `x <= 0` of a [share](crate::parts::exp::share), within 2 units in the last place; NaN of NaN.
 #[inline(always)]
 fn exp2<S: Registers>(simd: S, x: S::Floats) -> S::Floats {
+    let faint = simd.less(x, simd.splat(f32::FAINT * std::f32::consts::LOG2_E));
     let Power { k, f, sum } = power(simd, x);
-    simd.scale(simd.mul_add(sum, f, simd.splat(1.0)), k)
+    simd.scale_unless(faint, simd.mul_add(sum, f, simd.splat(1.0)), k)
 }
 
 /// `2^(k + f)` is `2^k (1 + f sum)`, with k a whole number and `|f| <= 1/2`.
@@ -53,11 +55,9 @@ struct Power<S: Registers> {
     sum: S::Floats,
 }
 
-/// Of `2^x` for `x <= 0`, with x at least -125.
+/// Of `2^x` for `-125 <= x <= 0`.
 #[inline(always)]
 fn power<S: Registers>(simd: S, x: S::Floats) -> Power<S> {
-    // (The second operand is what the maximum is where one is not a number.)
-    let x = simd.max(simd.splat(-125.0), x);
     let k = simd.round(x);
     let f = simd.sub(x, k);
     // The polynomial of its degree whose largest relative error from 2^f for |f| <= 1/2 is least: 1.9e-9.

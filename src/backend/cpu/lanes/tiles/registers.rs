@@ -59,6 +59,8 @@ pub trait Registers: Copy {
     fn round(self, a: Self::Floats) -> Self::Floats;
     /// `a 2^k` for whole numbers k up to 0, where that is a normal number; NaN of NaN.
     fn scale(self, a: Self::Floats, k: Self::Floats) -> Self::Floats;
+    /// The same, but 0 where the mask is set, whatever k is there.
+    fn scale_unless(self, mask: Self::Mask, a: Self::Floats, k: Self::Floats) -> Self::Floats;
     /// 1/a, with 11 bits at least.
     fn reciprocal(self, a: Self::Floats) -> Self::Floats;
 
@@ -196,6 +198,7 @@ impl Registers for V4 {
         fn abs(a: __m512) -> __m512 = _mm512_abs_ps(a);
         fn round(a: __m512) -> __m512 = _mm512_roundscale_ps::<NEAREST>(a);
         fn scale(a: __m512, k: __m512) -> __m512 = _mm512_scalef_ps(a, k);
+        fn scale_unless(mask: __mmask16, a: __m512, k: __m512) -> __m512 = _mm512_maskz_scalef_ps(!mask, a, k);
         fn reciprocal(a: __m512) -> __m512 = _mm512_rcp14_ps(a);
         fn less(a: __m512, b: __m512) -> __mmask16 = _mm512_cmp_ps_mask::<_CMP_LT_OQ>(a, b);
         fn not_zero(a: __m512) -> __mmask16 = _mm512_cmp_ps_mask::<_CMP_NEQ_UQ>(a, _mm512_setzero_ps());
@@ -321,6 +324,7 @@ impl Registers for V3 {
         fn abs(a: __m256) -> __m256 = _mm256_andnot_ps(_mm256_set1_ps(-0.0), a);
         fn round(a: __m256) -> __m256 = _mm256_round_ps::<NEAREST>(a);
         fn scale(a: __m256, k: __m256) -> __m256 = usual::scaled(a, k);
+        fn scale_unless(mask: __m256, a: __m256, k: __m256) -> __m256 = _mm256_andnot_ps(mask, usual::scaled(a, k));
         fn reciprocal(a: __m256) -> __m256 = _mm256_rcp_ps(a);
         fn less(a: __m256, b: __m256) -> __m256 = _mm256_cmp_ps::<_CMP_LT_OQ>(a, b);
         fn not_zero(a: __m256) -> __m256 = _mm256_cmp_ps::<_CMP_NEQ_UQ>(a, _mm256_setzero_ps());
