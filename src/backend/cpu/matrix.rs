@@ -1,6 +1,6 @@
 //! Distances of all rows of one matrix to all rows of another.
 
-use super::lanes::{self, Labelled, Packed};
+use super::lanes::{self, Goes, Labelled, Packed};
 use crate::error::{Error, Result};
 use crate::parts::composition::MetricName;
 use crate::parts::metric::{Bent, Inputs, Operand, Scratch, Squares, plain::plain};
@@ -10,6 +10,10 @@ use rayon::prelude::*;
 
 /// Values that a thread works on at a time.
 const BLOCK: usize = 1 << 17;
+/// Bytes of a matrix that no cache keeps.
+const LARGE: usize = 32 << 20;
+/// Columns from which on most of a row are whole lines of a cache.
+const WIDE: usize = 128;
 
 /// The `n x p` distances of the rows of `x` (`n x d`) to those of `w` (`p x d`), on the threads of the surrounding pool.
 ///
@@ -95,6 +99,8 @@ pub fn distance_matrix_into<T: Real>(
         // Whole tiles.
         let rows = rows.next_multiple_of(32);
         let of = vec![0; rows];
+        let large = p >= WIDE && size_of_val(&*distances) >= LARGE;
+        let goes = if large { Goes::Past } else { Goes::Near };
         distances.par_chunks_mut(rows * p).enumerate().for_each_init(
             lanes::Room::default,
             |room, (i, out)| {
@@ -102,7 +108,7 @@ pub fn distance_matrix_into<T: Real>(
                 let x = &x[i * rows * d..][..count * d];
                 let of = &of[..count];
                 let rows = Labelled { x, of, labels: &labels, ahead: &[], centre: &centre_t };
-                tiles.squares_of_all(&rows, room, out);
+                tiles.squares_of_all(&rows, room, goes, out);
             },
         );
         return Ok(());

@@ -277,18 +277,33 @@ impl Packed {
     }
 }
 
+/// Where a matrix of distances goes.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Goes {
+    /// Into the cache, where it will be read soon.
+    Near,
+    /// Past the cache, which it would only sweep.
+    Past,
+}
+
 impl Packed {
     /// The squared distances of all rows and prototypes, `b x p`.
     ///
     /// Panics where prototypes are not held against rows by products, or features have relevances.
-    pub fn squares_of_all<T: Real>(&self, rows: &Labelled<'_, T>, room: &mut Room, out: &mut [T]) {
+    pub fn squares_of_all<T: Real>(
+        &self,
+        rows: &Labelled<'_, T>,
+        room: &mut Room,
+        goes: Goes,
+        out: &mut [T],
+    ) {
         #[cfg(target_arch = "x86_64")]
         by!(&self.by, room, |way, tiles| {
-            way.products().squares_of_all(&rows.singles(), tiles, cast_slice_mut(out));
+            way.products().squares_of_all(&rows.singles(), tiles, goes, cast_slice_mut(out));
         });
         // There are no packed prototypes elsewhere.
         #[cfg(not(target_arch = "x86_64"))]
-        let _ = (rows, room, out);
+        let _ = (rows, room, goes, out);
     }
 }
 

@@ -159,10 +159,15 @@ proptest! {
         let (x, w, centre) = (coarse(rows * d, seed), coarse(p * d, seed + 1), coarse(d, seed + 2));
         let (of, labels) = (vec![NOBODY; rows], vec![0; p]);
         let block = Labelled { x: &x, of: &of, labels: &labels, ahead: &[], centre: &centre };
-        for packed in each(Squares { w: &w, lam: None, bent: Bent::Not }, &labels, false) {
-            let mut got = vec![f32::NAN; rows * p];
-            packed.squares_of_all(&block, &mut Room::default(), &mut got);
-            for (i, got) in got.chunks(p).enumerate() {
+        let all = each(Squares { w: &w, lam: None, bent: Bent::Not }, &labels, false);
+        for (packed, goes) in all.iter().flat_map(|packed| [(packed, Goes::Near), (packed, Goes::Past)]) {
+            // From anywhere in a line on, and nothing beside it.
+            let mut got = vec![f32::NAN; rows * p + 16];
+            let start = seed as usize % 16;
+            packed.squares_of_all(&block, &mut Room::default(), goes, &mut got[start..][..rows * p]);
+            let beside = got[..start].iter().chain(&got[start + rows * p..]);
+            prop_assert!(beside.clone().all(|v| v.is_nan()) && beside.count() == 16);
+            for (i, got) in got[start..][..rows * p].chunks(p).enumerate() {
                 for (j, got) in got.iter().enumerate() {
                     let e = |a: usize| x[i * d + a] - centre[a] - w[j * d + a];
                     prop_assert_eq!(*got, (0..d).map(|a| e(a) * e(a)).sum::<f32>());

@@ -1,23 +1,31 @@
 //! Squared distances of all rows and prototypes, `max(0, |x|^2 + |w|^2 - 2 x.w)`, as a matrix: they leave the registers as what they are, with the
 //! norms added and turned back, a row of the matrix after the other.
+//!
+//! What goes past the cache is put together beside it, all rows of a tile, and written from there in whole lines, which then need not be read first.
 
 use super::Room;
 use super::products::{self, Products, run_by_size};
 use super::registers::Registers;
-use super::tile::{LINE, Tiles, ask, tile, turn_back};
-use crate::backend::cpu::lanes::Labelled;
+use super::tile::{LINE, Tiles, tile, turn_back};
+use crate::backend::cpu::lanes::{Goes, Labelled};
 use pulp::NullaryFnOnce;
 
-/// Groups of prototypes that the tiles pass at a time. Of any size they are whole registers.
+/// Groups of prototypes whose distances are turned back at a time. Of any size they are whole registers.
 const GROUPS: usize = 8;
 
 impl<S: Registers> Products<S> {
     /// Squared distances of features that count the same, `b x p`.
-    pub fn squares_of_all(&self, rows: &Labelled<'_, f32>, room: &mut Room<S>, out: &mut [f32]) {
+    pub fn squares_of_all(
+        &self,
+        rows: &Labelled<'_, f32>,
+        room: &mut Room<S>,
+        goes: Goes,
+        out: &mut [f32],
+    ) {
         assert!(self.largest.is_some(), "features have relevances");
         assert_eq!(out.len(), rows.of.len() * self.packed.p);
         let products = self;
-        run_by_size!(self, All { products, rows, room, out });
+        run_by_size!(self, All { products, rows, room, goes, out });
     }
 }
 
@@ -26,6 +34,7 @@ struct All<'a, S: Registers, const N: usize> {
     products: &'a Products<S>,
     rows: &'a Labelled<'a, f32>,
     room: &'a mut Room<S>,
+    goes: Goes,
     out: &'a mut [f32],
 }
 
@@ -34,35 +43,49 @@ impl<S: Registers, const N: usize> NullaryFnOnce for All<'_, S, N> {
 
     #[inline(always)]
     fn call(self) {
-        let All { products, rows, room, out } = self;
+        let All { products, rows, room, goes, out } = self;
         let Products { simd, packed, .. } = products;
         let (simd, d, p) = (*simd, packed.d, packed.p);
-        let Room { turned, slopes: sums, keys: all, .. } = room;
+        let Room { turned, slopes: sums, beside, .. } = room;
         let mut tiles = Tiles::new(simd, rows, d, turned);
-        // All tiles first: what is read most is prototypes, which stay in the nearest cache while the tiles pass.
-        all.clear();
-        while let Some(tile) = tiles.next() {
-            (0..d).for_each(|feature| tile.ahead.ask(feature));
-            all.extend_from_slice(tiles.turned);
-            all.push(tiles.norms());
-        }
         sums.resize(GROUPS * N, [simd.zero(); 2]);
-        let lines = (GROUPS * N).div_ceil(LINE) + 1;
         let (w, starts) = (packed.values::<N>(), packed.starts.as_chunks::<N>().0);
-        for (c, (w, starts)) in w.chunks(GROUPS * d).zip(starts.chunks(GROUPS)).enumerate() {
-            let first = c * GROUPS * N;
-            let count = (p - first).min(GROUPS * N);
-            for (of_tile, out) in all.chunks_exact(d + 1).zip(out.chunks_mut(tile::<S>() * p)) {
-                let (turned, norms) = (&of_tile[..d], of_tile[d]);
-                let mut next = out[first..].as_ptr().wrapping_add(tile::<S>() * p);
+        // Two tiles, each with room to begin anywhere in a line.
+        let room_of_tile = (tile::<S>() * p).next_multiple_of(LINE) + LINE;
+        if goes == Goes::Past {
+            beside.resize(2 * room_of_tile + LINE, 0.0);
+        }
+        let begin = until_line(beside);
+        let mut before = None;
+        for (t, out) in out.chunks_mut(tile::<S>() * p).enumerate() {
+            let Some(tile) = tiles.next() else { return };
+            (0..d).for_each(|feature| tile.ahead.ask(feature));
+            let norms = tiles.norms();
+            let mut past = Past::nothing(simd);
+            let to = match goes {
+                Goes::Near => &mut *out,
+                Goes::Past => {
+                    let (even, odd) = beside[begin..].split_at_mut(room_of_tile);
+                    let (own, other) = if t % 2 == 0 { (even, odd) } else { (odd, even) };
+                    if let Some(before) = before.take() {
+                        past = Past::new(simd, other, before);
+                    }
+                    &mut own[place_in_line(out)..][..out.len()]
+                }
+            };
+            for (c, (w, starts)) in w.chunks(GROUPS * d).zip(starts.chunks(GROUPS)).enumerate() {
                 let groups = w.chunks_exact(d).zip(starts);
                 for ((w, starts), sums) in groups.zip(sums.as_chunks_mut::<N>().0) {
-                    // What will be written next is brought in meanwhile, some rows a group.
-                    for _ in 0..tile::<S>() / GROUPS {
-                        (0..lines).for_each(|line| ask(next.wrapping_add(line * LINE)));
-                        next = next.wrapping_add(p);
-                    }
-                    let of_group = products::sums::<S, N>(simd, turned, w, starts, |_| ());
+                    let turned = &*tiles.turned;
+                    let of_group = match past.next(d.div_ceil(EACH)) {
+                        Some(lines) => products::sums::<S, N>(simd, turned, w, starts, |feature| {
+                            if feature % EACH == 0 {
+                                // SAFETY: there are as many lines.
+                                unsafe { lines.copy(feature / EACH) };
+                            }
+                        }),
+                        None => products::sums::<S, N>(simd, turned, w, starts, |_| ()),
+                    };
                     for n in 0..N {
                         for half in 0..2 {
                             let square =
@@ -72,9 +95,104 @@ impl<S: Registers, const N: usize> NullaryFnOnce for All<'_, S, N> {
                         }
                     }
                 }
-                for (half, out) in out.chunks_mut(S::ROWS * p).enumerate() {
-                    turn_back(simd, &sums[..count], half, (first, p), out);
+                let first = c * GROUPS * N;
+                let sums = &sums[..(p - first).min(GROUPS * N)];
+                for (half, to) in to.chunks_mut(S::ROWS * p).enumerate() {
+                    turn_back(simd, sums, half, (first, p), to);
                 }
+            }
+            past.finish();
+            before = Some(out);
+        }
+        if let (Goes::Past, Some(out)) = (goes, before) {
+            let last = (rows.of.len() - 1) / tile::<S>() % 2;
+            Past::new(simd, &beside[begin + last * room_of_tile..], out).finish();
+            simd.settle();
+        }
+    }
+}
+
+/// The place of the first value in its line of the cache.
+#[inline(always)]
+fn place_in_line(values: &[f32]) -> usize {
+    values.as_ptr().addr() / size_of::<f32>() % LINE
+}
+
+/// Values before the first that begins a line.
+#[inline(always)]
+fn until_line(values: &[f32]) -> usize {
+    (LINE - place_in_line(values)) % LINE
+}
+
+/// Features beside which a line is copied.
+const EACH: usize = 2;
+
+/// Lines to be copied past the cache, each in passing: at once they are more than can be under way.
+struct Past<'a, S: Registers> {
+    simd: S,
+    from: &'a [[f32; LINE]],
+    to: &'a mut [[f32; LINE]],
+}
+
+impl<'a, S: Registers> Past<'a, S> {
+    fn nothing(simd: S) -> Self {
+        Past { simd, from: &[], to: &mut [] }
+    }
+
+    /// Copies what lies in no whole line of `out`. `beside`, which begins with a line, holds the values at the same place in its lines.
+    #[inline(always)]
+    fn new(simd: S, beside: &'a [f32], out: &'a mut [f32]) -> Self {
+        let from = &beside[place_in_line(out)..][..out.len()];
+        let head = until_line(out).min(out.len());
+        let ((head, out), (from_head, from)) = (out.split_at_mut(head), from.split_at(head));
+        let ((to, tail), (from, from_tail)) = (out.as_chunks_mut(), from.as_chunks());
+        head.copy_from_slice(from_head);
+        tail.copy_from_slice(from_tail);
+        Past { simd, from, to }
+    }
+
+    /// The next `count` lines, if there are as many.
+    #[inline(always)]
+    fn next(&mut self, count: usize) -> Option<Lines<'a, S>> {
+        let (from, rest) = self.from.split_at_checked(count)?;
+        let (to, rest_to) = std::mem::take(&mut self.to).split_at_mut(count);
+        (self.from, self.to) = (rest, rest_to);
+        Some(Lines { simd: self.simd, from, to: to.as_mut_ptr() })
+    }
+
+    /// Copies all that are left.
+    #[inline(always)]
+    fn finish(mut self) {
+        let count = self.from.len();
+        if let Some(lines) = self.next(count) {
+            for i in 0..count {
+                // SAFETY: there are as many lines.
+                unsafe { lines.copy(i) };
+            }
+        }
+    }
+}
+
+/// Lines of [`Past`].
+struct Lines<'a, S: Registers> {
+    simd: S,
+    from: &'a [[f32; LINE]],
+    to: *mut [f32; LINE],
+}
+
+impl<S: Registers> Lines<'_, S> {
+    /// Copies one.
+    ///
+    /// # Safety
+    ///
+    /// There are more than `i`.
+    #[inline(always)]
+    unsafe fn copy(&self, i: usize) {
+        for at in (0..LINE).step_by(S::ROWS) {
+            // SAFETY: both have as many values from there on, and those written are a line of the cache.
+            unsafe {
+                let line = self.simd.load(self.from.get_unchecked(i).as_ptr().add(at));
+                self.simd.store_past((*self.to.add(i)).as_mut_ptr().add(at), line);
             }
         }
     }

@@ -32,11 +32,13 @@ pub struct Room<S: Registers> {
     panel: Vec<[S::Floats; 2]>,
     /// Sums of all prototypes.
     h: Vec<S::Floats>,
+    /// Rows of a matrix that will be written further on.
+    beside: Vec<f32>,
 }
 
 impl<S: Registers> Default for Room<S> {
     fn default() -> Self {
-        Room { turned: vec![], slopes: vec![], keys: vec![], panel: vec![], h: vec![] }
+        Room { turned: vec![], slopes: vec![], keys: vec![], panel: vec![], h: vec![], beside: vec![] }
     }
 }
 

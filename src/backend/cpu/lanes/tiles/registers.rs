@@ -107,6 +107,18 @@ pub trait Registers: Copy {
     ///
     /// There is room for as many values.
     unsafe fn store(self, to: *mut f32, a: Self::Floats);
+    /// The same past the cache: others see it after [`settle`](Registers::settle).
+    ///
+    /// # Safety
+    ///
+    /// There is room for as many values, from a multiple of their bytes on.
+    unsafe fn store_past(self, to: *mut f32, a: Self::Floats);
+    /// Waits for what was stored past the cache.
+    #[inline(always)]
+    fn settle(self) {
+        // SAFETY: every processor of this architecture has the instruction.
+        unsafe { _mm_sfence() }
+    }
     /// # Safety
     ///
     /// There is room in the places of the mask.
@@ -251,6 +263,12 @@ impl Registers for V4 {
     }
 
     #[inline(always)]
+    unsafe fn store_past(self, to: *mut f32, a: __m512) {
+        // SAFETY: as the caller says.
+        unsafe { _mm512_stream_ps(to, a) }
+    }
+
+    #[inline(always)]
     unsafe fn store_part(self, to: *mut f32, mask: __mmask16, a: __m512) {
         // SAFETY: as the caller says.
         unsafe { _mm512_mask_storeu_ps(to, mask, a) }
@@ -358,6 +376,12 @@ impl Registers for V3 {
     unsafe fn store(self, to: *mut f32, a: __m256) {
         // SAFETY: as the caller says.
         unsafe { _mm256_storeu_ps(to, a) }
+    }
+
+    #[inline(always)]
+    unsafe fn store_past(self, to: *mut f32, a: __m256) {
+        // SAFETY: as the caller says.
+        unsafe { _mm256_stream_ps(to, a) }
     }
 
     #[inline(always)]

@@ -260,7 +260,7 @@ impl<S: Registers, F: Fn(f32, f32) -> Shares<f32>> NullaryFnOnce for LongStep<'_
         let SoftSums { factors, losses, mut sums } = out;
         let Products { simd, packed, .. } = products;
         let (simd, n) = (*simd, rows.of.len());
-        let Room { turned, slopes, keys, panel, h } = room;
+        let Room { turned, slopes, keys, panel, h, .. } = room;
         let mut tiles = Tiles::new(simd, rows, packed.d, turned);
         keys.resize(packed.labels.len(), [simd.zero(); 2]);
         let mut panels = Panels::new(products, slopes, h, panel);
