@@ -45,9 +45,9 @@ impl<S: Registers> Default for Room<S> {
 /// `2^x` for `x <= 0` of a [share](crate::parts::exp::share), within 2 units in the last place; NaN of NaN.
 #[inline(always)]
 fn exp2<S: Registers>(simd: S, x: S::Floats) -> S::Floats {
-    let faint = simd.less(x, simd.splat(f32::FAINT * std::f32::consts::LOG2_E));
+    let counts = simd.not_less(x, simd.splat(f32::FAINT * std::f32::consts::LOG2_E));
     let Power { k, f, sum } = power(simd, x);
-    simd.scale_unless(faint, simd.mul_add(sum, f, simd.splat(1.0)), k)
+    simd.scale_where(counts, simd.mul_add(sum, f, simd.splat(1.0)), k)
 }
 
 /// `2^(k + f)` is `2^k (1 + f sum)`, with k a whole number and `|f| <= 1/2`.

@@ -21,6 +21,8 @@ pub trait Registers: Copy {
     const DIFFERENCES: usize;
     /// Whether sums gain by being formed between the features of a search: where few instructions do much, others find room beside them.
     const BESIDE: bool;
+    /// Whether sums of eight registers go by two rows at a time, each in its own: there is room, and a sum need not wait for the one before.
+    const TWOFOLD: bool;
     /// Newton's steps from [`reciprocal`](Registers::reciprocal) to all digits.
     const STEPS: usize;
 
@@ -59,13 +61,15 @@ pub trait Registers: Copy {
     fn round(self, a: Self::Floats) -> Self::Floats;
     /// `a 2^k` for whole numbers k up to 0, where that is a normal number; NaN of NaN.
     fn scale(self, a: Self::Floats, k: Self::Floats) -> Self::Floats;
-    /// The same, but 0 where the mask is set, whatever k is there.
-    fn scale_unless(self, mask: Self::Mask, a: Self::Floats, k: Self::Floats) -> Self::Floats;
+    /// The same where the mask is set, else 0, whatever k is there.
+    fn scale_where(self, mask: Self::Mask, a: Self::Floats, k: Self::Floats) -> Self::Floats;
     /// 1/a, with 11 bits at least.
     fn reciprocal(self, a: Self::Floats) -> Self::Floats;
 
     /// `a < b`; not so where one is not a number.
     fn less(self, a: Self::Floats, b: Self::Floats) -> Self::Mask;
+    /// Everything else.
+    fn not_less(self, a: Self::Floats, b: Self::Floats) -> Self::Mask;
     /// Everything but +0 and -0.
     fn not_zero(self, a: Self::Floats) -> Self::Mask;
     fn same(self, a: Self::Words, b: Self::Words) -> Self::Mask;
@@ -167,6 +171,7 @@ impl Registers for V4 {
     const PRODUCTS: usize = 12;
     const DIFFERENCES: usize = 8;
     const BESIDE: bool = true;
+    const TWOFOLD: bool = true;
     const STEPS: usize = 1;
 
     type Floats = __m512;
@@ -210,9 +215,10 @@ impl Registers for V4 {
         fn abs(a: __m512) -> __m512 = _mm512_abs_ps(a);
         fn round(a: __m512) -> __m512 = _mm512_roundscale_ps::<NEAREST>(a);
         fn scale(a: __m512, k: __m512) -> __m512 = _mm512_scalef_ps(a, k);
-        fn scale_unless(mask: __mmask16, a: __m512, k: __m512) -> __m512 = _mm512_maskz_scalef_ps(!mask, a, k);
+        fn scale_where(mask: __mmask16, a: __m512, k: __m512) -> __m512 = _mm512_maskz_scalef_ps(mask, a, k);
         fn reciprocal(a: __m512) -> __m512 = _mm512_rcp14_ps(a);
         fn less(a: __m512, b: __m512) -> __mmask16 = _mm512_cmp_ps_mask::<_CMP_LT_OQ>(a, b);
+        fn not_less(a: __m512, b: __m512) -> __mmask16 = _mm512_cmp_ps_mask::<_CMP_NLT_UQ>(a, b);
         fn not_zero(a: __m512) -> __mmask16 = _mm512_cmp_ps_mask::<_CMP_NEQ_UQ>(a, _mm512_setzero_ps());
         fn same(a: __m512i, b: __m512i) -> __mmask16 = _mm512_cmpeq_epi32_mask(a, b);
         fn select(mask: __mmask16, a: __m512, b: __m512) -> __m512 = _mm512_mask_mov_ps(b, mask, a);
@@ -300,6 +306,7 @@ impl Registers for V3 {
     const PRODUCTS: usize = 6;
     const DIFFERENCES: usize = 4;
     const BESIDE: bool = false;
+    const TWOFOLD: bool = false;
     const STEPS: usize = 1;
 
     type Floats = __m256;
@@ -342,9 +349,10 @@ impl Registers for V3 {
         fn abs(a: __m256) -> __m256 = _mm256_andnot_ps(_mm256_set1_ps(-0.0), a);
         fn round(a: __m256) -> __m256 = _mm256_round_ps::<NEAREST>(a);
         fn scale(a: __m256, k: __m256) -> __m256 = usual::scaled(a, k);
-        fn scale_unless(mask: __m256, a: __m256, k: __m256) -> __m256 = _mm256_andnot_ps(mask, usual::scaled(a, k));
+        fn scale_where(mask: __m256, a: __m256, k: __m256) -> __m256 = _mm256_and_ps(mask, usual::scaled(a, k));
         fn reciprocal(a: __m256) -> __m256 = _mm256_rcp_ps(a);
         fn less(a: __m256, b: __m256) -> __m256 = _mm256_cmp_ps::<_CMP_LT_OQ>(a, b);
+        fn not_less(a: __m256, b: __m256) -> __m256 = _mm256_cmp_ps::<_CMP_NLT_UQ>(a, b);
         fn not_zero(a: __m256) -> __m256 = _mm256_cmp_ps::<_CMP_NEQ_UQ>(a, _mm256_setzero_ps());
         fn same(a: __m256i, b: __m256i) -> __m256 = _mm256_castsi256_ps(_mm256_cmpeq_epi32(a, b));
         fn and(a: __m256, b: __m256) -> __m256 = _mm256_and_ps(a, b);

@@ -67,12 +67,32 @@ impl<S: Registers> Whole<S> {
             // Two registers of a prototype are a value for each row of the tile.
             let slopes: *const f32 = slopes.as_ptr().cast();
             let mut sums = *h;
-            for row in range.start..wide {
+            let mut row = range.start;
+            if S::TWOFOLD {
+                let mut others = [[simd.zero(); C]; N];
+                while row + 1 < wide {
+                    // SAFETY: as of each by itself.
+                    unsafe {
+                        let (x, next) = (of_rows.wide(row), of_rows.wide(row + 1));
+                        let slopes = slopes.add(row - range.start);
+                        add_row(simd, &x, slopes, &mut sums);
+                        add_row(simd, &next, slopes.add(1), &mut others);
+                    }
+                    row += 2;
+                }
+                for n in 0..N {
+                    for c in 0..C {
+                        sums[n][c] = simd.add(sums[n][c], others[n][c]);
+                    }
+                }
+            }
+            while row < wide {
                 // SAFETY: the tile's rows are there, and these may be read in whole registers; there are `N` prototypes.
                 unsafe {
                     let x = of_rows.wide(row);
                     add_row(simd, &x, slopes.add(row - range.start), &mut sums);
                 }
+                row += 1;
             }
             for row in wide..range.end {
                 // SAFETY: the tile's rows are there, and `N` prototypes.

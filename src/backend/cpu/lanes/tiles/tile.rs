@@ -16,7 +16,7 @@ pub(super) const fn tile<S: Registers>() -> usize {
 }
 
 /// How far ahead memory is asked for, in bytes.
-const AHEAD: usize = 4 << 10;
+const AHEAD: usize = 8 << 10;
 /// Values of a line of the cache.
 pub(super) const LINE: usize = 16;
 
