@@ -111,7 +111,7 @@ fn models_without_a_name_learn() {
     ] {
         let m =
             sets.iter().fold(Model::new("compose").unwrap(), |m, (k, v)| m.set_text(k, v).unwrap());
-        let t = Training { max_iter: 200, lr: 0.03, ..Training::default() };
+        let t = Training { max_iter: 400, lr: 0.01, ..Training::default() };
         let f = t.fit(&m, &iris, &Cpu::default()).unwrap();
         let y = iris.labels.as_ref().unwrap().values();
         let answers = f.predict(&iris.features).unwrap();

@@ -173,7 +173,19 @@ mod double {
     const MAGIC: f64 = 6_755_399_441_055_744.0;
     const HIGH: f64 = 6.931_471_803_691_238e-1;
     const LOW: f64 = 1.908_214_929_270_587_7e-10;
-    exponential!(f64, u64, MAGIC, HIGH, LOW, -707.0, -640.0, 709.782_712_893_384, 52, SERIES, INVERSE);
+    exponential!(
+        f64,
+        u64,
+        MAGIC,
+        HIGH,
+        LOW,
+        -707.0,
+        -640.0,
+        709.782_712_893_384,
+        52,
+        SERIES,
+        INVERSE
+    );
 }
 
 mod single {
@@ -181,7 +193,19 @@ mod single {
     const MAGIC: f32 = 12_582_912.0;
     const HIGH: f32 = 0.693_359_4;
     const LOW: f32 = -2.121_944_4e-4;
-    exponential!(f32, u32, MAGIC, HIGH, LOW, -86.0, -43.0, 88.722_83, 23, SHORT_SERIES, SHORT_INVERSE);
+    exponential!(
+        f32,
+        u32,
+        MAGIC,
+        HIGH,
+        LOW,
+        -86.0,
+        -43.0,
+        88.722_83,
+        23,
+        SHORT_SERIES,
+        SHORT_INVERSE
+    );
 }
 
 /// `e^x`; to be called inside a vectorized function.
@@ -238,6 +262,27 @@ mod tests {
             worst = worst.max(ulps(small.exponential(), small.exp(), 52));
         }
         assert!(worst < 1.6, "{worst}");
+    }
+
+    #[test]
+    fn shares_are_powers_or_nothing() {
+        macro_rules! shares {
+            ($t:ty) => {
+                let faint = <$t>::FAINT;
+                for i in 0..100_000 {
+                    let x = 1.2 * faint * (i as $t) / 100_000.0;
+                    let expected = if x > faint { x.exponential() } else { 0.0 };
+                    assert_eq!(share(x), expected, "{x}");
+                }
+                assert_eq!((share(<$t>::NEG_INFINITY), share(0.0 as $t)), (0.0, 1.0));
+                assert!(share(<$t>::NAN).is_nan());
+                // What counts leaves room for a product with another such, or with as small a weight.
+                let least = share(faint * 0.999);
+                assert!(least * least >= <$t>::MIN_POSITIVE || size_of::<$t>() == 8);
+            };
+        }
+        shares!(f32);
+        shares!(f64);
     }
 
     #[test]

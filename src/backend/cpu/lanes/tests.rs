@@ -400,3 +400,23 @@ fn rows_without_a_distance_have_any_winners() {
         }
     }
 }
+
+/// What is far counts for nothing: a subnormal slope would make each of its products a hundred times as slow on some processors.
+#[test]
+fn far_prototypes_have_no_subnormal_slopes() {
+    let (rows, d, p) = (64, 4, 40);
+    let x: Vec<f32> = coarse(rows * d, 3);
+    // Ever farther away.
+    let w: Vec<f32> = (0..p * d).map(|i| 0.3 * (i / d) as f32).collect();
+    let labels: Vec<u32> = (0..p as u32).map(|j| j % 2).collect();
+    let of = vec![0; rows];
+    let block = Labelled { x: &x, of: &of, labels: &labels, ahead: &[], centre: &[] };
+    let factors = vec![1e-7f32; rows];
+    for packed in each(Squares { w: &w, lam: None, bent: Bent::Not }, &labels, false) {
+        let (mut losses, mut g) = (vec![0.0f32; rows], vec![0.0f32; rows * p]);
+        let out = Slopes { factors: &factors, losses: &mut losses, g: &mut g };
+        packed.posteriors(&block, &mut Room::default(), Soft::Rslvq, 0.8, out);
+        assert!(g.contains(&0.0) && g.iter().any(|g| *g != 0.0));
+        assert!(g.iter().all(|g| !g.is_subnormal()));
+    }
+}

@@ -38,7 +38,14 @@ pub struct Room<S: Registers> {
 
 impl<S: Registers> Default for Room<S> {
     fn default() -> Self {
-        Room { turned: vec![], slopes: vec![], keys: vec![], panel: vec![], h: vec![], beside: vec![] }
+        Room {
+            turned: vec![],
+            slopes: vec![],
+            keys: vec![],
+            panel: vec![],
+            h: vec![],
+            beside: vec![],
+        }
     }
 }
 
