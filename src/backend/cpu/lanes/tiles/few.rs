@@ -233,7 +233,7 @@ impl<S: Registers, O: PairObjective<f32>, const C: usize, const N: usize> Nullar
                     unsafe { simd.store(to, slopes) };
                 }
             }
-            pulled.winners = found.winners;
+            pull.place(&found.winners, &mut pulled);
             (judged, done) = (tile.range, 0);
             if !S::BESIDE {
                 for (i, row) in judged.clone().enumerate() {

@@ -267,32 +267,49 @@ pub(super) struct Pull<'a, S: Registers, const C: usize> {
     apart: u32,
 }
 
-/// Both winners of each row of a tile, and a slope for each.
+/// Both winners of each row of a tile, by where they are, and a slope for each.
 #[derive(Default)]
 #[repr(align(64))]
 pub(super) struct Pulled {
-    pub winners: [[u32; LARGEST]; 2],
+    /// Bytes before a winner's values.
+    values: [[u32; LARGEST]; 2],
+    /// Bytes before its sums.
+    sums: [[u32; LARGEST]; 2],
     pub slopes: [[f32; LARGEST]; 2],
 }
 
 impl<S: Registers, const C: usize> Pull<'_, S, C> {
+    /// Finds where the winners of a tile's rows are: those of all rows at once, as a step for each is what a short row has no time for.
+    #[inline(always)]
+    pub fn place(&self, winners: &[[u32; LARGEST]; 2], pulled: &mut Pulled) {
+        let bytes = size_of::<[S::Floats; C]>() as u32;
+        for side in 0..2 {
+            for i in 0..LARGEST {
+                let j = winners[side][i];
+                let own = i as u32 & ((1 << self.apart) - 1);
+                pulled.values[side][i] = j.wrapping_mul(bytes);
+                pulled.sums[side][i] = (j << self.apart).wrapping_add(own).wrapping_mul(bytes);
+            }
+        }
+    }
+
     /// `H_j += g_i (x_i - w_j)` for both winners j of row `row`, which is number `i` of its tile.
     ///
     /// # Safety
     ///
-    /// The row is there, `i` is below [`LARGEST`], winners are prototypes, and at `h` are the registers of the sums.
+    /// The row is there, `i` is below [`LARGEST`], winners were placed and are prototypes, and at `h` are the registers of the sums.
     #[inline(always)]
     pub unsafe fn add(&self, row: usize, i: usize, pulled: &Pulled, h: *mut S::Floats) {
         let simd = self.rows.simd;
         // SAFETY: as the caller says.
         let x = unsafe { self.rows.centred(row) };
-        let h = h.cast::<[S::Floats; C]>().wrapping_add(i & ((1 << self.apart) - 1));
         for side in 0..2 {
-            // SAFETY: j is a prototype, of which there are so many sums.
+            // SAFETY: j is a prototype, whose values and sums are there.
             let (g, w, h) = unsafe {
-                let j = *pulled.winners[side].get_unchecked(i) as usize;
+                let w = *pulled.values[side].get_unchecked(i) as usize;
+                let to = *pulled.sums[side].get_unchecked(i) as usize;
                 let g = *pulled.slopes[side].get_unchecked(i);
-                (g, self.w.get_unchecked(j), &mut *h.add(j << self.apart))
+                (g, &*self.w.as_ptr().byte_add(w), &mut *h.byte_add(to).cast::<[S::Floats; C]>())
             };
             let g = simd.splat(g);
             for c in 0..C {
