@@ -17,6 +17,9 @@ pub trait Exponential {
     /// overflows, NaN of NaN.
     fn exponential(self) -> Self;
 
+    /// The least x whose `e^x` [`exponential`](Exponential::exponential) forms.
+    const LEAST: Self;
+
     /// `e^x` up to this counts for nothing as a [`share`]: `2^-62` in single precision, less than a rounding error of [`EPS`](super::objective::EPS),
     /// and `2^-923` in double.
     const FAINT: Self;
@@ -54,11 +57,12 @@ macro_rules! exponential {
         }
 
         impl super::Exponential for $t {
+            const LEAST: $t = $least;
             const FAINT: $t = $faint;
 
             #[inline(always)]
             fn exponential(self) -> $t {
-                let e = self.exponential_from($least);
+                let e = self.exponential_from(Self::LEAST);
                 if self > $most { $t::INFINITY } else { e }
             }
 

@@ -298,7 +298,9 @@ impl<T: Real> Plan<T> {
                 Objective::SvqOcc { response, sigma, .. } => {
                     let d = &ws.d[k * p..][..p];
                     let sigma = T::of(sigma);
-                    let r = svq_occ::detect(d, &ready.thetas, response, sigma, &mut ws.detection).r;
+                    let buffers = &mut ws.detection;
+                    let (r, _) =
+                        svq_occ::responsibility(d, &ready.thetas, response, sigma, buffers);
                     r.f64().clamp(0.0, 1.0)
                 }
                 Objective::OneClass { beta, .. } => {

@@ -1,13 +1,13 @@
 //! The Gaussian similarity of a squared distance, `S = exp(-D / (2 sigma^2))`; `dL/dD = -S dL/dS / (2 sigma^2)`.
 
-use crate::parts::exp::share;
+use crate::parts::exp::exp;
 
 crate::vectorized! {
     /// Similarities of distances.
     pub fn similarity<T>(d: &[T], sigma: T, s: &mut [T]) {
         let scale = -T::one() / (T::of(2.0) * sigma * sigma);
         for (s, d) in s.iter_mut().zip(d) {
-            *s = share(*d * scale);
+            *s = exp(*d * scale);
         }
     }
 
@@ -23,6 +23,14 @@ crate::vectorized! {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    /// Nothing but similarities tells which class is next to a row that is far from all.
+    #[test]
+    fn far_rows_are_told_apart() {
+        let mut s = [0.0f32; 3];
+        similarity(&[150.0, 140.0, 160.0], 1.0, &mut s);
+        assert!(s[1] > s[0] && s[0] > s[2] && s[2] > 0.0, "{s:?}");
+    }
 
     #[test]
     fn slope_by_differences() {

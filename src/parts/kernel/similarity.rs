@@ -1,7 +1,7 @@
 //! The rank-scaled Gaussian similarity of distances.
 
 use crate::parts::cooperation::ranks::ranks;
-use crate::parts::exp::share;
+use crate::parts::exp::exp;
 use crate::parts::real::Real;
 
 /// `exp(-rank/lambda)` of each rank.
@@ -26,7 +26,7 @@ fn by_rank<T: Real>(d: &[T], p: usize, lambda: T, mut each: impl FnMut(usize, &[
 crate::vectorized! {
     fn forward<T>(d: &[T], factors: &[T], s: &mut [T]) {
         for ((s, d), f) in s.iter_mut().zip(d).zip(factors) {
-            *s = share(-*d * *f);
+            *s = exp(-*d * *f);
         }
     }
 

@@ -88,6 +88,35 @@ pub struct Buffers<T> {
     by_theta: Vec<T>,
 }
 
+/// `r` of one row of distances, and `1 - r`. Rows that are far from all prototypes are told apart by it, however little it is.
+pub fn responsibility<T: Real>(
+    d: &[T],
+    thetas: &[T],
+    response: Response,
+    sigma: T,
+    buffers: &mut Buffers<T>,
+) -> (T, T) {
+    responsible(d, thetas, response, (sigma, T::LEAST), buffers)
+}
+
+/// The same, of steps whose exponentials are 0 up to `faint`; leaves p, w, H, and Hb in `by_distance`.
+fn responsible<T: Real>(
+    d: &[T],
+    thetas: &[T],
+    response: Response,
+    (sigma, faint): (T, T),
+    buffers: &mut Buffers<T>,
+) -> (T, T) {
+    let Buffers { p, w, h, by_distance, by_theta } = buffers;
+    for buffer in [&mut *p, &mut *w, &mut *h, &mut *by_distance, &mut *by_theta] {
+        buffer.resize(d.len(), T::zero());
+    }
+    let rest = respond(d, response, p, w);
+    steps(d, thetas, [sigma + T::of(EPS), T::of(THETA_MIN), faint], h, by_distance);
+    let (r, rb) = responsibilities(p, h, by_distance);
+    (r, rb + rest)
+}
+
 /// Responds to one row of distances. `sigma`: width of the soft step.
 pub fn detect<'a, T: Real>(
     d: &[T],
@@ -96,17 +125,9 @@ pub fn detect<'a, T: Real>(
     sigma: T,
     buffers: &'a mut Buffers<T>,
 ) -> Detection<'a, T> {
-    let k = d.len();
+    let (r, rb) = responsible(d, thetas, response, (sigma, T::FAINT), buffers);
     let Buffers { p, w, h, by_distance, by_theta } = buffers;
-    for buffer in [&mut *p, &mut *w, &mut *h, &mut *by_distance, &mut *by_theta] {
-        buffer.resize(k, T::zero());
-    }
-    let rest = respond(d, response, p, w);
-    let width = sigma + T::of(EPS);
-    let floor = T::of(THETA_MIN);
-    steps(d, thetas, width, floor, h, by_distance);
-    let (r, rb) = responsibilities(p, h, by_distance);
-    let rb = rb + rest;
+    let (width, floor) = (sigma + T::of(EPS), T::of(THETA_MIN));
     // What is so far below the clip has no slope: it would only make subnormal numbers.
     let clear = |r: T| if r < T::of(EPS) * T::epsilon() { T::zero() } else { r };
     slopes(p, w, h, thetas, [width, floor, clear(r), clear(rb)], by_distance, by_theta);
@@ -114,12 +135,13 @@ pub fn detect<'a, T: Real>(
 }
 
 crate::vectorized! {
-    /// The soft steps H and Hb.
-    fn steps<T>(d: &[T], thetas: &[T], width: T, floor: T, h: &mut [T], hb: &mut [T]) {
+    /// The soft steps H and Hb; `numbers`: width, least threshold, and the exponent up to which an exponential is 0.
+    fn steps<T>(d: &[T], thetas: &[T], numbers: [T; 3], h: &mut [T], hb: &mut [T]) {
+        let [width, floor, faint] = numbers;
         for (((d, theta), h), hb) in d.iter().zip(thetas).zip(h).zip(hb) {
             let theta = if *theta > floor { *theta } else { floor };
             let z = (theta - *d) / width;
-            let e = share(-simd::absolute(z));
+            let e = (-simd::absolute(z)).exponential_from(faint);
             let (small, large) = (e / (T::one() + e), T::one() / (T::one() + e));
             (*h, *hb) = if z >= T::zero() { (large, small) } else { (small, large) };
         }
@@ -334,6 +356,15 @@ mod tests {
             let expected = 0.2 * if rows[i].1 { by_target } else { by_other };
             assert!((slope - expected).abs() < 1e-8);
         }
+    }
+
+    #[test]
+    fn far_rows_are_told_apart() {
+        let r = |d: f32| {
+            let d = [d, d + 1.0];
+            responsibility(&d, &[1.0; 2], Response::Uniform, 1.0, &mut Buffers::default()).0
+        };
+        assert!(r(60.0) > r(70.0) && r(70.0) > 0.0);
     }
 
     #[test]

@@ -58,7 +58,7 @@ impl<S: Registers, const N: usize> NullaryFnOnce for All<'_, S, N> {
         let begin = until_line(beside);
         let mut before = None;
         for (t, out) in out.chunks_mut(tile::<S>() * p).enumerate() {
-            let Some(tile) = tiles.next() else { return };
+            let Some(tile) = tiles.next() else { break };
             (0..d).for_each(|feature| tile.ahead.ask(feature));
             let norms = tiles.norms();
             let mut past = Past::nothing(simd);
