@@ -220,12 +220,12 @@ impl<T: Real> Plan<T> {
         }
     }
 
-    /// Similarities of the block's distances, by the composition's kernel.
-    fn similarities(&self, ws: &mut Workspace<T>) {
+    /// Similarities of the block's distances, by the composition's kernel; those of an exponent up to `faint` are 0.
+    fn similarities(&self, faint: T, ws: &mut Workspace<T>) {
         ws.similarities.resize(ws.d.len(), T::zero());
         match self.composition.kernel {
             Kernel::Gaussian { sigma } => {
-                kernel::gaussian::similarity(&ws.d, T::of(sigma), &mut ws.similarities);
+                kernel::gaussian::similarity(&ws.d, T::of(sigma), faint, &mut ws.similarities);
             }
             Kernel::RankScaledGaussian { lambda } => {
                 let lambda = T::of(lambda);
@@ -233,6 +233,7 @@ impl<T: Real> Plan<T> {
                     &ws.d,
                     self.p,
                     lambda,
+                    faint,
                     &mut ws.similarities,
                 );
             }
@@ -271,7 +272,8 @@ impl<T: Real> Plan<T> {
         ws: &mut Workspace<T>,
     ) -> Vec<T> {
         self.forward(ready, rows, ws);
-        self.similarities(ws);
+        // Nothing else tells the classes of a far row apart, however small they are.
+        self.similarities(T::LEAST, ws);
         let mut scores = vec![T::zero(); rows.len() * self.classes];
         if let Some(reasoning) = &ready.reasoning {
             reasoning.forward(&ws.similarities, &mut scores);
@@ -851,7 +853,7 @@ impl<T: Real> Rows<'_, T> {
     fn reason(&self, margin: f64, ws: &mut Workspace<T>, out: &mut Partial<T>) {
         let (b, classes, p) = (self.rows.len(), self.plan.classes, self.plan.p);
         let Some(reasoning) = &self.ready.reasoning else { return };
-        self.plan.similarities(ws);
+        self.plan.similarities(T::FAINT, ws);
         ws.scores.resize(b * classes, T::zero());
         ws.score_gradients.resize(b * classes, T::zero());
         reasoning.forward(&ws.similarities, &mut ws.scores);

@@ -1,7 +1,6 @@
 //! The rank-scaled Gaussian similarity of distances.
 
 use crate::parts::cooperation::ranks::ranks;
-use crate::parts::exp::exp;
 use crate::parts::real::Real;
 
 /// `exp(-rank/lambda)` of each rank.
@@ -24,9 +23,9 @@ fn by_rank<T: Real>(d: &[T], p: usize, lambda: T, mut each: impl FnMut(usize, &[
 }
 
 crate::vectorized! {
-    fn forward<T>(d: &[T], factors: &[T], s: &mut [T]) {
+    fn forward<T>(d: &[T], factors: &[T], faint: T, s: &mut [T]) {
         for ((s, d), f) in s.iter_mut().zip(d).zip(factors) {
-            *s = exp(-*d * *f);
+            *s = (-*d * *f).exponential_from(faint);
         }
     }
 
@@ -37,9 +36,9 @@ crate::vectorized! {
     }
 }
 
-/// `S = exp(-exp(-rank / lambda) D)` for rows of `p` distances. Ranks are constants for the gradient.
-pub fn rank_scaled_gaussian<T: Real>(d: &[T], p: usize, lambda: T, s: &mut [T]) {
-    by_rank(d, p, lambda, |k, f| forward(&d[k * p..][..p], f, &mut s[k * p..][..p]));
+/// `S = exp(-exp(-rank / lambda) D)` for rows of `p` distances, 0 where the exponent is `faint` or less. Ranks are constants for the gradient.
+pub fn rank_scaled_gaussian<T: Real>(d: &[T], p: usize, lambda: T, faint: T, s: &mut [T]) {
+    by_rank(d, p, lambda, |k, f| forward(&d[k * p..][..p], f, faint, &mut s[k * p..][..p]));
 }
 
 /// `dL/dS` in `g` becomes `dL/dD = -exp(-rank / lambda) S dL/dS`.
@@ -50,6 +49,7 @@ pub fn rank_scaled_gaussian_backward<T: Real>(d: &[T], s: &[T], p: usize, lambda
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::parts::exp::Exponential;
 
     #[test]
     fn ranks_and_slopes() {
@@ -57,7 +57,7 @@ mod tests {
         let ranks = [2.0, 0.0, 3.0, 1.0];
         let factor = |j: usize| f64::exp(-ranks[j] / 0.7);
         let mut s = [0.0; 4];
-        rank_scaled_gaussian(&d, 4, 0.7, &mut s);
+        rank_scaled_gaussian(&d, 4, 0.7, f64::FAINT, &mut s);
         let mut g = [1.0; 4];
         rank_scaled_gaussian_backward(&d, &s, 4, 0.7, &mut g);
         for j in 0..4 {
