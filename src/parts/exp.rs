@@ -17,7 +17,7 @@ pub trait Exponential {
     /// overflows, NaN of NaN.
     fn exponential(self) -> Self;
 
-    /// The least x whose `e^x` [`exponential`](Exponential::exponential) forms.
+    /// Up to this [`exponential`](Exponential::exponential) is 0.
     const LEAST: Self;
 
     /// `e^x` up to this counts for nothing as a [`share`]: `2^-62` in single precision, less than a rounding error of [`EPS`](super::objective::EPS),

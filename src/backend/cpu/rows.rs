@@ -301,8 +301,7 @@ impl<T: Real> Plan<T> {
                     let d = &ws.d[k * p..][..p];
                     let sigma = T::of(sigma);
                     let buffers = &mut ws.detection;
-                    let (r, _) =
-                        svq_occ::responsibility(d, &ready.thetas, response, sigma, buffers);
+                    let r = svq_occ::responsibility(d, &ready.thetas, response, sigma, buffers);
                     r.f64().clamp(0.0, 1.0)
                 }
                 Objective::OneClass { beta, .. } => {

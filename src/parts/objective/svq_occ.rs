@@ -88,18 +88,18 @@ pub struct Buffers<T> {
     by_theta: Vec<T>,
 }
 
-/// `r` of one row of distances, and `1 - r`. Rows that are far from all prototypes are told apart by it, however little it is.
+/// `r` of one row of distances. Rows that are far from all prototypes are told apart by it, however little it is.
 pub fn responsibility<T: Real>(
     d: &[T],
     thetas: &[T],
     response: Response,
     sigma: T,
     buffers: &mut Buffers<T>,
-) -> (T, T) {
-    responsible(d, thetas, response, (sigma, T::LEAST), buffers)
+) -> T {
+    responsible(d, thetas, response, (sigma, T::LEAST), buffers).0
 }
 
-/// The same, of steps whose exponentials are 0 up to `faint`; leaves p, w, H, and Hb in `by_distance`.
+/// `r` and `1 - r`, of steps whose exponentials are 0 up to `faint`; leaves p, w, H, and Hb in `by_distance`.
 fn responsible<T: Real>(
     d: &[T],
     thetas: &[T],
@@ -362,7 +362,7 @@ mod tests {
     fn far_rows_are_told_apart() {
         let r = |d: f32| {
             let d = [d, d + 1.0];
-            responsibility(&d, &[1.0; 2], Response::Uniform, 1.0, &mut Buffers::default()).0
+            responsibility(&d, &[1.0; 2], Response::Uniform, 1.0, &mut Buffers::default())
         };
         assert!(r(60.0) > r(70.0) && r(70.0) > 0.0);
     }
