@@ -59,9 +59,11 @@ pub trait Registers: Copy {
     fn abs(self, a: Self::Floats) -> Self::Floats;
     /// The nearest whole number.
     fn round(self, a: Self::Floats) -> Self::Floats;
+    /// What is above the next lower whole number.
+    fn fraction(self, a: Self::Floats) -> Self::Floats;
     /// `a 2^k` for whole numbers k up to 0, where that is a normal number; NaN of NaN.
     fn scale(self, a: Self::Floats, k: Self::Floats) -> Self::Floats;
-    /// The same where the mask is set, else 0, whatever k is there.
+    /// The same where the mask is set, else 0, whatever k is there. Of k that is no whole number the next lower is meant.
     fn scale_where(self, mask: Self::Mask, a: Self::Floats, k: Self::Floats) -> Self::Floats;
     /// 1/a, with 11 bits at least.
     fn reciprocal(self, a: Self::Floats) -> Self::Floats;
@@ -163,6 +165,7 @@ macro_rules! instructions {
 }
 
 const NEAREST: i32 = _MM_FROUND_TO_NEAREST_INT | _MM_FROUND_NO_EXC;
+const DOWN: i32 = _MM_FROUND_TO_NEG_INF | _MM_FROUND_NO_EXC;
 
 /// AVX-512 as every processor has it but the first.
 impl Registers for V4 {
@@ -214,6 +217,7 @@ impl Registers for V4 {
         fn max(a: __m512, b: __m512) -> __m512 = _mm512_max_ps(a, b);
         fn abs(a: __m512) -> __m512 = _mm512_abs_ps(a);
         fn round(a: __m512) -> __m512 = _mm512_roundscale_ps::<NEAREST>(a);
+        fn fraction(a: __m512) -> __m512 = _mm512_reduce_ps::<DOWN>(a);
         fn scale(a: __m512, k: __m512) -> __m512 = _mm512_scalef_ps(a, k);
         fn scale_where(mask: __mmask16, a: __m512, k: __m512) -> __m512 = _mm512_maskz_scalef_ps(mask, a, k);
         fn reciprocal(a: __m512) -> __m512 = _mm512_rcp14_ps(a);
@@ -348,8 +352,9 @@ impl Registers for V3 {
         fn max(a: __m256, b: __m256) -> __m256 = _mm256_max_ps(a, b);
         fn abs(a: __m256) -> __m256 = _mm256_andnot_ps(_mm256_set1_ps(-0.0), a);
         fn round(a: __m256) -> __m256 = _mm256_round_ps::<NEAREST>(a);
+        fn fraction(a: __m256) -> __m256 = _mm256_sub_ps(a, _mm256_floor_ps(a));
         fn scale(a: __m256, k: __m256) -> __m256 = usual::scaled(a, k);
-        fn scale_where(mask: __m256, a: __m256, k: __m256) -> __m256 = _mm256_and_ps(mask, usual::scaled(a, k));
+        fn scale_where(mask: __m256, a: __m256, k: __m256) -> __m256 = _mm256_and_ps(mask, usual::scaled(a, _mm256_floor_ps(k)));
         fn reciprocal(a: __m256) -> __m256 = _mm256_rcp_ps(a);
         fn less(a: __m256, b: __m256) -> __m256 = _mm256_cmp_ps::<_CMP_LT_OQ>(a, b);
         fn not_less(a: __m256, b: __m256) -> __m256 = _mm256_cmp_ps::<_CMP_NLT_UQ>(a, b);

@@ -7,9 +7,8 @@ use super::products::Products;
 use super::registers::Registers;
 use super::sums::{GROUP, Whole};
 use super::tile::{LARGEST, Tile, Tiles, registers_of, tile, turn_back, values_of};
-use super::{Room, exp2};
+use super::{Room, exp2, ln};
 use crate::backend::cpu::lanes::{Labelled, Slopes, SoftSums};
-use crate::parts::exp::ln;
 use crate::parts::objective::Shares;
 use pulp::NullaryFnOnce;
 
@@ -69,14 +68,27 @@ impl<S: Registers> Products<S> {
         slopes: &mut [[S::Floats; 2]],
     ) {
         let simd = self.simd;
-        for (slope, label) in slopes[..self.packed.p].iter_mut().zip(&self.packed.labels) {
-            let label = simd.splat_word(*label);
+        let mut rest = &mut slopes[..self.packed.p];
+        for run in self.runs() {
+            let label = simd.splat_word(run[0]);
+            let mut share = [simd.zero(); 2];
             for half in 0..2 {
                 let hit = simd.same(tile.classes[half], label);
-                let share = simd.select(hit, right[half], wrong[half]);
-                slope[half] = simd.mul(slope[half], share);
+                share[half] = simd.select(hit, right[half], wrong[half]);
+            }
+            let slopes;
+            (slopes, rest) = rest.split_at_mut(run.len());
+            for slope in slopes {
+                for half in 0..2 {
+                    slope[half] = simd.mul(slope[half], share[half]);
+                }
             }
         }
+    }
+
+    /// Classes of the prototypes, those of one class that stand next to each other together.
+    fn runs(&self) -> impl Iterator<Item = &[i32]> {
+        self.packed.labels[..self.packed.p].chunk_by(|a, b| a == b)
     }
 
     /// Likelihoods over the largest of their row, in place of the keys; their sums over right and over wrong prototypes.
@@ -96,15 +108,28 @@ impl<S: Registers> Products<S> {
                 least[half] = simd.min(least[half], key[half]);
             }
         }
+        let mut least_scaled = [simd.zero(); 2];
+        for half in 0..2 {
+            least_scaled[half] = simd.mul(least[half], scale);
+        }
         let [mut right, mut wrong] = [[simd.zero(); 2]; 2];
-        for (key, label) in keys.iter_mut().zip(&self.packed.labels) {
-            let label = simd.splat_word(*label);
+        let mut rest = keys;
+        for run in self.runs() {
+            let label = simd.splat_word(run[0]);
+            let keys;
+            (keys, rest) = rest.split_at_mut(run.len());
+            let mut sum = [simd.zero(); 2];
+            for key in keys {
+                for half in 0..2 {
+                    let e = exp2(simd, simd.sub_product(key[half], scale, least_scaled[half]));
+                    sum[half] = simd.add(sum[half], e);
+                    key[half] = e;
+                }
+            }
             for half in 0..2 {
-                let e = exp2(simd, simd.mul(simd.sub(least[half], key[half]), scale));
                 let hit = simd.same(classes[half], label);
-                right[half] = simd.add_where(hit, right[half], e);
-                wrong[half] = simd.add_elsewhere(hit, wrong[half], e);
-                key[half] = e;
+                right[half] = simd.add_where(hit, right[half], sum[half]);
+                wrong[half] = simd.add_elsewhere(hit, wrong[half], sum[half]);
             }
         }
         [right, wrong]
