@@ -4,6 +4,7 @@
 
 use crate::backend::cpu;
 use crate::parts::composition::{Composition, Cooperation, Kernel, MetricName, Objective, Ties};
+use crate::parts::simd::is_wide;
 
 /// Cost of one full-batch step.
 #[derive(Clone, Copy, Debug, PartialEq)]
@@ -158,6 +159,8 @@ fn work(composition: &Composition, [n, d, p, classes, l]: [f64; 5], size: usize)
     let plain = identity && composition.metric == MetricName::SquaredEuclidean;
     // Rows stand side by side in single precision alone.
     let tiles = size == 4 && cpu::has_tiles();
+    // (Wide registers are more in number as well, and have instructions of their own for powers.)
+    let wide = tiles && is_wide();
     let at_once =
         tiles && plain && (pairs || posterior) && cpu::at_once(d as usize, p as usize, pairs);
     let few = pairs && (at_once || identity && cpu::few(d as usize, p as usize));
@@ -168,7 +171,7 @@ fn work(composition: &Composition, [n, d, p, classes, l]: [f64; 5], size: usize)
             if tiles =>
         {
             if posterior {
-                8.0
+                if wide { 5.0 } else { 8.0 }
             } else if pairs && !few {
                 1.0
             } else {
@@ -234,6 +237,7 @@ fn work(composition: &Composition, [n, d, p, classes, l]: [f64; 5], size: usize)
     }
     // Formed by itself, and summed: sums alone, or sixteen pairs side by side where there are tiles.
     let share = match (at_once, few, values > 0.0) {
+        (true, true, _) if wide => 0.22,
         (true, true, _) => 0.35,
         (true, false, _) => 0.0,
         (_, true, _) => 0.75,
