@@ -11,6 +11,8 @@ pub(super) struct Packed<E> {
     /// What a prototype's sums start from.
     pub starts: Vec<f32>,
     pub labels: Vec<i32>,
+    /// Prototypes of a class that stand next to each other: the class, and how many they are. (None of those that fill up the last group.)
+    pub runs: Vec<(i32, usize)>,
 }
 
 impl<E: Copy> Packed<E> {
@@ -31,9 +33,10 @@ impl<E: Copy> Packed<E> {
         }
         let start = |j: usize| if j < p { 0.0 } else { f32::INFINITY };
         let starts = (0..groups * size).map(start).collect();
+        let runs = labels.chunk_by(|a, b| a == b).map(|run| (run[0] as i32, run.len())).collect();
         let label = |j: usize| labels.get(j).map_or(-1, |label| *label as i32);
         let labels = (0..groups * size).map(label).collect();
-        Packed { d, p, size, w: packed, starts, labels }
+        Packed { d, p, size, w: packed, starts, labels, runs }
     }
 
     /// Values of groups of `N`, so many features each.

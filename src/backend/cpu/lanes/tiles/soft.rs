@@ -69,26 +69,21 @@ impl<S: Registers> Products<S> {
     ) {
         let simd = self.simd;
         let mut rest = &mut slopes[..self.packed.p];
-        for run in self.runs() {
-            let label = simd.splat_word(run[0]);
+        for (label, count) in &self.packed.runs {
+            let label = simd.splat_word(*label);
             let mut share = [simd.zero(); 2];
             for half in 0..2 {
                 let hit = simd.same(tile.classes[half], label);
                 share[half] = simd.select(hit, right[half], wrong[half]);
             }
             let slopes;
-            (slopes, rest) = rest.split_at_mut(run.len());
+            (slopes, rest) = rest.split_at_mut(*count);
             for slope in slopes {
                 for half in 0..2 {
                     slope[half] = simd.mul(slope[half], share[half]);
                 }
             }
         }
-    }
-
-    /// Classes of the prototypes, those of one class that stand next to each other together.
-    fn runs(&self) -> impl Iterator<Item = &[i32]> {
-        self.packed.labels[..self.packed.p].chunk_by(|a, b| a == b)
     }
 
     /// Likelihoods over the largest of their row, in place of the keys; their sums over right and over wrong prototypes.
@@ -114,10 +109,10 @@ impl<S: Registers> Products<S> {
         }
         let [mut right, mut wrong] = [[simd.zero(); 2]; 2];
         let mut rest = keys;
-        for run in self.runs() {
-            let label = simd.splat_word(run[0]);
+        for (label, count) in &self.packed.runs {
+            let label = simd.splat_word(*label);
             let keys;
-            (keys, rest) = rest.split_at_mut(run.len());
+            (keys, rest) = rest.split_at_mut(*count);
             let mut sum = [simd.zero(); 2];
             for key in keys {
                 for half in 0..2 {
@@ -243,12 +238,13 @@ impl<S: Registers, F: Fn(f32, f32) -> Shares<f32>> NullaryFnOnce for Step<'_, S,
         }
         h.clear();
         h.resize(whole.len(), simd.zero());
+        let (mut slopes, mut keys) = (&mut slopes[..], &mut keys[..]);
         let mut next = tiles.next();
         if let Some(tile) = &next {
             products.products(tiles.turned, tile.ahead, keys);
         }
         while let Some(tile) = next {
-            std::mem::swap(slopes, keys);
+            std::mem::swap(&mut slopes, &mut keys);
             let sides = products.sides(&tile, &loss, factors, losses, slopes);
             // What comes next need not wait for quotients.
             next = tiles.next();
