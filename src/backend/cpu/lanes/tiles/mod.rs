@@ -57,7 +57,7 @@ fn exp2<S: Registers>(simd: S, x: S::Floats) -> S::Floats {
     let f = simd.fraction(x);
     // 2^f is 1 + f times the polynomial of its degree for which the largest relative error for 0 <= f <= 1 is least: 2.0e-9.
     let mut sum = simd.splat(2.161_291_5e-4);
-    for term in [1.246_784_7e-3, 9.675_451_6e-3, 5.548_528_2e-2, 2.402_293_1e-1, 6.931_471e-1f32] {
+    for term in [1.246_784_7e-3, 9.675_452e-3, 5.548_528_2e-2, 2.402_293_1e-1, 0.693_147_06f32] {
         sum = simd.mul_add(sum, f, simd.splat(term));
     }
     simd.scale_where(counts, simd.mul_add(sum, f, simd.splat(1.0)), x)
