@@ -420,3 +420,17 @@ fn far_prototypes_have_no_subnormal_slopes() {
         assert!(g.iter().all(|g| !g.is_subnormal()));
     }
 }
+
+/// Keys that are in range count by their differences, though neither times the scale is.
+#[test]
+fn far_rows_have_a_nearest_prototype() {
+    let (x, w) = ([1e18f32, 0.0, 0.0, 0.0], [0.0f32, 0.0, 1.0, 0.0]);
+    let (of, labels) = ([1, 0], [0, 1]);
+    let block = Labelled { x: &x, of: &of, labels: &labels, ahead: &[], centre: &[] };
+    for packed in each(Squares { w: &w, lam: None, bent: Bent::Not }, &labels, false) {
+        let mut losses = [1.0f32; 2];
+        let out = SoftSums { factors: &[1.0; 2], losses: &mut losses, sums: None };
+        packed.step_of_posteriors(&block, &mut Room::default(), Soft::Rslvq, 1e-11, out);
+        assert_eq!(losses, [0.0; 2]);
+    }
+}

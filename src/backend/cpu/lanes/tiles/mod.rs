@@ -49,7 +49,7 @@ impl<S: Registers> Default for Room<S> {
     }
 }
 
-/// `2^x` for `x <= 0` (but for rounding) of a [share](crate::parts::exp::share), within 2 units in the last place; NaN of NaN.
+/// `2^x` for `x <= 0` of a [share](crate::parts::exp::share), within 2 units in the last place; NaN of NaN.
 #[inline(always)]
 fn exp2<S: Registers>(simd: S, x: S::Floats) -> S::Floats {
     let counts = simd.not_less(x, simd.splat(f32::FAINT * std::f32::consts::LOG2_E));

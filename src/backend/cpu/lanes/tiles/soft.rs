@@ -103,10 +103,6 @@ impl<S: Registers> Products<S> {
                 least[half] = simd.min(least[half], key[half]);
             }
         }
-        let mut least_scaled = [simd.zero(); 2];
-        for half in 0..2 {
-            least_scaled[half] = simd.mul(least[half], scale);
-        }
         let [mut right, mut wrong] = [[simd.zero(); 2]; 2];
         let mut rest = keys;
         for (label, count) in &self.packed.runs {
@@ -116,7 +112,8 @@ impl<S: Registers> Products<S> {
             let mut sum = [simd.zero(); 2];
             for key in keys {
                 for half in 0..2 {
-                    let e = exp2(simd, simd.sub_product(key[half], scale, least_scaled[half]));
+                    // (Their difference first: each of them times the scale may be out of range.)
+                    let e = exp2(simd, simd.mul(simd.sub(least[half], key[half]), scale));
                     sum[half] = simd.add(sum[half], e);
                     key[half] = e;
                 }
