@@ -63,7 +63,8 @@ fn exp2<S: Registers>(simd: S, x: S::Floats) -> S::Floats {
     simd.scale_where(counts, simd.mul_add(sum, f, simd.splat(1.0)), x)
 }
 
-/// `ln x` of a normal number above 0, within 2 units in the last place; NaN of NaN. (In registers, where it is compiled for them.)
+/// `ln x` of a normal number above 0, within 2 units in the last place; NaN of NaN. In registers, where it is compiled for them: [that of any
+/// number](crate::parts::exp::ln) has a quotient, and twice as many operations.
 #[inline(always)]
 fn ln(x: f32) -> f32 {
     // x = 2^k m with m in [sqrt(1/2), sqrt(2))
