@@ -10,7 +10,7 @@ use crate::parts::cooperation::reasoning::Reasoning;
 use crate::parts::cooperation::winner_pair::{Classes, NOBODY};
 use crate::parts::kernel::{Map, Opposed, bandwidth::Bandwidth, exponential::Exponential};
 use crate::parts::metric::{
-    Bent, Inputs, Metric, Operand, Pair, Scratch, class_omega::ClassOmega, custom::Custom,
+    Bent, Inputs, Metric, Operand, Pair, Scratch, Squares, class_omega::ClassOmega, custom::Custom,
     local_omega::LocalOmega, omega::Omega, plain::plain, relevance::Relevance, spread::Spread,
     tangent::Tangent,
 };
@@ -18,7 +18,7 @@ use crate::parts::objective::{one_class, svq_occ};
 use crate::parts::real::Real;
 use crate::parts::tensor::Tensors;
 use std::ops::{Deref, DerefMut};
-use std::sync::{Mutex, PoisonError};
+use std::sync::{Mutex, OnceLock, PoisonError};
 
 /// Bytes that the rows of a block bring into the cache.
 const BLOCK_BYTES: usize = 2 << 20;
@@ -65,6 +65,8 @@ pub(super) struct Ready<T: Real> {
     pub plain: bool,
     /// Whether those prototypes see to a whole step of rows as they stand in memory.
     pub at_once: bool,
+    /// The same prototypes for such rows as they are, where nothing need be taken from those.
+    as_stored: Option<AsStored<T>>,
     pub reasoning: Option<Reasoning<T>>,
     pub learn_reasonings: bool,
     /// Weights by rank, at the range's present value.
@@ -76,6 +78,13 @@ pub(super) struct Ready<T: Real> {
     pub learn_thetas: bool,
     /// Whether the gradient of the range is wanted.
     pub learn_range: bool,
+}
+
+/// Prototypes that are not centred, laid out when they are first wanted: batches of rows that stand anywhere never do.
+struct AsStored<T> {
+    w: Vec<T>,
+    few: bool,
+    packed: OnceLock<Option<Packed>>,
 }
 
 /// Working memory of one thread.
@@ -289,19 +298,26 @@ impl<T: Real> Plan<T> {
         let wanted = self.opposed || self.soft.is_some() || metric.sums_differences();
         let plain = metric.sums_differences() && self.map == Map::Identity;
         let pay = if plain && self.opposed { lanes::tiles_pay } else { lanes::pays };
+        let mut few = false;
         let packed = wanted.then(|| metric.squares()).flatten().and_then(|squares| {
-            let few = self.opposed && squares.bent == Bent::Not;
-            let few = few && pay(squares.w.len() / self.p, self.p);
+            few = self.opposed && squares.bent == Bent::Not;
+            few = few && pay(squares.w.len() / self.p, self.p);
             Packed::new(squares, &self.prototype_labels, few)
         });
         let plain = plain && self.operand == Operand::Full;
         let pays = self.soft.is_some() || self.opposed && pay(self.d, self.p);
         let at_once = packed.is_some() && plain && pays;
+        let as_stored = (at_once && self.is_near(&prototypes)).then(|| AsStored {
+            w: tensors.values(name).to_vec(),
+            few,
+            packed: OnceLock::new(),
+        });
         Ready {
             metric,
             packed,
             plain,
             at_once,
+            as_stored,
             reasoning,
             learn_reasonings: learn("reasonings"),
             neighbourhood,
@@ -310,6 +326,24 @@ impl<T: Real> Plan<T> {
             learn_thetas: thresholds.is_some_and(|(name, _)| learn(name)),
             learn_range: range.is_some_and(learn),
         }
+    }
+
+    /// Whether the centre is no farther from 0 than a centred prototype is from it. Products of what is not centred lose no more than a digit or two of
+    /// their binary ones then, and differences none.
+    fn is_near(&self, prototypes: &[T]) -> bool {
+        let norm = |w: &[T]| w.iter().map(|v| v.f64() * v.f64()).sum::<f64>();
+        let centre: f64 = self.centre().iter().map(|c| c * c).sum();
+        prototypes.chunks_exact(self.d).any(|w| norm(w) >= centre)
+    }
+
+    /// The prototypes for rows as they stand in memory, and what is to be taken from those, if the model goes over such rows at once.
+    pub fn for_stored<'a>(&'a self, ready: &'a Ready<T>) -> Option<(&'a Packed, &'a [T])> {
+        let packed = ready.packed.as_ref().filter(|_| ready.at_once)?;
+        let as_stored = ready.as_stored.as_ref().and_then(|AsStored { w, few, packed }| {
+            let squares = Squares { w, lam: None, bent: Bent::Not };
+            packed.get_or_init(|| Packed::new(squares, &self.prototype_labels, *few)).as_ref()
+        });
+        Some(as_stored.map_or((packed, self.centre_of_rows()), |packed| (packed, &[][..])))
     }
 
     /// The metric for centred prototypes and its own tensor, whose last axis is `width` long.
@@ -451,7 +485,7 @@ impl<T: Real> Plan<T> {
         };
         let labels = &self.prototype_labels;
         let of = &ws.indices;
-        let tiles = lanes::Labelled { x, of, labels, ahead: &[], centre };
+        let tiles = lanes::Labelled { x, of, labels, ahead: &[], stored: stored.is_some(), centre };
         packed.nearest_of_all(&tiles, &mut ws.lanes, &mut ws.winner_pairs, out);
         for (k, out) in out.iter_mut().enumerate().filter(|(_, j)| **j == NOBODY) {
             let row = if stored.is_some() {

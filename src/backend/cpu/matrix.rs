@@ -107,7 +107,14 @@ pub fn distance_matrix_into<T: Real>(
                 let count = out.len() / p;
                 let x = &x[i * rows * d..][..count * d];
                 let of = &of[..count];
-                let rows = Labelled { x, of, labels: &labels, ahead: &[], centre: &centre_t };
+                let rows = Labelled {
+                    x,
+                    of,
+                    labels: &labels,
+                    ahead: &[],
+                    stored: true,
+                    centre: &centre_t,
+                };
                 tiles.squares_of_all(&rows, room, goes, out);
             },
         );

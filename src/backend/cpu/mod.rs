@@ -31,6 +31,11 @@ pub(crate) fn at_once(d: usize, p: usize, pairs: bool) -> bool {
     has_tiles() && if pairs { lanes::tiles_pay(d, p) } else { lanes::pays(d, p) }
 }
 
+/// Whether such a step looks for winner pairs by products first.
+pub(crate) fn by_products(d: usize, p: usize) -> bool {
+    lanes::products_pay(d, p)
+}
+
 /// Whether products of tiles of rows stay in registers, in single precision.
 pub(crate) fn has_tiles() -> bool {
     lanes::has_tiles()

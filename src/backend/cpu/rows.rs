@@ -6,7 +6,7 @@ mod winners;
 pub(super) use partial::Partial;
 
 use super::block::{BlockRows, Plan, Ready, Workspace};
-use super::lanes::{Labelled, Slopes, SoftSums};
+use super::lanes::{Labelled, Packed, Slopes, SoftSums};
 use crate::parts::composition::{Cooperation, Kernel, Objective, Ties};
 use crate::parts::cooperation::class_minimum::class_minimum;
 use crate::parts::cooperation::posterior::{posterior, ranked};
@@ -435,17 +435,21 @@ impl<T: Real> Rows<'_, T> {
         }
     }
 
-    /// The block's rows as they stand in memory, if the model's prototypes are laid out for a step of such, and they stand there one after the other.
-    fn stored(&self) -> Option<Labelled<'_, T>> {
-        let x = self.rows.stored().filter(|_| self.ready.at_once)?;
-        Some(Labelled {
+    /// The block's rows as they stand in memory, and the prototypes for those, if the model's are laid out for a step of such, and they stand there one
+    /// after the other.
+    fn stored(&self) -> Option<(Labelled<'_, T>, &Packed)> {
+        let x = self.rows.stored()?;
+        let (packed, centre) = self.plan.for_stored(self.ready)?;
+        let rows = Labelled {
             x,
             of: &self.rows.codes[self.rows.start..self.rows.end],
             labels: &self.plan.prototype_labels,
             // Rows in their order are brought in without being asked for.
             ahead: &[],
-            centre: self.plan.centre_of_rows(),
-        })
+            stored: true,
+            centre,
+        };
+        Some((rows, packed))
     }
 
     /// The row's factor where a gradient is wanted and the row counts.
@@ -626,7 +630,7 @@ impl<T: Real> Rows<'_, T> {
         let (b, factors) = (self.rows.len(), self.factors);
         ws.losses.resize(b, T::zero());
         let losses = &mut ws.losses[..];
-        if let Some(rows) = self.stored() {
+        if let Some((rows, packed)) = self.stored() {
             let sums = out.metric.first_mut().filter(|_| self.pass.gradient).map(|h| &mut h[..]);
             let out = SoftSums { factors, losses, sums };
             packed.step_of_posteriors(&rows, &mut ws.lanes, soft, sigma, out);

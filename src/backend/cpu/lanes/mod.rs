@@ -35,10 +35,16 @@ pub(super) fn pays(d: usize, p: usize) -> bool {
     d <= portable::FEATURES && p <= 64 && d * p <= 512
 }
 
-/// Whether winners of plain squared distances are found by differences where there are [tiles](has_tiles): a difference costs a tile nothing beside its
-/// square, and neither have distances to be formed again then, nor rows to be copied.
+/// Whether winners of plain squared distances are found in one go over the rows where there are [tiles](has_tiles): neither have distances to be formed
+/// again then, nor rows to be copied.
 pub(super) fn tiles_pay(d: usize, p: usize) -> bool {
     d <= 64 && p <= 64 && d * p <= 2048
+}
+
+/// Whether those winners are looked for by products first: of few and short prototypes there is nothing to gain, and of short rows the nearest is often
+/// too near to be told by them.
+pub(super) fn products_pay(d: usize, p: usize) -> bool {
+    d >= 8 && d * p >= 96
 }
 
 /// Whether [`Packed`] prototypes are to be had in single precision.
@@ -60,7 +66,9 @@ pub(super) struct Labelled<'a, T> {
     pub labels: &'a [u32],
     /// Values that will be read next, wherever they stand: memory that is asked for in passing.
     pub ahead: &'a [T],
-    /// What is taken from each row, if `x` are not the centred rows.
+    /// Whether `x` are rows as they are stored: nothing has brought them into the cache.
+    pub stored: bool,
+    /// What is taken from each row; nothing where it is empty.
     pub centre: &'a [T],
 }
 
@@ -74,9 +82,9 @@ fn singles_of<T: Real>(Squares { w, lam, bent }: Squares<'_, T>) -> Squares<'_, 
 impl<T: Real> Labelled<'_, T> {
     /// The same, where `T` is single precision.
     fn singles(&self) -> Labelled<'_, f32> {
-        let Labelled { x, of, labels, ahead, centre } = *self;
+        let Labelled { x, of, labels, ahead, stored, centre } = *self;
         let [x, ahead, centre] = [x, ahead, centre].map(bytemuck::cast_slice);
-        Labelled { x, of, labels, ahead, centre }
+        Labelled { x, of, labels, ahead, stored, centre }
     }
 }
 
@@ -109,7 +117,7 @@ enum By {
 enum Way<S: Registers> {
     /// By products, which leave no distances.
     Products(Products<S>, Bent),
-    /// By differences.
+    /// By differences, or by products that are known to tell the distances.
     Few(Few<S>),
 }
 

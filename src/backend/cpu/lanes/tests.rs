@@ -33,7 +33,7 @@ proptest! {
         let w: Vec<f64> = (0..p * d).map(|i| value(i + 7)).collect();
         let lam: Vec<f64> = (0..d).map(|a| value(a + 3)).collect();
         let of: Vec<u32> = (0..rows as u32).map(|i| i % 3).collect();
-        let block = Labelled { x: &x, of: &of, labels: &labels, ahead: &x, centre: &[] };
+        let block = Labelled { x: &x, of: &of, labels: &labels, ahead: &x, stored: false, centre: &[] };
         let (mut winners, mut least) = (vec![], vec![]);
         let check = |weighted: bool, winners: &[[u32; 2]], least: &[f64]| -> Result<(), TestCaseError> {
             for i in 0..rows {
@@ -61,7 +61,7 @@ proptest! {
         // Single precision may have instructions of its own. (Fourths: sums are exact, however they are formed.)
         let single = |values: &[f64]| values.iter().map(|v| *v as f32 / 4.0).collect::<Vec<f32>>();
         let (x, w, lam) = (single(&x), single(&w), single(&lam));
-        let block = Labelled { x: &x, of: &of, labels: &labels, ahead: &x, centre: &[] };
+        let block = Labelled { x: &x, of: &of, labels: &labels, ahead: &x, stored: false, centre: &[] };
         for lam in [None, Some(&lam[..])] {
             let squares = Squares { w: &w, lam, bent: Bent::Not };
             let (mut winners, mut least) = (vec![], vec![]);
@@ -96,7 +96,7 @@ proptest! {
         let lam = coarse(d, seed + 2).iter().map(|v| v + 2.0).collect::<Vec<_>>();
         let of: Vec<u32> = (0..rows as u32).map(|i| i % 3).collect();
         let squares = Squares { w: &w, lam: weighted.then_some(&lam[..]), bent: Bent::Not };
-        let block = Labelled { x: &x, of: &of, labels: &labels, ahead: &x, centre: &[] };
+        let block = Labelled { x: &x, of: &of, labels: &labels, ahead: &x, stored: false, centre: &[] };
         for packed in each(squares, &labels, false) {
             let (mut winners, mut room) = (vec![], Room::default());
             packed.winner_pairs(&block, &mut room, &mut winners, &mut vec![]);
@@ -129,7 +129,7 @@ proptest! {
         let (x, w) = (coarse(rows * d, seed), coarse(p * d, seed + 1));
         let (of, labels) = (vec![NOBODY; rows], vec![0; p]);
         let squares = Squares { w: &w, lam: None, bent: Bent::Not };
-        let block = Labelled { x: &x, of: &of, labels: &labels, ahead: &[], centre: &[] };
+        let block = Labelled { x: &x, of: &of, labels: &labels, ahead: &[], stored: false, centre: &[] };
         let few = few && tiles_pay(d, p);
         for packed in each(squares, &labels, few) {
             let mut found = vec![0; rows];
@@ -158,7 +158,7 @@ proptest! {
     ) {
         let (x, w, centre) = (coarse(rows * d, seed), coarse(p * d, seed + 1), coarse(d, seed + 2));
         let (of, labels) = (vec![NOBODY; rows], vec![0; p]);
-        let block = Labelled { x: &x, of: &of, labels: &labels, ahead: &[], centre: &centre };
+        let block = Labelled { x: &x, of: &of, labels: &labels, ahead: &[], stored: true, centre: &centre };
         let all = each(Squares { w: &w, lam: None, bent: Bent::Not }, &labels, false);
         for (packed, goes) in all.iter().flat_map(|packed| [(packed, Goes::Near), (packed, Goes::Past)]) {
             // From anywhere in a line on, and nothing beside it.
@@ -190,7 +190,7 @@ proptest! {
         let (x, w) = (scaled(coarse(rows * d, seed)), scaled(coarse(p * d, seed + 1)));
         let of: Vec<u32> = (0..rows as u32).map(|i| i % 3).collect();
         let squares = Squares { w: &w, lam: None, bent: Bent::Exponential };
-        let block = Labelled { x: &x, of: &of, labels: &labels, ahead: &[], centre: &[] };
+        let block = Labelled { x: &x, of: &of, labels: &labels, ahead: &[], stored: false, centre: &[] };
         for packed in each(squares, &labels, false) {
             let (mut winners, mut room) = (vec![], Room::default());
             packed.winner_pairs(&block, &mut room, &mut winners, &mut vec![]);
@@ -237,7 +237,7 @@ proptest! {
         let (x, w) = (coarse(rows * d, seed), coarse(p * d, seed + 1));
         let (x, w) = (x.iter().map(|v| v / 3.0).collect::<Vec<_>>(), w.iter().map(|v| v / 3.0).collect::<Vec<_>>());
         let of: Vec<u32> = (0..rows as u32).map(|i| i % 3).collect();
-        let block = Labelled { x: &x, of: &of, labels: &labels, ahead: &[], centre: &[] };
+        let block = Labelled { x: &x, of: &of, labels: &labels, ahead: &[], stored: false, centre: &[] };
         let factors: Vec<f32> = (0..rows).map(|i| i as f32 / 10.0).collect();
         for packed in each(Squares { w: &w, lam: None, bent: Bent::Not }, &labels, false) {
             let mut room = Room::default();
@@ -271,6 +271,7 @@ proptest! {
         d in 1usize..=64,
         more in proptest::collection::vec(0u32..3, 0..40),
         without: bool,
+        centred: bool,
         seed in 0u64..1000,
     ) {
         // Every class has a prototype: there is a winner of either side.
@@ -279,8 +280,10 @@ proptest! {
         prop_assume!(tiles_pay(d, p));
         let (x, w) = (coarse(rows * d, seed), coarse(p * d, seed + 1));
         let centre = coarse(d, seed + 2);
+        let taken = if centred { &centre[..] } else { &[] };
+        let centre = if centred { centre.clone() } else { vec![0.0; d] };
         let of: Vec<u32> = (0..rows as u32).map(|i| i % 3).collect();
-        let block = Labelled { x: &x, of: &of, labels: &labels, ahead: &[], centre: &centre };
+        let block = Labelled { x: &x, of: &of, labels: &labels, ahead: &[], stored: true, centre: taken };
         let factors: Vec<f32> = (0..rows).map(|i| (i % 4) as f32 / 8.0).collect();
         let objective = Glvq { transfer: Transfer::SigmoidBeta(3.0), margin: 0.1 };
         for packed in each(Squares { w: &w, lam: None, bent: Bent::Not }, &labels, true) {
@@ -326,14 +329,17 @@ proptest! {
         labels in proptest::collection::vec(0u32..3, 2..60),
         ratio: bool,
         without: bool,
+        centred: bool,
         seed in 0u64..1000,
     ) {
         let (p, sigma) = (labels.len(), 2.3);
         let thirds = |values: Vec<f32>| values.iter().map(|v| v / 3.0).collect::<Vec<_>>();
         let (x, w) = (thirds(coarse(rows * d, seed)), thirds(coarse(p * d, seed + 1)));
         let centre = thirds(coarse(d, seed + 2));
+        let taken = if centred { &centre[..] } else { &[] };
+        let centre = if centred { centre.clone() } else { vec![0.0; d] };
         let of: Vec<u32> = (0..rows as u32).map(|i| i % 3).collect();
-        let block = Labelled { x: &x, of: &of, labels: &labels, ahead: &[], centre: &centre };
+        let block = Labelled { x: &x, of: &of, labels: &labels, ahead: &[], stored: true, centre: taken };
         let factors: Vec<f32> = (0..rows).map(|i| (i % 4) as f32 / 8.0).collect();
         let soft = if ratio { Soft::Nllr } else { Soft::Rslvq };
         for packed in each(Squares { w: &w, lam: None, bent: Bent::Not }, &labels, false) {
@@ -368,14 +374,64 @@ proptest! {
     }
 }
 
+/// Rows next to their prototypes, both far from the others: of their distances to the nearest, products tell nothing.
+#[test]
+fn distances_that_products_do_not_tell_are_told() {
+    let (d, rows) = (30, 150);
+    let labels = [0, 1, 0, 1];
+    assert!(products_pay(d, labels.len()));
+    let far = |i: usize| if i / d < 2 { 1000.0 } else { -1000.0 };
+    let w: Vec<f32> =
+        coarse(labels.len() * d, 1).iter().enumerate().map(|(i, w)| w + far(i)).collect();
+    // The last rows are in the middle of all.
+    let (near, steps) = (rows - 40, coarse(rows * d, 2));
+    let x: Vec<f32> = steps.iter().enumerate().map(|(i, x)| x + far(i % (4 * d))).collect();
+    let x: Vec<f32> =
+        x.iter().enumerate().map(|(i, x)| if i / d < near { *x } else { steps[i] }).collect();
+    let of: Vec<u32> = (0..rows as u32).map(|i| i % 2).collect();
+    let block = Labelled { x: &x, of: &of, labels: &labels, ahead: &[], stored: true, centre: &[] };
+    let objective = Glvq { transfer: Transfer::Identity, margin: 0.0 };
+    for packed in each(Squares { w: &w, lam: None, bent: Bent::Not }, &labels, true) {
+        let mut losses = vec![0.0f32; rows];
+        let out = Judged {
+            factors: &vec![1.0; rows],
+            scale: 1.0,
+            losses: &mut losses,
+            any: &|_| [0, 1],
+            sums: None,
+        };
+        packed.step_of_winners(&block, &mut Room::default(), &objective, out);
+        for i in 0..rows {
+            let distance = |j: usize| {
+                (0..d).map(|a| f64::from(x[i * d + a] - w[j * d + a]).powi(2)).sum::<f64>()
+            };
+            let least = |side: bool| {
+                let all = (0..labels.len()).filter(|&j| (labels[j] == of[i]) == side);
+                all.map(distance).reduce(f64::min)
+            };
+            let (loss, ..) = objective.pair(least(true), least(false), EPS);
+            assert!((f64::from(losses[i]) - loss).abs() < 1e-5, "row {i}: {} {loss}", losses[i]);
+        }
+    }
+}
+
 #[test]
 fn rows_without_a_distance_have_any_winners() {
-    let (d, rows) = (3, 40);
+    let p = 3;
+    assert!(!products_pay(3, p) && products_pay(40, p));
+    for d in [3, 40] {
+        rows_without_a_distance(d);
+    }
+}
+
+fn rows_without_a_distance(d: usize) {
+    let rows = 40;
     let labels = [0, 1, 1];
     let mut x = coarse(rows * d, 5);
     x[7 * d] = f32::NAN;
     let (w, centre, of) = (coarse(labels.len() * d, 6), vec![0.5; d], vec![1; rows]);
-    let block = Labelled { x: &x, of: &of, labels: &labels, ahead: &[], centre: &centre };
+    let block =
+        Labelled { x: &x, of: &of, labels: &labels, ahead: &[], stored: true, centre: &centre };
     let squares = Squares { w: &w, lam: None, bent: Bent::Not };
     for packed in each(squares, &labels, true) {
         let objective = Glvq { transfer: Transfer::Identity, margin: 0.0 };
@@ -410,7 +466,8 @@ fn far_prototypes_have_no_subnormal_slopes() {
     let w: Vec<f32> = (0..p * d).map(|i| 0.3 * (i / d) as f32).collect();
     let labels: Vec<u32> = (0..p as u32).map(|j| j % 2).collect();
     let of = vec![0; rows];
-    let block = Labelled { x: &x, of: &of, labels: &labels, ahead: &[], centre: &[] };
+    let block =
+        Labelled { x: &x, of: &of, labels: &labels, ahead: &[], stored: false, centre: &[] };
     let factors = vec![1e-7f32; rows];
     for packed in each(Squares { w: &w, lam: None, bent: Bent::Not }, &labels, false) {
         let (mut losses, mut g) = (vec![0.0f32; rows], vec![0.0f32; rows * p]);
@@ -426,7 +483,8 @@ fn far_prototypes_have_no_subnormal_slopes() {
 fn far_rows_have_a_nearest_prototype() {
     let (x, w) = ([1e18f32, 0.0, 0.0, 0.0], [0.0f32, 0.0, 1.0, 0.0]);
     let (of, labels) = ([1, 0], [0, 1]);
-    let block = Labelled { x: &x, of: &of, labels: &labels, ahead: &[], centre: &[] };
+    let block =
+        Labelled { x: &x, of: &of, labels: &labels, ahead: &[], stored: false, centre: &[] };
     for packed in each(Squares { w: &w, lam: None, bent: Bent::Not }, &labels, false) {
         let mut losses = [1.0f32; 2];
         let out = SoftSums { factors: &[1.0; 2], losses: &mut losses, sums: None };

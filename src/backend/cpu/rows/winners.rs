@@ -139,7 +139,7 @@ impl<T: Real> Rows<'_, T> {
         ws: &mut Workspace<T>,
         out: &mut Partial<T>,
     ) {
-        let (Some(rows), Some(packed)) = (self.stored(), &self.ready.packed) else { return };
+        let Some((rows, packed)) = self.stored() else { return };
         ws.losses.resize(self.rows.len(), T::zero());
         let out = Judged {
             factors: self.factors,
@@ -202,10 +202,17 @@ impl<T: Real> Rows<'_, T> {
     ) -> Labelled<'b, T> {
         let labels = &self.plan.prototype_labels;
         match width {
-            Some(l) => {
-                Labelled { x: &projections[..of.len() * l], of, labels, ahead: &[], centre: &[] }
+            Some(l) => Labelled {
+                x: &projections[..of.len() * l],
+                of,
+                labels,
+                ahead: &[],
+                stored: false,
+                centre: &[],
+            },
+            None => {
+                Labelled { x, of, labels, ahead: self.rows.ahead(), stored: false, centre: &[] }
             }
-            None => Labelled { x, of, labels, ahead: self.rows.ahead(), centre: &[] },
         }
     }
 

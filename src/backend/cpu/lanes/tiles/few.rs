@@ -1,20 +1,35 @@
-//! Few short prototypes, by differences: the search for winner pairs, and a whole step of them that reads a row once from memory.
+//! Few short prototypes: the search for winner pairs by differences, and a whole step of them that reads a row once from memory.
+//!
+//! A step looks for winners by products first, `|x - w|^2 = |x|^2 + 2 (|w|^2/2 - x.w)`, which is half the work. What that costs of the digits is known, as
+//! the terms are: a tile in which a distance is less than [`PART`] of them is searched by differences.
 
 use super::Room;
 use super::nearest::{Found, Nearest};
 use super::packed::Packed;
+use super::products::{sums, sums_and_norms};
 use super::registers::Registers;
-use super::sums::{Pulled, Pulls};
-use super::tile::{LARGEST, Tile, Tiles, registers_of, tile};
-use crate::backend::cpu::lanes::{Judged, Labelled};
+use super::sums::{Pull, Pulled, Pulls};
+use super::tile::{Ahead, Between, LARGEST, Nothing, Tile, Tiles, registers_of, tile};
+use crate::backend::cpu::lanes::{Judged, Labelled, products_pay};
 use crate::parts::metric::Squares;
 use crate::parts::objective::{EPS, PairObjective};
 use pulp::NullaryFnOnce;
+use std::ops::Range;
+
+/// A distance of so much of its terms is told by products.
+const PART: f32 = 1.0 / 128.0;
+
+/// So many tiles may be searched twice, beside a fourth of all.
+const TWICE: usize = 8;
 
 /// Few short prototypes, laid out for both.
 pub struct Few<S: Registers> {
     simd: S,
     packed: Packed<S::Operand>,
+    /// In groups of the same size.
+    halves: Packed<f32>,
+    /// The largest squared norm.
+    largest: f32,
     lam: Vec<f32>,
     pulls: Pulls<S>,
 }
@@ -23,8 +38,11 @@ impl<S: Registers> Few<S> {
     /// Lays out prototypes of the classes `labels`.
     pub fn new(simd: S, Squares { w, lam, .. }: Squares<'_, f32>, labels: &[u32]) -> Self {
         let d = w.len() / labels.len();
+        let halves = Packed::halves(w, w, labels, S::DIFFERENCES);
         Few {
             simd,
+            largest: halves.largest(),
+            halves,
             pulls: Pulls::new(simd, w, d),
             packed: Packed::new(w, labels, S::DIFFERENCES, S::operand),
             lam: lam.unwrap_or_default().to_vec(),
@@ -49,9 +67,10 @@ impl<S: Registers> Few<S> {
         self.simd.run(Search { few: self, rows, room, winners, least });
     }
 
+    /// [`find_of`](Few::find_of), for whatever size groups have.
     #[inline(always)]
     fn find(&self, turned: &[[S::Floats; 2]], tile: &Tile<S>, found: &mut Found) {
-        let ask = |feature| tile.ahead.ask(feature);
+        let ask = &mut { tile.ahead };
         match (self.packed.size, self.lam.is_empty()) {
             (2, true) => self.find_of::<2, false>(turned, tile, found, ask),
             (4, true) => self.find_of::<4, false>(turned, tile, found, ask),
@@ -72,15 +91,15 @@ impl<S: Registers> Few<S> {
         turned: &[[S::Floats; 2]],
         tile: &Tile<S>,
         found: &mut Found,
-        mut between: impl FnMut(usize),
+        between: &mut impl Between,
     ) {
         let (simd, lam) = (self.simd, &self.lam);
         let mut nearest = Nearest::new(simd, tile.classes);
         for (g, (w, starts, labels)) in self.packed.groups::<N>().enumerate() {
             let sums = if g == 0 {
-                distances::<S, N, WEIGHTED>(simd, turned, w, starts, lam, &mut between)
+                distances::<S, N, WEIGHTED>(simd, turned, w, starts, lam, between)
             } else {
-                distances::<S, N, WEIGHTED>(simd, turned, w, starts, lam, |_| ())
+                distances::<S, N, WEIGHTED>(simd, turned, w, starts, lam, &mut Nothing)
             };
             for n in 0..N {
                 nearest.see(sums[n], labels[n], g * N + n);
@@ -88,6 +107,48 @@ impl<S: Registers> Few<S> {
         }
         nearest.settle();
         nearest.leave(tile.masks, found);
+    }
+
+    /// The same by products; whether they tell the distances.
+    #[inline(always)]
+    fn find_by_products<const N: usize>(
+        &self,
+        turned: &[[S::Floats; 2]],
+        tile: &Tile<S>,
+        found: &mut Found,
+        between: &mut impl Between,
+    ) -> bool {
+        let simd = self.simd;
+        let mut nearest = Nearest::new(simd, tile.classes);
+        let mut norms = [simd.zero(); 2];
+        for (g, (w, starts, labels)) in self.halves.groups::<N>().enumerate() {
+            let sums = if g == 0 {
+                let sums;
+                (sums, norms) = sums_and_norms::<S, N, true>(simd, turned, w, starts, between);
+                sums
+            } else {
+                sums::<S, N>(simd, turned, w, starts, &mut Nothing)
+            };
+            for n in 0..N {
+                nearest.see(sums[n], labels[n], g * N + n);
+            }
+        }
+        nearest.settle();
+        let (part, two) = (simd.splat(PART), simd.splat(2.0));
+        let largest = simd.splat(PART * self.largest);
+        let mut told = true;
+        for half in 0..2 {
+            for side in &mut nearest.sides {
+                side.least[half] = simd.mul_add(side.least[half], two, norms[half]);
+            }
+            let [plus, minus] = &nearest.sides;
+            let lesser = simd.min(plus.least[half], minus.least[half]);
+            // Not so either where a term is no number, or out of range.
+            let tells = simd.less(simd.mul_add(norms[half], part, largest), lesser);
+            told &= !simd.any(simd.and_not(tells, tile.masks[half]));
+        }
+        nearest.leave(tile.masks, found);
+        told
     }
 
     /// Winners, what `objective` makes of their distances, and the sums of differences, from rows as they stand in memory. For prototypes without
@@ -191,23 +252,31 @@ impl<S: Registers, O: PairObjective<f32>, const C: usize, const N: usize> Nullar
         let (mut judged, mut done) = (0..0, 0);
         // So many of them a feature are all by the last.
         let some = tile::<S>().div_ceil(d);
+        let (mut by_products, mut tiles_seen, mut twice) = (products_pay(d, packed.p), 0, 0);
         while let Some(tile) = tiles.next() {
-            if S::BESIDE {
-                let (start, n) = (judged.start, judged.len());
-                few.find_of::<N, false>(tiles.turned, &tile, &mut found, |feature| {
-                    tile.ahead.ask(feature);
-                    let end = (done + some).min(n);
-                    while done < end {
-                        // SAFETY: winners that are found are prototypes, and `fill` has seen that the others are.
-                        unsafe { pull.add(start + done, done, &pulled, at) };
-                        done += 1;
-                    }
-                });
+            let mut beside = Beside {
+                ahead: tile.ahead,
+                pull: &pull,
+                pulled: &pulled,
+                at,
+                start: judged.start,
+                done,
+                n: if S::BESIDE { judged.len() } else { 0 },
+                some,
+            };
+            if by_products {
+                let turned = &*tiles.turned;
+                let told = few.find_by_products::<N>(turned, &tile, &mut found, &mut beside);
+                tiles_seen += 1;
+                if !told {
+                    simd.run(Again { few, turned, tile: &tile, found: &mut found });
+                    twice += 1;
+                    by_products = twice < TWICE + tiles_seen / 4;
+                }
             } else {
-                few.find_of::<N, false>(tiles.turned, &tile, &mut found, |feature| {
-                    tile.ahead.ask(feature);
-                });
+                few.find_of::<N, false>(tiles.turned, &tile, &mut found, &mut beside);
             }
+            done = beside.done;
             if found.is_short {
                 found.fill(&rows.of[tile.range.clone()], any, packed.p);
             }
@@ -236,20 +305,59 @@ impl<S: Registers, O: PairObjective<f32>, const C: usize, const N: usize> Nullar
             pull.place(&found.winners, &mut pulled);
             (judged, done) = (tile.range, 0);
             if !S::BESIDE {
-                for (i, row) in judged.clone().enumerate() {
-                    // SAFETY: as above.
-                    unsafe { pull.add(row, i, &pulled, at) };
-                }
+                // SAFETY: as of `Beside`.
+                unsafe { pull.add(judged.start, 0..judged.len(), &pulled, at) };
                 done = judged.len();
             }
         }
         if let Some(sums) = sums {
-            for (i, row) in judged.enumerate().skip(done) {
-                // SAFETY: as above.
-                unsafe { pull.add(row, i, &pulled, at) };
-            }
+            // SAFETY: as of `Beside`.
+            unsafe { pull.add(judged.start, done..judged.len(), &pulled, at) };
             pulls.finish(h, sums);
         }
+    }
+}
+
+/// Memory is asked for, and some rows of the tile before are added.
+struct Beside<'a, S: Registers, const C: usize> {
+    ahead: Ahead<S>,
+    pull: &'a Pull<'a, S, C>,
+    pulled: &'a Pulled,
+    at: *mut S::Floats,
+    /// The first of them.
+    start: usize,
+    /// So many were added, of `n`.
+    done: usize,
+    n: usize,
+    /// So many a feature.
+    some: usize,
+}
+
+impl<S: Registers, const C: usize> Between for Beside<'_, S, C> {
+    #[inline(always)]
+    fn features(&mut self, some: Range<usize>) {
+        let end = (self.done + self.some * some.len()).min(self.n);
+        self.ahead.features(some);
+        // SAFETY: winners that are found are prototypes, and `fill` has seen that the others are.
+        unsafe { self.pull.add(self.start, self.done..end, self.pulled, self.at) };
+        self.done = end;
+    }
+}
+
+/// [`Few::find`] where products did not tell. (By itself: it is seldom.)
+struct Again<'a, S: Registers> {
+    few: &'a Few<S>,
+    turned: &'a [[S::Floats; 2]],
+    tile: &'a Tile<S>,
+    found: &'a mut Found,
+}
+
+impl<S: Registers> NullaryFnOnce for Again<'_, S> {
+    type Output = ();
+
+    #[inline(always)]
+    fn call(self) {
+        self.few.find(self.turned, self.tile, self.found);
     }
 }
 
@@ -261,14 +369,14 @@ fn distances<S: Registers, const N: usize, const WEIGHTED: bool>(
     w: &[[S::Operand; N]],
     starts: &[f32; N],
     lam: &[f32],
-    mut between: impl FnMut(usize),
+    between: &mut impl Between,
 ) -> [[S::Floats; 2]; N] {
     let mut sums = [[simd.zero(); 2]; N];
     for n in 0..N {
         sums[n] = [simd.splat(starts[n]); 2];
     }
     for (a, (x, w)) in turned.iter().zip(w).enumerate() {
-        between(a);
+        between.features(a..a + 1);
         for n in 0..N {
             let w = simd.both(&w[n]);
             for half in 0..2 {

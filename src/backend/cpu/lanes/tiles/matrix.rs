@@ -6,9 +6,10 @@
 use super::Room;
 use super::products::{self, Products, run_by_size};
 use super::registers::Registers;
-use super::tile::{LINE, Tiles, tile, turn_back};
+use super::tile::{Between, LINE, Nothing, Tiles, tile, turn_back};
 use crate::backend::cpu::lanes::{Goes, Labelled};
 use pulp::NullaryFnOnce;
+use std::ops::Range;
 
 /// Groups of prototypes whose distances are turned back at a time. Of any size they are whole registers.
 const GROUPS: usize = 8;
@@ -78,13 +79,10 @@ impl<S: Registers, const N: usize> NullaryFnOnce for All<'_, S, N> {
                 for ((w, starts), sums) in groups.zip(sums.as_chunks_mut::<N>().0) {
                     let turned = &*tiles.turned;
                     let of_group = match past.next(d.div_ceil(EACH)) {
-                        Some(lines) => products::sums::<S, N>(simd, turned, w, starts, |feature| {
-                            if feature % EACH == 0 {
-                                // SAFETY: there are as many lines.
-                                unsafe { lines.copy(feature / EACH) };
-                            }
-                        }),
-                        None => products::sums::<S, N>(simd, turned, w, starts, |_| ()),
+                        Some(mut lines) => {
+                            products::sums::<S, N>(simd, turned, w, starts, &mut lines)
+                        }
+                        None => products::sums::<S, N>(simd, turned, w, starts, &mut Nothing),
                     };
                     for n in 0..N {
                         for half in 0..2 {
@@ -178,6 +176,19 @@ struct Lines<'a, S: Registers> {
     simd: S,
     from: &'a [[f32; LINE]],
     to: *mut [f32; LINE],
+}
+
+/// Those of a group of prototypes.
+impl<S: Registers> Between for Lines<'_, S> {
+    #[inline(always)]
+    fn features(&mut self, some: Range<usize>) {
+        for feature in some {
+            if feature % EACH == 0 {
+                // SAFETY: there is one for each of so many features.
+                unsafe { self.copy(feature / EACH) };
+            }
+        }
+    }
 }
 
 impl<S: Registers> Lines<'_, S> {

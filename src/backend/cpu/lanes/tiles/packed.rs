@@ -55,3 +55,21 @@ impl<E: Copy> Packed<E> {
         w.zip(rest).map(|(w, (starts, labels))| (w, starts, labels))
     }
 }
+
+impl Packed<f32> {
+    /// Of prototypes `w`, whose sums start from `|w|^2/2`: `weighted` are the same times the relevances.
+    pub fn halves(w: &[f32], weighted: &[f32], labels: &[u32], most: usize) -> Packed<f32> {
+        let mut packed = Packed::new(weighted, labels, most, |w| w);
+        let all = w.chunks_exact(packed.d).zip(weighted.chunks_exact(packed.d));
+        for (start, (w, weighted)) in packed.starts.iter_mut().zip(all) {
+            let terms = w.iter().zip(weighted).map(|(w, v)| f64::from(*v) * f64::from(*w));
+            *start = (0.5 * terms.sum::<f64>()) as f32;
+        }
+        packed
+    }
+
+    /// The largest `|w|^2`.
+    pub fn largest(&self) -> f32 {
+        self.starts[..self.p].iter().fold(0.0, |most, half| most.max(2.0 * half))
+    }
+}

@@ -8,7 +8,7 @@ use super::nearest::Nearest;
 use super::packed::Packed;
 use super::registers::Registers;
 use super::sums::Whole;
-use super::tile::{Ahead, LARGEST, Tiles, tile};
+use super::tile::{Ahead, Between, LARGEST, Nothing, Tiles, tile};
 use crate::backend::cpu::lanes::{Labelled, pays};
 use crate::parts::cooperation::winner_pair::NOBODY;
 use crate::parts::metric::Squares;
@@ -52,15 +52,9 @@ impl<S: Registers> Products<S> {
             Some(lam) => w.iter().enumerate().map(|(i, w)| lam[i % d] * w).collect(),
             None => w.to_vec(),
         };
-        let mut packed = Packed::new(&weighted, labels, S::PRODUCTS, |w| w);
-        let all = w.chunks_exact(d).zip(weighted.chunks_exact(d));
-        for (start, (w, weighted)) in packed.starts.iter_mut().zip(all) {
-            let terms = w.iter().zip(weighted).map(|(w, v)| f64::from(*v) * f64::from(*w));
-            *start = (0.5 * terms.sum::<f64>()) as f32;
-        }
+        let packed = Packed::halves(w, &weighted, labels, S::PRODUCTS);
         let whole = pays(d, labels.len()).then(|| Whole::new(simd, d, labels.len()));
-        let norms = packed.starts[..labels.len()].iter().map(|half| 2.0 * half);
-        let largest = lam.is_none().then(|| norms.fold(0.0, f32::max));
+        let largest = lam.is_none().then(|| packed.largest());
         Products { simd, w: w.to_vec(), packed, whole, largest }
     }
 
@@ -223,9 +217,9 @@ fn sums_of<S: Registers, const N: usize>(
     starts: &[f32; N],
 ) -> [[S::Floats; 2]; N] {
     if group == 0 {
-        sums::<S, N>(simd, turned, w, starts, |feature| ahead.ask(feature))
+        sums::<S, N>(simd, turned, w, starts, &mut { ahead })
     } else {
-        sums::<S, N>(simd, turned, w, starts, |_| ())
+        sums::<S, N>(simd, turned, w, starts, &mut Nothing)
     }
 }
 
@@ -236,42 +230,63 @@ pub(super) fn sums<S: Registers, const N: usize>(
     turned: &[[S::Floats; 2]],
     w: &[[f32; N]],
     starts: &[f32; N],
-    between: impl Fn(usize),
+    between: &mut impl Between,
 ) -> [[S::Floats; 2]; N] {
+    sums_and_norms::<S, N, false>(simd, turned, w, starts, between).0
+}
+
+/// The same, and the squared norms of the rows if they are wanted.
+#[inline(always)]
+pub(super) fn sums_and_norms<S: Registers, const N: usize, const NORMS: bool>(
+    simd: S,
+    turned: &[[S::Floats; 2]],
+    w: &[[f32; N]],
+    starts: &[f32; N],
+    between: &mut impl Between,
+) -> ([[S::Floats; 2]; N], [S::Floats; 2]) {
     let mut sums = [[simd.zero(); 2]; N];
     for n in 0..N {
         sums[n] = [simd.splat(starts[n]); 2];
     }
+    let mut norms = [simd.zero(); 2];
     // Some features a turn: the end of a short loop is seen too late.
     let (some, rest) = turned.as_chunks::<TURN>();
     let (w_some, w_rest) = w[..turned.len()].as_chunks::<TURN>();
     for (t, (x, w)) in some.iter().zip(w_some).enumerate() {
+        between.features(TURN * t..TURN * (t + 1));
         for a in 0..TURN {
-            between(TURN * t + a);
-            add_feature(simd, &x[a], &w[a], &mut sums);
+            add_feature::<S, N, NORMS>(simd, &x[a], &w[a], &mut sums, &mut norms);
         }
     }
-    for (a, (x, w)) in rest.iter().zip(w_rest).enumerate() {
-        between(TURN * some.len() + a);
-        add_feature(simd, x, w, &mut sums);
+    between.features(TURN * some.len()..turned.len());
+    for (x, w) in rest.iter().zip(w_rest) {
+        add_feature::<S, N, NORMS>(simd, x, w, &mut sums, &mut norms);
     }
-    sums
+    (sums, norms)
 }
 
 /// Features a turn of the loop over them.
 const TURN: usize = 4;
 
-/// Takes the product of a feature from each sum.
+/// Takes the product of a feature from each sum, and adds its square to the norms.
 #[inline(always)]
-fn add_feature<S: Registers, const N: usize>(
+fn add_feature<S: Registers, const N: usize, const NORMS: bool>(
     simd: S,
-    [first, second]: &[S::Floats; 2],
+    x: &[S::Floats; 2],
     w: &[f32; N],
     sums: &mut [[S::Floats; 2]; N],
+    norms: &mut [S::Floats; 2],
 ) {
+    let x = *x;
     for n in 0..N {
         let w = simd.splat(w[n]);
-        sums[n][0] = simd.sub_product(*first, w, sums[n][0]);
-        sums[n][1] = simd.sub_product(*second, w, sums[n][1]);
+        for half in 0..2 {
+            sums[n][half] = simd.sub_product(x[half], w, sums[n][half]);
+        }
+    }
+    if NORMS {
+        for half in 0..2 {
+            norms[half] = simd.mul_add(x[half], x[half], norms[half]);
+        }
     }
 }

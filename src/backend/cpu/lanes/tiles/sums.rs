@@ -42,17 +42,31 @@ impl<S: Registers> Whole<S> {
             *sum = self.simd.add(*sum, self.simd.add(slopes[0], slopes[1]));
         }
         match self.d.div_ceil(S::ROWS) {
-            1 => self.add_of::<1, 8>(rows, range, slopes, products),
-            2 => self.add_of::<2, 4>(rows, range, slopes, products),
-            3 if S::ROWS < 16 => self.add_of::<3, 2>(rows, range, slopes, products),
-            4 if S::ROWS < 16 => self.add_of::<4, 2>(rows, range, slopes, products),
+            1 => self.add_rows::<1, 8>(rows, range, slopes, products),
+            2 => self.add_rows::<2, 4>(rows, range, slopes, products),
+            3 if S::ROWS < 16 => self.add_rows::<3, 2>(rows, range, slopes, products),
+            4 if S::ROWS < 16 => self.add_rows::<4, 2>(rows, range, slopes, products),
             registers => unreachable!("rows of {registers} registers"),
+        }
+    }
+
+    #[inline(always)]
+    fn add_rows<const C: usize, const N: usize>(
+        &self,
+        rows: &Labelled<'_, f32>,
+        range: Range<usize>,
+        slopes: &[[S::Floats; 2]],
+        h: &mut [S::Floats],
+    ) {
+        match rows.centre {
+            [] => self.add_of::<C, N, false>(rows, range, slopes, h),
+            _ => self.add_of::<C, N, true>(rows, range, slopes, h),
         }
     }
 
     /// The products of rows of `C` registers, `N` prototypes at a time: their sums stay in registers.
     #[inline(always)]
-    fn add_of<const C: usize, const N: usize>(
+    fn add_of<const C: usize, const N: usize, const SHIFTED: bool>(
         &self,
         rows: &Labelled<'_, f32>,
         range: Range<usize>,
@@ -73,7 +87,8 @@ impl<S: Registers> Whole<S> {
                 while row + 1 < wide {
                     // SAFETY: as of each by itself.
                     unsafe {
-                        let (x, next) = (of_rows.wide(row), of_rows.wide(row + 1));
+                        let x = of_rows.wide::<SHIFTED>(row);
+                        let next = of_rows.wide::<SHIFTED>(row + 1);
                         let slopes = slopes.add(row - range.start);
                         add_row(simd, &x, slopes, &mut sums);
                         add_row(simd, &next, slopes.add(1), &mut others);
@@ -89,7 +104,7 @@ impl<S: Registers> Whole<S> {
             while row < wide {
                 // SAFETY: the tile's rows are there, and these may be read in whole registers; there are `N` prototypes.
                 unsafe {
-                    let x = of_rows.wide(row);
+                    let x = of_rows.wide::<SHIFTED>(row);
                     add_row(simd, &x, slopes.add(row - range.start), &mut sums);
                 }
                 row += 1;
@@ -149,6 +164,8 @@ struct Rows<'a, S: Registers, const C: usize> {
     /// The places of each register where there are features.
     masks: [S::Mask; C],
     centre: [S::Floats; C],
+    /// Whether there is one.
+    is_shifted: bool,
 }
 
 impl<'a, S: Registers, const C: usize> Rows<'a, S, C> {
@@ -163,21 +180,22 @@ impl<'a, S: Registers, const C: usize> Rows<'a, S, C> {
         }
         let rest = rows.x.len().checked_sub(C * S::ROWS);
         let all_wide = rest.map_or(0, |rest| rest / d + 1);
-        Rows { simd, x: rows.x, d, all_wide, masks, centre }
+        let is_shifted = !rows.centre.is_empty();
+        Rows { simd, x: rows.x, d, all_wide, masks, centre, is_shifted }
     }
 
-    /// Row `i` minus the centre. Beside its features there is anything.
+    /// Row `i` minus the centre, if it is `SHIFTED`. Beside its features there is anything.
     ///
     /// # Safety
     ///
     /// It is one of those that may be read in whole registers.
     #[inline(always)]
-    unsafe fn wide(&self, i: usize) -> [S::Floats; C] {
+    unsafe fn wide<const SHIFTED: bool>(&self, i: usize) -> [S::Floats; C] {
         let mut centred = [self.simd.zero(); C];
         for c in 0..C {
             // SAFETY: there are as many values.
             let x = unsafe { self.simd.load(self.x.as_ptr().add(i * self.d + c * S::ROWS)) };
-            centred[c] = self.simd.sub(x, self.centre[c]);
+            centred[c] = if SHIFTED { self.simd.sub(x, self.centre[c]) } else { x };
         }
         centred
     }
@@ -191,7 +209,7 @@ impl<'a, S: Registers, const C: usize> Rows<'a, S, C> {
     unsafe fn centred(&self, i: usize) -> [S::Floats; C] {
         if i < self.all_wide {
             // SAFETY: as was asked for.
-            return unsafe { self.wide(i) };
+            return unsafe { self.wide::<true>(i) };
         }
         let simd = self.simd;
         let x = self.x.as_ptr().wrapping_add(i * self.d);
@@ -207,8 +225,8 @@ impl<'a, S: Registers, const C: usize> Rows<'a, S, C> {
 
 /// Rows next to each other are summed apart: what one adds need not wait for what the one before it has added to the same prototype.
 const APART: usize = 4;
-/// Values of sums at most that are apart: so many stay in the cache.
-const SUMS: usize = 4096;
+/// Values of sums at most that are apart: so many stay in the cache, with as many of prototypes.
+const SUMS: usize = 2048;
 
 /// Prototypes of which each row pulls two, each in one, two, four or eight registers of its own.
 pub(super) struct Pulls<S: Registers> {
@@ -216,6 +234,7 @@ pub(super) struct Pulls<S: Registers> {
     d: usize,
     /// Registers of a prototype.
     registers: usize,
+    /// Each prototype as often as rows are summed apart, so that it stands where its sums do.
     w: Vec<S::Floats>,
     /// So many rows are summed apart, a power of two.
     apart: usize,
@@ -224,14 +243,18 @@ pub(super) struct Pulls<S: Registers> {
 impl<S: Registers> Pulls<S> {
     pub fn new(simd: S, w: &[f32], d: usize) -> Self {
         let registers = d.div_ceil(S::ROWS).next_power_of_two();
-        let w = laid_out(simd, w, d, registers);
-        let apart = if APART * w.len() * S::ROWS <= SUMS { APART } else { 1 };
+        let once = laid_out(simd, w, d, registers);
+        let mut apart = APART;
+        while apart > 1 && apart * once.len() * S::ROWS > SUMS {
+            apart /= 2;
+        }
+        let w = once.chunks_exact(registers).flat_map(|w| w.repeat(apart)).collect();
         Pulls { simd, d, registers, w, apart }
     }
 
     /// Registers of the sums.
     pub fn len(&self) -> usize {
-        self.apart * self.w.len()
+        self.w.len()
     }
 
     /// Registers of a row.
@@ -271,10 +294,8 @@ pub(super) struct Pull<'a, S: Registers, const C: usize> {
 #[derive(Default)]
 #[repr(align(64))]
 pub(super) struct Pulled {
-    /// Bytes before a winner's values.
-    values: [[u32; LARGEST]; 2],
-    /// Bytes before its sums.
-    sums: [[u32; LARGEST]; 2],
+    /// Bytes before a winner's values, and before its sums.
+    at: [[u32; LARGEST]; 2],
     pub slopes: [[f32; LARGEST]; 2],
 }
 
@@ -285,31 +306,54 @@ impl<S: Registers, const C: usize> Pull<'_, S, C> {
         let bytes = size_of::<[S::Floats; C]>() as u32;
         for side in 0..2 {
             for i in 0..LARGEST {
-                let j = winners[side][i];
                 let own = i as u32 & ((1 << self.apart) - 1);
-                pulled.values[side][i] = j.wrapping_mul(bytes);
-                pulled.sums[side][i] = (j << self.apart).wrapping_add(own).wrapping_mul(bytes);
+                let j = winners[side][i] << self.apart;
+                pulled.at[side][i] = j.wrapping_add(own).wrapping_mul(bytes);
             }
         }
     }
 
-    /// `H_j += g_i (x_i - w_j)` for both winners j of row `row`, which is number `i` of its tile.
+    /// `H_j += g_i (x_i - w_j)` for both winners j of the rows `some` of a tile, whose first is row `start`.
     ///
     /// # Safety
     ///
-    /// The row is there, `i` is below [`LARGEST`], winners were placed and are prototypes, and at `h` are the registers of the sums.
+    /// The rows are there, and no more than [`LARGEST`]; their winners were placed and are prototypes; and at `h` are the registers of the sums.
     #[inline(always)]
-    pub unsafe fn add(&self, row: usize, i: usize, pulled: &Pulled, h: *mut S::Floats) {
+    pub unsafe fn add(&self, start: usize, some: Range<usize>, pulled: &Pulled, h: *mut S::Floats) {
+        let are_wide = start + some.end <= self.rows.all_wide;
+        if are_wide && !self.rows.is_shifted {
+            for i in some {
+                // SAFETY: as the caller says, and the row may be read in whole registers.
+                unsafe { self.add_row(self.rows.wide::<false>(start + i), i, pulled, h) };
+            }
+        } else if are_wide {
+            for i in some {
+                // SAFETY: as above.
+                unsafe { self.add_row(self.rows.wide::<true>(start + i), i, pulled, h) };
+            }
+        } else {
+            for i in some {
+                // SAFETY: as the caller says.
+                unsafe { self.add_row(self.rows.centred(start + i), i, pulled, h) };
+            }
+        }
+    }
+
+    /// Adds row `x`, which is number `i` of its tile.
+    ///
+    /// # Safety
+    ///
+    /// As of [`Pull::add`].
+    #[inline(always)]
+    unsafe fn add_row(&self, x: [S::Floats; C], i: usize, pulled: &Pulled, h: *mut S::Floats) {
         let simd = self.rows.simd;
-        // SAFETY: as the caller says.
-        let x = unsafe { self.rows.centred(row) };
         for side in 0..2 {
             // SAFETY: j is a prototype, whose values and sums are there.
             let (g, w, h) = unsafe {
-                let w = *pulled.values[side].get_unchecked(i) as usize;
-                let to = *pulled.sums[side].get_unchecked(i) as usize;
+                let at = *pulled.at[side].get_unchecked(i) as usize;
                 let g = *pulled.slopes[side].get_unchecked(i);
-                (g, &*self.w.as_ptr().byte_add(w), &mut *h.byte_add(to).cast::<[S::Floats; C]>())
+                let h = &mut *h.byte_add(at).cast::<[S::Floats; C]>();
+                (g, &*self.w.as_ptr().byte_add(at), h)
             };
             let g = simd.splat(g);
             for c in 0..C {

@@ -67,6 +67,27 @@ impl<S: Registers> Ahead<S> {
     }
 }
 
+/// What is done between the features of a tile. (A trait: a function within another is not always inlined, and has no such instructions then.)
+pub(super) trait Between {
+    /// Before the features `some`.
+    fn features(&mut self, some: Range<usize>);
+}
+
+/// Nothing.
+pub(super) struct Nothing;
+
+impl Between for Nothing {
+    #[inline(always)]
+    fn features(&mut self, _: Range<usize>) {}
+}
+
+impl<S: Registers> Between for Ahead<S> {
+    #[inline(always)]
+    fn features(&mut self, some: Range<usize>) {
+        some.for_each(|feature| self.ask(feature));
+    }
+}
+
 impl<'a, S: Registers> Tiles<'a, S> {
     /// Of rows of `d` features, turned in `room`.
     #[inline(always)]
@@ -91,8 +112,7 @@ impl<'a, S: Registers> Tiles<'a, S> {
         }
         let x = &self.rows.x[start * d..range.end * d];
         let from = match self.rows.ahead.get(start * d..) {
-            // Stored rows: nothing has brought them into the cache.
-            _ if !self.rows.centre.is_empty() => x.as_ptr().wrapping_byte_add(AHEAD),
+            _ if self.rows.stored => x.as_ptr().wrapping_byte_add(AHEAD),
             Some(ahead) if !ahead.is_empty() => ahead.as_ptr(),
             // Nothing: what is there already.
             _ => x.as_ptr(),
@@ -187,6 +207,16 @@ impl<S: Registers> NullaryFnOnce for Turn<'_, S> {
 
     #[inline(always)]
     fn call(self) {
+        match self.centre {
+            [] => self.turn::<false>(),
+            _ => self.turn::<true>(),
+        }
+    }
+}
+
+impl<S: Registers> Turn<'_, S> {
+    #[inline(always)]
+    fn turn<const SHIFTED: bool>(self) {
         let Turn { simd, x, centre, half, turned } = self;
         let d = turned.len();
         assert_eq!(x.len(), S::ROWS * d);
@@ -199,7 +229,7 @@ impl<S: Registers> NullaryFnOnce for Turn<'_, S> {
             for l in 0..S::ROWS {
                 // SAFETY: row l has as many values from there on.
                 let x = unsafe { simd.load(x.as_ptr().add(l * d + c * S::ROWS)) };
-                rows[l] = simd.sub(x, centre);
+                rows[l] = if SHIFTED { simd.sub(x, centre) } else { x };
             }
             let rows = simd.transposed(rows);
             for (l, column) in columns.iter_mut().enumerate() {
@@ -217,7 +247,7 @@ impl<S: Registers> NullaryFnOnce for Turn<'_, S> {
         for l in 0..S::ROWS {
             // SAFETY: row l has values from there on in the places of the mask.
             let x = unsafe { simd.load_part(mask, x.as_ptr().add(l * d + c * S::ROWS)) };
-            rows[l] = simd.sub(x, centre);
+            rows[l] = if SHIFTED { simd.sub(x, centre) } else { x };
         }
         let rows = simd.transposed(rows);
         for (l, column) in rest.iter_mut().enumerate() {
