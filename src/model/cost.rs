@@ -192,13 +192,19 @@ fn work(composition: &Composition, [n, d, p, classes, l]: [f64; 5], size: usize)
     let mut maps = 0.0;
     match composition.metric {
         MetricName::SquaredEuclidean | MetricName::Relevance if few => {
-            (lanes, found) = (n * p * d * if tiles { 1.0 } else { 3.0 }, 0.0);
+            let of_pair = match tiles {
+                // By products, most of them.
+                true if at_once && cpu::by_products(d as usize, p as usize) => 0.6,
+                true => 1.0,
+                false => 3.0,
+            };
+            (lanes, found) = (n * p * d * of_pair, 0.0);
         }
         MetricName::SquaredEuclidean | MetricName::Relevance => {
             products = untiled(product(n, d, p));
             if at_once {
                 // Sums without differences.
-                lanes = 0.6 * n * p * d;
+                lanes = if wide { 0.45 } else { 0.6 } * n * p * d;
             } else if tiles && plain && posterior {
                 // Panels of stored rows.
                 tiled += 2.0 * n * p * d;
