@@ -53,8 +53,8 @@ def main():
     threads = os.cpu_count()
 
     print(f"Steps, {threads} threads:\n")
-    print("| model | n | d | p | GFLOP | MB | FLOP a byte | ms | GFLOP/s | of the product's rate | of the copy's rate | predicted, ms | ratio |")
-    print("|---|---|---|---|---|---|---|---|---|---|---|---|---|")
+    print("| model | n | d | p | GFLOP | MB | FLOP a byte | ms | GFLOP/s | of the product's rate | of the copy's rate | of the roofline, the median and the fastest step | predicted, ms | ratio |")
+    print("|---|---|---|---|---|---|---|---|---|---|---|---|---|---|")
     for step in STEPS:
         r = bench(args.lvq, *step)
         flops, moved, seconds = r["flops_per_step"], r["bytes_per_step"], r["seconds_per_step"]
@@ -62,7 +62,8 @@ def main():
         print(
             f"| {r['model']} | {r['rows']:,} | {r['features']} | {r['prototypes']} | {flops / 1e9:.3g} | {moved / 1e6:.3g} | {flops / moved:.3g} "
             f"| {1e3 * seconds:.3g} | {flops / seconds / 1e9:.3g} | {100 * r['share_of_peak_flops']:.0f} % "
-            f"| {100 * r['share_of_peak_bandwidth']:.0f} % | {1e3 * predicted:.3g} | {predicted / seconds:.2f} |",
+            f"| {100 * r['share_of_peak_bandwidth']:.0f} % | {100 * r['share_of_roofline']:.0f} %, {100 * r['share_of_roofline_of_fastest']:.0f} % "
+            f"| {1e3 * predicted:.3g} | {predicted / seconds:.2f} |",
             flush=True,
         )
 
