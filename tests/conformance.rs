@@ -143,10 +143,14 @@ fn gradients_of_the_cpu_in_single_precision() {
 fn gradients_of_the_cpu_in_single_precision_far_from_zero() {
     let mut wrong = Vec::new();
     for (n, d, classes, each) in [(67, 5, 3, 2), (700, 20, 3, 4), (300, 70, 2, 9)] {
-        for name in ["GLVQ", "GLVQ21", "RSLVQ", "SLVQ"] {
+        let names = ["GLVQ", "GLVQ21", "RSLVQ", "SLVQ"];
+        for (name, stray) in names.into_iter().flat_map(|name| [(name, 0.0), (name, 300.0)]) {
             let model = Model::new(name).unwrap();
-            let (data, given) = problem(&model, n, d, classes, each);
-            let what = format!("{name} {n} x {d}, {} prototypes", classes * each);
+            let (data, mut given) = problem(&model, n, d, classes, each);
+            // A prototype that is farther still changes nothing for the others.
+            let w = given.tensors.values_mut("prototypes");
+            w[..d].iter_mut().for_each(|w| *w += stray);
+            let what = format!("{name} {n} x {d}, {} prototypes, {stray}", classes * each);
             in_single_precision(&mut wrong, (&what, TOLERANCE), &model, data, given, 30.0);
         }
     }

@@ -328,12 +328,12 @@ impl<T: Real> Plan<T> {
         }
     }
 
-    /// Whether the centre is no farther from 0 than a centred prototype is from it. Products of what is not centred lose no more than a digit or two of
-    /// their binary ones then, and differences none.
+    /// Whether every prototype is at least half as far from the centre as that is from 0. Terms of products are larger by some factors at most then
+    /// where nothing is centred, and differences lose nothing. (Not some prototype: one may be anywhere.)
     fn is_near(&self, prototypes: &[T]) -> bool {
         let norm = |w: &[T]| w.iter().map(|v| v.f64() * v.f64()).sum::<f64>();
         let centre: f64 = self.centre().iter().map(|c| c * c).sum();
-        prototypes.chunks_exact(self.d).any(|w| norm(w) >= centre)
+        prototypes.chunks_exact(self.d).all(|w| 4.0 * norm(w) >= centre)
     }
 
     /// The prototypes for rows as they stand in memory, and what is to be taken from those, if the model goes over such rows at once.
