@@ -111,39 +111,73 @@ impl Team {
     }
 
     /// Does `each` for all numbers below `count`, on each thread with something of its own.
+    ///
+    /// Each thread goes through a run of numbers, the same one every time, and then through what is left of the others': rows that it takes follow
+    /// each other in memory, and some are in its cache from the step before.
     fn share<W>(
         &self,
         count: usize,
         own: impl Fn() -> W + Sync,
         each: impl Fn(&mut W, usize) + Sync,
     ) {
-        let next = AtomicUsize::new(0);
-        let work = || {
+        let threads = self.threads.min(count).max(1);
+        let first = |run: usize| run * count / threads;
+        let next: Vec<AtomicUsize> = (0..threads).map(|run| AtomicUsize::new(first(run))).collect();
+        let work = |thread: usize| {
             let mut own = own();
-            loop {
-                match next.fetch_add(1, Ordering::Relaxed) {
-                    k if k < count => each(&mut own, k),
-                    _ => return,
+            for run in (thread..threads).chain(0..thread) {
+                let end = first(run + 1);
+                loop {
+                    match next[run].fetch_add(1, Ordering::Relaxed) {
+                        k if k < end => each(&mut own, k),
+                        _ => break,
+                    }
                 }
             }
         };
-        let others = self.threads.min(count).saturating_sub(1);
-        let pool = match others {
-            0 => &None,
+        let pool = match threads {
+            1 => &None,
             // Where the system grants no threads the calling one is enough.
             _ => self.others.get_or_init(|| {
                 rayon::ThreadPoolBuilder::new().num_threads(self.threads - 1).build().ok()
             }),
         };
         match pool {
-            Some(pool) => pool.in_place_scope(|scope| together(scope, others, &work)),
-            None => work(),
+            Some(pool) => pool.in_place_scope(|scope| together(scope, threads, &work)),
+            None => work(0),
         }
     }
 }
 
-/// Does the work on the calling thread and on so many others.
-fn together<'a>(scope: &rayon::Scope<'a>, others: usize, work: &'a (impl Fn() + Sync)) {
-    (0..others).for_each(|_| scope.spawn(|_| work()));
-    work();
+/// Does the work of each of so many threads, that of the first on the calling one.
+fn together<'a>(scope: &rayon::Scope<'a>, threads: usize, work: &'a (impl Fn(usize) + Sync)) {
+    (1..threads).for_each(|thread| scope.spawn(move |_| work(thread)));
+    work(0);
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use std::time::Duration;
+
+    #[test]
+    fn a_team_does_every_number_once() {
+        for threads in [1, 2, 3, 7] {
+            let cpu = Cpu::with_threads(Some(threads)).unwrap();
+            let team = Team::new(&cpu.pool);
+            for count in [0, 1, 2, 3, 8, 100] {
+                let done: Vec<AtomicUsize> = (0..count).map(|_| AtomicUsize::new(0)).collect();
+                let each = |_: &mut (), k: usize| {
+                    // The last run is slow: the others' threads take from it.
+                    if k + 1 >= count - count / threads {
+                        std::thread::sleep(Duration::from_micros(100));
+                    }
+                    done[k].fetch_add(1, Ordering::Relaxed);
+                };
+                team.share(count, || (), each);
+                let done: Vec<usize> = done.into_iter().map(AtomicUsize::into_inner).collect();
+                assert_eq!(done, vec![1; count], "{count} numbers, {threads} threads");
+            }
+        }
+    }
 }

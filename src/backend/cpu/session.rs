@@ -16,6 +16,8 @@ use std::sync::{Arc, OnceLock};
 
 /// Bytes that the partial sums of one wave of chunks may take.
 const PARTIAL_BYTES: usize = 64 << 20;
+/// Bytes of them that are in the cache still when they are added up: a wave need not end before, and threads wait for each other at its end.
+const WAVE_BYTES: usize = 1 << 20;
 /// Chunks of a pass at most: the parallelism there can be.
 const CHUNKS: usize = 256;
 
@@ -245,7 +247,8 @@ pub(super) struct Chunks {
     chunks: usize,
     /// Whether chunks are of as many rows, and not of whole blocks.
     even: bool,
-    wave: usize,
+    /// Chunks of a wave: as many as the cache holds the sums of, and at most.
+    waves: [usize; 2],
 }
 
 /// Rows of a step that reads them where they are stored: what it begins and ends with is a small part then, and their losses stay in the cache.
@@ -263,8 +266,8 @@ impl Chunks {
         let chunks = (blocks / 4 / 16 * 16).clamp(blocks.clamp(1, 16), CHUNKS);
         // Even chunks are shared evenly, but not where that takes many more blocks.
         let even = 7 * chunks * n.div_ceil(chunks).div_ceil(block) <= 8 * blocks;
-        let wave = (PARTIAL_BYTES / (8 * partial_len.max(1))).max(1);
-        Chunks { n, block, at_a_time: block, chunks, even, wave }
+        let waves = [WAVE_BYTES, PARTIAL_BYTES].map(|all| (all / (8 * partial_len.max(1))).max(1));
+        Chunks { n, block, at_a_time: block, chunks, even, waves }
     }
 
     /// The first row of a chunk.
@@ -293,7 +296,8 @@ impl Chunks {
         team: &Team,
         task: impl Fn(&mut Workspace<T>, usize) -> Partial<T> + Sync,
     ) -> Option<Partial<T>> {
-        let wave = (16 * team.threads).min(self.wave).max(1);
+        let [cached, most] = self.waves;
+        let wave = (16 * team.threads).max(cached).min(most);
         let mut total: Option<Partial<T>> = None;
         let mut next = 0;
         while next < self.chunks {

@@ -98,7 +98,14 @@ impl<S: Registers> Products<S> {
         // (In powers of two.)
         let scale = simd.splat(std::f32::consts::LOG2_E / (sigma * sigma));
         let mut least = [simd.splat(f32::INFINITY); 2];
-        for key in &*keys {
+        let (four, rest) = keys.as_chunks::<4>();
+        for key in four {
+            for half in 0..2 {
+                let [a, b, c, d] = [key[0][half], key[1][half], key[2][half], key[3][half]];
+                least[half] = simd.min(least[half], simd.min(simd.min(a, b), simd.min(c, d)));
+            }
+        }
+        for key in rest {
             for half in 0..2 {
                 least[half] = simd.min(least[half], key[half]);
             }
