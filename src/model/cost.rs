@@ -253,6 +253,8 @@ fn work(composition: &Composition, [n, d, p, classes, l]: [f64; 5], size: usize)
     };
     let entries = n * q * compared * share;
     let rows = n * if at_once { 0.4 } else { 1.0 };
+    // Nothing is copied, and memory is asked for in time.
+    let features = n * d * if at_once && wide { 0.5 } else { 1.0 };
     let (soft, ranked, parameters) = (n * soft, n * ranked, p * d + maps);
     [
         products,
@@ -265,7 +267,7 @@ fn work(composition: &Composition, [n, d, p, classes, l]: [f64; 5], size: usize)
         entries,
         differences,
         rows,
-        n * d,
+        features,
         parameters,
         1.0,
     ]
