@@ -247,8 +247,8 @@ pub(super) struct Chunks {
     chunks: usize,
     /// Whether chunks are of as many rows, and not of whole blocks.
     even: bool,
-    /// Chunks of a wave: as many as the cache holds the sums of, and at most.
-    waves: [usize; 2],
+    /// Bytes of a chunk's sums.
+    sums_bytes: usize,
 }
 
 /// Rows of a step that reads them where they are stored: what it begins and ends with is a small part then, and their losses stay in the cache.
@@ -266,8 +266,7 @@ impl Chunks {
         let chunks = (blocks / 4 / 16 * 16).clamp(blocks.clamp(1, 16), CHUNKS);
         // Even chunks are shared evenly, but not where that takes many more blocks.
         let even = 7 * chunks * n.div_ceil(chunks).div_ceil(block) <= 8 * blocks;
-        let waves = [WAVE_BYTES, PARTIAL_BYTES].map(|all| (all / (8 * partial_len.max(1))).max(1));
-        Chunks { n, block, at_a_time: block, chunks, even, waves }
+        Chunks { n, block, at_a_time: block, chunks, even, sums_bytes: 8 * partial_len.max(1) }
     }
 
     /// The first row of a chunk.
@@ -296,8 +295,8 @@ impl Chunks {
         team: &Team,
         task: impl Fn(&mut Workspace<T>, usize) -> Partial<T> + Sync,
     ) -> Option<Partial<T>> {
-        let [cached, most] = self.waves;
-        let wave = (16 * team.threads).max(cached).min(most);
+        let wave = (16 * team.threads).max(WAVE_BYTES / self.sums_bytes);
+        let wave = wave.min(PARTIAL_BYTES / self.sums_bytes).max(1);
         let mut total: Option<Partial<T>> = None;
         let mut next = 0;
         while next < self.chunks {
