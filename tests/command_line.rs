@@ -594,19 +594,24 @@ fn mapped_features_give_the_same_bits() {
     std::fs::write(&x_file, npy_bytes(x.view().mapv(|v| v as f32).view())).unwrap();
     std::fs::write(&y_file, npy_bytes_of_texts(&names)).unwrap();
     std::fs::write(&job, "mmap = true").unwrap();
-    let run = |name: &str, more: &[&str]| {
+    let run = |model: &str, name: &str, more: &[&str]| {
         let out = folder.text(name);
-        let args = ["--model", "GMLVQ", "--max-iter", "8", "--out", &out, "--json"];
+        let args = ["--model", model, "--max-iter", "8", "--out", &out, "--json"];
         let data = ["train", &x_file, "--labels", &y_file, "--device", "cpu"];
         let report = json(&[&data[..], &args, more].concat());
         let mut tensors = lvq::model::container::read_container(Path::new(&out)).unwrap().0;
         assert!(tensors.remove("history/seconds").is_some());
         (report["loss"].clone(), report["accuracy"].clone(), tensors)
     };
-    for more in [&[][..], &["--batch-size", "40"], &["--standardize", "--holdout", "0.2"]] {
-        let read = run("read.safetensors", more);
-        assert!(run("flag.safetensors", &[more, &["--mmap"]].concat()) == read, "{more:?}");
-        assert!(run("job.safetensors", &[more, &["--config", &job]].concat()) == read, "{more:?}");
+    // (Rows of the first that are read are kept turned as well.)
+    for model in ["RSLVQ", "GMLVQ"] {
+        for more in [&[][..], &["--batch-size", "40"], &["--standardize", "--holdout", "0.2"]] {
+            let read = run(model, "read.safetensors", more);
+            let flag = run(model, "flag.safetensors", &[more, &["--mmap"]].concat());
+            assert!(flag == read, "{model} {more:?}");
+            let job = run(model, "job.safetensors", &[more, &["--config", &job]].concat());
+            assert!(job == read, "{model} {more:?}");
+        }
     }
     let model = folder.text("read.safetensors");
     for args in [

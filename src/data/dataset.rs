@@ -42,6 +42,11 @@ impl Features {
         either!(self, a => a.ncols())
     }
 
+    /// Whether they are in a mapped file.
+    pub fn is_mapped(&self) -> bool {
+        either!(self, a => a.is_mapped())
+    }
+
     /// Copies row `i` to `out`, converted to the precision of `out`.
     /// Panics if there is no such row or `out` is not of length [`Features::columns`].
     pub fn row_into<T: Real>(&self, i: usize, out: &mut [T]) {

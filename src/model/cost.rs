@@ -112,6 +112,25 @@ fn width_share(columns: f64) -> f64 {
     columns / ((columns / 16.0).ceil() * 16.0 + 8.0)
 }
 
+/// Whether the loss depends on the posteriors of right and of wrong prototypes alone.
+fn is_posterior(composition: &Composition) -> bool {
+    let of_sums =
+        matches!(composition.objective, Objective::Nllr | Objective::Rslvq { exact_log: false });
+    of_sums && matches!(composition.cooperation, Cooperation::Posterior { .. })
+}
+
+/// Whether distances are what the metric gives.
+fn is_identity(composition: &Composition) -> bool {
+    !composition.spread && composition.kernel == Kernel::None
+}
+
+/// Bytes of rows that are kept beside those of the data, turned.
+fn turned(composition: &Composition, [n, d, p]: [usize; 3], size: usize) -> f64 {
+    let plain = is_identity(composition) && composition.metric == MetricName::SquaredEuclidean;
+    let kept = size == 4 && plain && is_posterior(composition) && cpu::keeps_turned(n, d, p);
+    if kept { (n * d * size) as f64 } else { 0.0 }
+}
+
 /// What the parts of a step have to do, each in its own unit, in numbers of `size` bytes; see [`RATES`].
 fn work(composition: &Composition, [n, d, p, classes, l]: [f64; 5], size: usize) -> [f64; PARTS] {
     let scope = p / classes;
@@ -147,15 +166,8 @@ fn work(composition: &Composition, [n, d, p, classes, l]: [f64; 5], size: usize)
     let when_dense = |work: f64| if dense { work } else { 0.0 };
     let (mut products, mut differences, mut lanes) = (0.0, 0.0, 0.0);
     let (mut found, mut tiled, mut side_by_side) = (n * p, 0.0, 0.0);
-    let (pairs, posterior, identity) = (
-        matches!(composition.cooperation, Cooperation::WinnerPair { ties: Ties::First }),
-        matches!(composition.cooperation, Cooperation::Posterior { .. })
-            && matches!(
-                composition.objective,
-                Objective::Nllr | Objective::Rslvq { exact_log: false }
-            ),
-        !composition.spread && composition.kernel == Kernel::None,
-    );
+    let pairs = matches!(composition.cooperation, Cooperation::WinnerPair { ties: Ties::First });
+    let (posterior, identity) = (is_posterior(composition), is_identity(composition));
     let plain = identity && composition.metric == MetricName::SquaredEuclidean;
     // Rows stand side by side in single precision alone.
     let tiles = size == 4 && cpu::has_tiles();
@@ -171,7 +183,12 @@ fn work(composition: &Composition, [n, d, p, classes, l]: [f64; 5], size: usize)
             if tiles =>
         {
             if posterior {
-                if wide { 5.0 } else { 8.0 }
+                match (at_once, wide) {
+                    (true, true) => 4.0,
+                    (true, false) => 6.5,
+                    (false, true) => 4.5,
+                    (false, false) => 7.5,
+                }
             } else if pairs && !few {
                 1.0
             } else {
@@ -184,7 +201,7 @@ fn work(composition: &Composition, [n, d, p, classes, l]: [f64; 5], size: usize)
         let width = if composition.metric == MetricName::Omega { l } else { d };
         (tiled, side_by_side, found) = (2.0 * n * width * p, n * p * values, 0.0);
         if posterior {
-            soft = if at_once { 1.0 } else { TURNED };
+            soft = if at_once { 0.5 } else { TURNED };
         }
     }
     let untiled = |work: f64| if values > 0.0 { 0.0 } else { work };
@@ -252,9 +269,15 @@ fn work(composition: &Composition, [n, d, p, classes, l]: [f64; 5], size: usize)
         _ => 1.0,
     };
     let entries = n * q * compared * share;
-    let rows = n * if at_once { 0.4 } else { 1.0 };
-    // Nothing is copied, and memory is asked for in time.
-    let features = n * d * if at_once && wide { 0.5 } else { 1.0 };
+    // Nothing is copied, and memory is asked for in time; of posteriors nothing is turned either.
+    let (rows, features) = match (at_once, posterior, wide) {
+        (true, true, true) => (0.1, 0.35),
+        (true, true, false) => (0.2, 0.8),
+        (true, false, true) => (0.4, 0.5),
+        (true, false, false) => (0.4, 1.0),
+        _ => (1.0, 1.0),
+    };
+    let (rows, features) = (n * rows, n * d * features);
     let (soft, ranked, parameters) = (n * soft, n * ranked, p * d + maps);
     [
         products,
@@ -319,13 +342,15 @@ fn block(composition: &Composition, [n, d, p, classes, l]: [f64; 5]) -> f64 {
     2.0 * rows * (of_row + learning) + detection
 }
 
-/// Time and memory of a full-batch step on the CPU; sizes as for [`step`], `size`: bytes of a number.
+/// Time and memory of a full-batch step on the CPU; sizes as for [`step`], `size`: bytes of a number; `mapped`: whether the data are a file that is mapped.
 pub fn predict(
     composition: &Composition,
     [n, d, p, classes, l]: [usize; 5],
     size: usize,
     machine: Machine,
+    mapped: bool,
 ) -> Prediction {
+    let turned = if mapped { 0.0 } else { turned(composition, [n, d, p], size) };
     let sizes @ [n, d, ..] = [n, d, p, classes, l].map(|v| v as f64);
     let work = work(composition, sizes, size);
     let time = |part: usize| {
@@ -339,6 +364,7 @@ pub fn predict(
     let (number, threads, tensors) = (size as f64, machine.threads as f64, work[PARTS - 2]);
     let sums = (16.0 * threads).min((n / 512.0).max(8.0));
     let bytes = n * (d * number + 8.0)
+        + turned
         + number * tensors * (12.0 + sums)
         + threads * block(composition, sizes) * number
         + 1.9 * f64::from(1 << 20);

@@ -1,6 +1,6 @@
 //! One block of rows: loading, centring, distances; and what they are made ready with.
 
-use super::lanes::{self, Packed, Soft};
+use super::lanes::{self, Packed, Soft, Turned};
 use super::prefetch::prefetch;
 use crate::backend::Question;
 use crate::data::Features;
@@ -160,6 +160,8 @@ pub(super) struct BlockRows<'a> {
     pub codes: &'a [u32],
     /// Which rows; none: all, in order.
     pub indices: Option<&'a [u32]>,
+    /// All rows of the data turned, for steps that take them so.
+    pub turned: Option<&'a Turned>,
     pub start: usize,
     pub end: usize,
 }
@@ -307,7 +309,9 @@ impl<T: Real> Plan<T> {
         let plain = plain && self.operand == Operand::Full;
         let pays = self.soft.is_some() || self.opposed && pay(self.d, self.p);
         let at_once = packed.is_some() && plain && pays;
-        let as_stored = (at_once && self.is_near(&prototypes)).then(|| AsStored {
+        // (Not of short soft steps: the bits of a result shall not tell from where they take rows.)
+        let as_they_are = at_once && !self.is_short() && self.is_near(&prototypes);
+        let as_stored = as_they_are.then(|| AsStored {
             w: tensors.values(name).to_vec(),
             few,
             packed: OnceLock::new(),
@@ -344,6 +348,16 @@ impl<T: Real> Plan<T> {
             packed.get_or_init(|| Packed::new(squares, &self.prototype_labels, *few)).as_ref()
         });
         Some(as_stored.map_or((packed, self.centre_of_rows()), |packed| (packed, &[][..])))
+    }
+
+    /// The prototypes for a soft step of few of them and short rows, if that is what the model is: such a step goes over rows at once wherever they
+    /// stand. Rows that are kept turned are for it: to turn them takes long beside the rest of it.
+    pub fn for_short<'a>(&self, ready: &'a Ready<T>) -> Option<&'a Packed> {
+        ready.packed.as_ref().filter(|_| ready.at_once && self.is_short())
+    }
+
+    fn is_short(&self) -> bool {
+        self.soft.is_some() && lanes::pays(self.d, self.p)
     }
 
     /// The metric for centred prototypes and its own tensor, whose last axis is `width` long.
@@ -388,20 +402,24 @@ impl<T: Real> Plan<T> {
         Lent { workspace: spare.unwrap_or_default(), shelf: &self.shelf }
     }
 
+    /// Centred rows from number `first` on, as many as there is room for.
+    pub fn centred_rows_into(&self, features: &Features, first: usize, out: &mut [T]) {
+        features.centred_rows_into(first, (&self.centre[..], &self.centre_t[..]), out);
+    }
+
     /// Centred rows of the block, in `ws.x`.
     pub fn load(&self, rows: BlockRows<'_>, ws: &mut Workspace<T>) {
         let (b, d) = (rows.len(), self.d);
         ws.x.resize(b * d, T::zero());
-        let centre = (&self.centre[..], &self.centre_t[..]);
         if rows.indices.is_none() {
-            rows.features.centred_rows_into(rows.start, centre, &mut ws.x);
+            self.centred_rows_into(rows.features, rows.start, &mut ws.x);
         } else {
             for (k, out) in ws.x.chunks_exact_mut(d).enumerate() {
                 if k + AHEAD < b {
                     let row = rows.row(k + AHEAD);
                     prefetch(rows.features.values::<T>(row..row + 1));
                 }
-                rows.features.centred_rows_into(rows.row(k), centre, out);
+                self.centred_rows_into(rows.features, rows.row(k), out);
             }
         }
         self.operand.round(&mut ws.x);
@@ -433,8 +451,7 @@ impl<T: Real> Plan<T> {
     /// The metric of one prototype, number j's own matrix, standing at row `at` of the data.
     pub fn ready_at(&self, features: &Features, at: usize, own: &[T]) -> Box<dyn Metric<T>> {
         let mut w = vec![T::zero(); self.d];
-        let centre = (&self.centre[..], &self.centre_t[..]);
-        features.centred_rows_into(at, centre, &mut w);
+        self.centred_rows_into(features, at, &mut w);
         self.metric(&w, own, own.len() / self.d, false, false)
     }
 

@@ -31,6 +31,11 @@ pub(crate) fn at_once(d: usize, p: usize, pairs: bool) -> bool {
     has_tiles() && if pairs { lanes::tiles_pay(d, p) } else { lanes::pays(d, p) }
 }
 
+/// Whether `n` rows in memory are kept turned as well for such a step of posteriors.
+pub(crate) fn keeps_turned(n: usize, d: usize, p: usize) -> bool {
+    at_once(d, p, false) && n * d * size_of::<f32>() <= session::TURNED_BYTES
+}
+
 /// Whether such a step looks for winner pairs by products first.
 pub(crate) fn by_products(d: usize, p: usize) -> bool {
     lanes::products_pay(d, p)

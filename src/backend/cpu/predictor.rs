@@ -40,7 +40,8 @@ impl<T: Real> CpuPredictor<T> {
                 |ws, (i, out)| {
                     let start = i * size;
                     let end = start + out.len() / width;
-                    let rows = BlockRows { features, codes: &[], indices: None, start, end };
+                    let rows =
+                        BlockRows { features, codes: &[], indices: None, turned: None, start, end };
                     f(rows, ws, out);
                 },
             );

@@ -117,7 +117,7 @@ impl<T: Real> Plan<T> {
         out: &mut Partial<T>,
     ) {
         let mut row = Rows { plan: self, ready, rows, factors, pass, found: Found::AtOnce };
-        if row.stored().is_none() {
+        if rows.turned.is_none() && row.stored().is_none() {
             self.load(rows, ws);
             row.found = Found::Nothing;
         }
@@ -627,22 +627,39 @@ impl<T: Real> Rows<'_, T> {
         let (Some(soft), Some(packed)) = (self.plan.soft, &self.ready.packed) else {
             return Found::Nothing;
         };
-        let (b, factors) = (self.rows.len(), self.factors);
+        let b = self.rows.len();
         ws.losses.resize(b, T::zero());
         let losses = &mut ws.losses[..];
+        if let Some(turned) = self.rows.turned {
+            let of = &self.rows.codes[self.rows.start..self.rows.end];
+            let (rows, out) = ((turned, self.rows.start), self.soft_sums(losses, out));
+            packed.step_of_turned(rows, of, &mut ws.lanes, soft, sigma, out);
+            return Found::AtOnce;
+        }
         if let Some((rows, packed)) = self.stored() {
-            let sums = out.metric.first_mut().filter(|_| self.pass.gradient).map(|h| &mut h[..]);
-            let out = SoftSums { factors, losses, sums };
+            let out = self.soft_sums(losses, out);
             packed.step_of_posteriors(&rows, &mut ws.lanes, soft, sigma, out);
             return Found::AtOnce;
         }
         self.classes(&mut ws.indices);
+        if let Some(packed) = self.plan.for_short(self.ready) {
+            let rows = self.labelled((&ws.x, &[], None), &ws.indices);
+            let out = self.soft_sums(losses, out);
+            packed.step_of_posteriors(&rows, &mut ws.lanes, soft, sigma, out);
+            return Found::AtOnce;
+        }
         ws.g.resize(b * self.plan.p, T::zero());
         let width = self.ready.metric.project_block(&ws.x, &mut ws.scratch);
         let rows = self.labelled((&ws.x, &ws.scratch.kept, width), &ws.indices);
-        let out = Slopes { factors, losses, g: &mut ws.g };
+        let out = Slopes { factors: self.factors, losses, g: &mut ws.g };
         packed.posteriors(&rows, &mut ws.lanes, soft, sigma, out);
         Found::Results
+    }
+
+    /// Where a step at once leaves losses, and the prototypes' sums where they are wanted.
+    fn soft_sums<'a>(&'a self, losses: &'a mut [T], out: &'a mut Partial<T>) -> SoftSums<'a, T> {
+        let sums = out.metric.first_mut().filter(|_| self.pass.gradient).map(|h| &mut h[..]);
+        SoftSums { factors: self.factors, losses, sums }
     }
 
     fn posteriors(&self, sigma: f64, ratio: bool, exact_log: bool, ws: &mut Workspace<T>) {

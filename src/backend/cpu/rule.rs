@@ -62,6 +62,7 @@ fn nearest<T: Real>(plan: &Plan<T>, ready: &Ready<T>, samples: Samples<'_>) -> V
                 features: samples.features,
                 codes: samples.codes,
                 indices: None,
+                turned: None,
                 start,
                 end: start + out.len(),
             };
@@ -284,6 +285,7 @@ fn best_by_metric<T: Real>(
                 features: samples.features,
                 codes: samples.codes,
                 indices: Some(&rows),
+                turned: None,
                 start,
                 end,
             };

@@ -1,6 +1,7 @@
 //! A training problem on the CPU.
 
 use super::block::{BlockRows, Plan, Ready, Workspace};
+use super::lanes::{TILE, Turned};
 use super::rows::{Partial, Pass};
 use super::{Team, on_pool, rule};
 use crate::backend::{Problem, Question, Rows, Samples, Session, Set, Slot};
@@ -18,6 +19,8 @@ use std::sync::{Arc, OnceLock};
 const PARTIAL_BYTES: usize = 64 << 20;
 /// Bytes of them that are in the cache still when they are added up: a wave need not end before, and threads wait for each other at its end.
 const WAVE_BYTES: usize = 1 << 20;
+/// Bytes of rows at most that are kept twice, as they are and turned.
+pub(super) const TURNED_BYTES: usize = 1 << 30;
 /// Chunks of a pass at most: the parallelism there can be.
 const CHUNKS: usize = 256;
 
@@ -35,6 +38,8 @@ pub(super) struct CpuSession<'a, T: Real> {
     optimizer: Option<Optimizer<T>>,
     pool: Option<Arc<rayon::ThreadPool>>,
     team: Team,
+    /// The training rows, where they are kept turned; made by the first pass that wants them.
+    turned: OnceLock<Turned>,
 }
 
 impl<'a, T: Real> CpuSession<'a, T> {
@@ -67,7 +72,26 @@ impl<'a, T: Real> CpuSession<'a, T> {
             optimizer,
             team: Team::new(&pool),
             pool,
+            turned: OnceLock::new(),
         })
+    }
+
+    /// The training rows turned, if a pass over `rows` goes over all of them and its steps gain by it. (Not those of a file: memory stays flat there.)
+    fn turned(&self, ready: &Ready<T>, rows: Rows<'_>) -> Option<&Turned> {
+        let features = self.training.features;
+        let all = rows.indices.is_none() && rows.set == Set::Training;
+        let bytes = features.rows() * self.plan.d * size_of::<T>();
+        if !all || features.is_mapped() || bytes > TURNED_BYTES {
+            return None;
+        }
+        let packed = self.plan.for_short(ready)?;
+        Some(self.turned.get_or_init(|| {
+            on_pool(&self.pool, || {
+                packed.turn(self.plan.d, features.rows(), |first, out: &mut [T]| {
+                    self.plan.centred_rows_into(features, first, out);
+                })
+            })
+        }))
     }
 
     fn samples(&self, set: Set) -> Samples<'a> {
@@ -93,6 +117,7 @@ impl<'a, T: Real> CpuSession<'a, T> {
         if ready.at_once && rows.indices.is_none() {
             chunks.at_a_time = AT_A_TIME;
         }
+        let turned = self.turned(&ready, rows);
         let inverse = 1.0 / n as f64;
         let weighted = rows.weights.is_some() || self.row_weights.is_some();
         let weight = |k: usize| -> f64 {
@@ -124,6 +149,7 @@ impl<'a, T: Real> CpuSession<'a, T> {
                     features: samples.features,
                     codes: samples.codes,
                     indices: rows.indices,
+                    turned,
                     start,
                     end,
                 };
@@ -209,6 +235,7 @@ impl<'a, T: Real> CpuSession<'a, T> {
                         features: samples.features,
                         codes: samples.codes,
                         indices: rows.indices,
+                        turned: None,
                         start: i * size,
                         end: i * size + out.len(),
                     };
@@ -253,9 +280,6 @@ pub(super) struct Chunks {
 
 /// Rows of a step that reads them where they are stored: what it begins and ends with is a small part then, and their losses stay in the cache.
 const AT_A_TIME: usize = 128 * TILE;
-
-/// Rows of a tile: even chunks are of whole ones.
-const TILE: usize = 32;
 
 impl Chunks {
     pub fn new(n: usize, block: usize, partial_len: usize) -> Self {
@@ -366,6 +390,7 @@ impl<T: Real> Session for CpuSession<'_, T> {
                 features: samples.features,
                 codes: samples.codes,
                 indices: rows.indices,
+                turned: None,
                 start: k,
                 end: k + 1,
             };

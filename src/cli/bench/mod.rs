@@ -256,7 +256,7 @@ pub fn run(args: Bench) -> Result<Done> {
             [peak_flops, responsibilities].map(|rate| rate / threads as f64);
         let machine = cost::Machine { threads, flops, responsibilities };
         let sizes = [rows, args.features, p, sizes.classes, l];
-        let of_step = cost::predict(&composition, sizes, size, machine);
+        let of_step = cost::predict(&composition, sizes, size, machine, args.mmap);
         report["predicted"] = json!({
             "seconds": of_step.seconds,
             "bytes": of_step.bytes,

@@ -47,6 +47,9 @@ pub(super) fn products_pay(d: usize, p: usize) -> bool {
     d >= 8 && d * p >= 96
 }
 
+/// Rows of a tile at most.
+pub(super) const TILE: usize = 32;
+
 /// Whether [`Packed`] prototypes are to be had in single precision.
 pub(super) fn has_tiles() -> bool {
     #[cfg(target_arch = "x86_64")]
@@ -378,6 +381,19 @@ pub(super) enum Soft {
     Rslvq,
 }
 
+/// Rows that are kept turned, in single precision.
+pub(super) struct Turned {
+    #[cfg(target_arch = "x86_64")]
+    by: TurnedBy,
+}
+
+/// For which instructions.
+#[cfg(target_arch = "x86_64")]
+enum TurnedBy {
+    Wide(tiles::short::Turned<V4>),
+    Usual(tiles::short::Turned<V3>),
+}
+
 /// What a soft loss sums over rows.
 pub(super) struct SoftSums<'a, T> {
     /// The factor of each row.
@@ -454,5 +470,68 @@ impl Packed {
         }
         #[cfg(not(target_arch = "x86_64"))]
         let _ = (rows, room, soft, sigma, out);
+    }
+
+    /// Turns rows of `d` features to be kept for [`Packed::step_of_turned`]; `fill` writes those from a row on, as many as there is room for.
+    pub fn turn<T: Real>(
+        &self,
+        d: usize,
+        rows: usize,
+        fill: impl Fn(usize, &mut [T]) + Sync,
+    ) -> Turned {
+        #[cfg(target_arch = "x86_64")]
+        {
+            let fill = |first: usize, out: &mut [f32]| fill(first, cast_slice_mut(out));
+            let by = match &self.by {
+                By::Wide(way) => {
+                    TurnedBy::Wide(tiles::short::Turned::new(way.simd(), d, rows, fill))
+                }
+                By::Usual(way) => {
+                    TurnedBy::Usual(tiles::short::Turned::new(way.simd(), d, rows, fill))
+                }
+            };
+            Turned { by }
+        }
+        // There are no packed prototypes elsewhere.
+        #[cfg(not(target_arch = "x86_64"))]
+        {
+            let _ = (d, rows, fill);
+            Turned {}
+        }
+    }
+
+    /// The same of rows that are kept turned, from number `start` on, a multiple of [`TILE`]; their classes are `of`.
+    ///
+    /// Panics where they were turned for prototypes of other instructions.
+    pub fn step_of_turned<T: Real>(
+        &self,
+        (turned, start): (&Turned, usize),
+        of: &[u32],
+        room: &mut Room,
+        soft: Soft,
+        sigma: f64,
+        out: SoftSums<'_, T>,
+    ) {
+        #[cfg(target_arch = "x86_64")]
+        {
+            let out = SoftSums {
+                factors: cast_slice(out.factors),
+                losses: cast_slice_mut(out.losses),
+                sums: out.sums.map(cast_slice_mut),
+            };
+            with_loss!(soft, sigma, |loss| match (&self.by, &turned.by) {
+                (By::Wide(way), TurnedBy::Wide(turned)) => {
+                    let (products, tiles) = (way.products(), &mut room.wide);
+                    products.soft_step_of_turned((turned, start), of, tiles, loss, out)
+                }
+                (By::Usual(way), TurnedBy::Usual(turned)) => {
+                    let (products, tiles) = (way.products(), &mut room.usual);
+                    products.soft_step_of_turned((turned, start), of, tiles, loss, out)
+                }
+                _ => panic!("rows and prototypes for different instructions"),
+            });
+        }
+        #[cfg(not(target_arch = "x86_64"))]
+        let _ = (turned, start, of, room, soft, sigma, out);
     }
 }

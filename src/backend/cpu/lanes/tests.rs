@@ -330,6 +330,7 @@ proptest! {
         ratio: bool,
         without: bool,
         centred: bool,
+        kept: bool,
         seed in 0u64..1000,
     ) {
         let (p, sigma) = (labels.len(), 2.3);
@@ -349,7 +350,25 @@ proptest! {
                 losses: &mut losses,
                 sums: (!without).then_some(&mut sums[..]),
             };
-            packed.step_of_posteriors(&block, &mut Room::default(), soft, sigma, out);
+            if kept && pays(d, p) {
+                let turned = packed.turn(d, rows, |first, out: &mut [f32]| {
+                    for (k, out) in out.chunks_exact_mut(d).enumerate() {
+                        out.iter_mut().zip(&x[(first + k) * d..]).zip(&centre).for_each(|((o, x), c)| *o = x - c);
+                    }
+                });
+                // In two parts.
+                let SoftSums { factors, losses, mut sums } = out;
+                let middle = rows / 2 / TILE * TILE;
+                let parts = losses.split_at_mut(middle);
+                for (range, losses) in [(0..middle, parts.0), (middle..rows, parts.1)] {
+                    let (start, sums) = (range.start, sums.as_deref_mut());
+                    let out = SoftSums { factors: &factors[range.clone()], losses, sums };
+                    let mut room = Room::default();
+                    packed.step_of_turned((&turned, start), &of[range], &mut room, soft, sigma, out);
+                }
+            } else {
+                packed.step_of_posteriors(&block, &mut Room::default(), soft, sigma, out);
+            }
             let mut expected = vec![1.0f64; p * d];
             for i in 0..rows {
                 let e = |j: usize, a: usize| f64::from(x[i * d + a] - centre[a]) - f64::from(w[j * d + a]);
@@ -489,6 +508,11 @@ fn far_rows_have_a_nearest_prototype() {
         let mut losses = [1.0f32; 2];
         let out = SoftSums { factors: &[1.0; 2], losses: &mut losses, sums: None };
         packed.step_of_posteriors(&block, &mut Room::default(), Soft::Rslvq, 1e-11, out);
+        assert_eq!(losses, [0.0; 2]);
+        let turned = packed.turn(2, 2, |_, out| out.copy_from_slice(&x));
+        let mut losses = [1.0f32; 2];
+        let out = SoftSums { factors: &[1.0; 2], losses: &mut losses, sums: None };
+        packed.step_of_turned((&turned, 0), &of, &mut Room::default(), Soft::Rslvq, 1e-11, out);
         assert_eq!(losses, [0.0; 2]);
     }
 }

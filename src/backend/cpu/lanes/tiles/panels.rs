@@ -24,8 +24,8 @@ pub(super) struct Panels<'a, S: Registers> {
     pub tiles: usize,
     /// For each group of prototypes, for each tile: two registers a prototype.
     slopes: &'a mut [[S::Floats; 2]],
-    /// The sum of each prototype's slopes.
-    totals: &'a mut [S::Floats],
+    /// The sum of each prototype's slopes, which whoever puts them adds.
+    pub totals: &'a mut [S::Floats],
     panel: &'a mut Vec<[S::Floats; 2]>,
 }
 
@@ -50,10 +50,7 @@ impl<'a, S: Registers> Panels<'a, S> {
     /// Takes the slopes of a tile.
     #[inline(always)]
     pub fn put(&mut self, tile: usize, slopes: &[[S::Floats; 2]]) {
-        let (simd, size) = (self.products.simd, self.products.packed.size);
-        for (total, slopes) in self.totals.iter_mut().zip(slopes) {
-            *total = simd.add(*total, simd.add(slopes[0], slopes[1]));
-        }
+        let size = self.products.packed.size;
         let groups = self.slopes.chunks_exact_mut(self.tiles * size);
         for (to, slopes) in groups.zip(slopes.chunks_exact(size)) {
             // (A copy would be a call for each.)

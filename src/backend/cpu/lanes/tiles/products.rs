@@ -7,8 +7,7 @@ use super::Room;
 use super::nearest::Nearest;
 use super::packed::Packed;
 use super::registers::Registers;
-use super::sums::Whole;
-use super::tile::{Ahead, Between, LARGEST, Nothing, Tiles, tile};
+use super::tile::{Ahead, Between, LARGEST, Nothing, TURN, Tiles, tile};
 use crate::backend::cpu::lanes::{Labelled, pays};
 use crate::parts::cooperation::winner_pair::NOBODY;
 use crate::parts::metric::Squares;
@@ -20,23 +19,23 @@ pub struct Products<S: Registers> {
     pub(super) w: Vec<f32>,
     /// Times the relevances.
     pub(super) packed: Packed<f32>,
-    /// Where they are short and few.
-    pub(super) whole: Option<Whole<S>>,
+    /// Whether they are short and few.
+    pub(super) short: bool,
     /// The largest squared norm; none if features have relevances.
     pub(super) largest: Option<f32>,
 }
 
 /// Runs a task that is made for groups of as many prototypes as there are in a group.
 macro_rules! run_by_size {
-    ($products:expr, $task:ident { $($field:ident),* }) => {{
+    ($products:expr, $task:ident $(<$of:ty>)? { $($field:ident),* }) => {{
         let (simd, size) = ($products.simd, $products.packed.size);
         match size {
-            2 => simd.run($task::<S, 2> { $($field),* }),
-            4 => simd.run($task::<S, 4> { $($field),* }),
-            6 => simd.run($task::<S, 6> { $($field),* }),
-            8 if S::PRODUCTS >= 8 => simd.run($task::<S, 8> { $($field),* }),
-            10 if S::PRODUCTS >= 10 => simd.run($task::<S, 10> { $($field),* }),
-            12 if S::PRODUCTS >= 12 => simd.run($task::<S, 12> { $($field),* }),
+            2 => simd.run($task::<S, $($of,)? 2> { $($field),* }),
+            4 => simd.run($task::<S, $($of,)? 4> { $($field),* }),
+            6 => simd.run($task::<S, $($of,)? 6> { $($field),* }),
+            8 if S::PRODUCTS >= 8 => simd.run($task::<S, $($of,)? 8> { $($field),* }),
+            10 if S::PRODUCTS >= 10 => simd.run($task::<S, $($of,)? 10> { $($field),* }),
+            12 if S::PRODUCTS >= 12 => simd.run($task::<S, $($of,)? 12> { $($field),* }),
             _ => unreachable!("groups of {size} prototypes"),
         }
     }};
@@ -53,9 +52,8 @@ impl<S: Registers> Products<S> {
             None => w.to_vec(),
         };
         let packed = Packed::halves(w, &weighted, labels, S::PRODUCTS);
-        let whole = pays(d, labels.len()).then(|| Whole::new(simd, d, labels.len()));
         let largest = lam.is_none().then(|| packed.largest());
-        Products { simd, w: w.to_vec(), packed, whole, largest }
+        Products { simd, w: w.to_vec(), packed, short: pays(d, labels.len()), largest }
     }
 
     pub fn simd(&self) -> S {
@@ -117,7 +115,7 @@ impl<S: Registers, const N: usize> NullaryFnOnce for Search<'_, S, N> {
             let Some(tile) = tiles.next() else { return };
             let mut nearest = Nearest::new(*simd, tile.classes);
             for (g, (w, starts, labels)) in packed.groups::<N>().enumerate() {
-                let sums = sums_of(*simd, g, tiles.turned, tile.ahead, w, starts);
+                let sums = sums_of(*simd, g, tiles.turned, &mut { tile.ahead }, w, starts);
                 for n in 0..N {
                     nearest.see(sums[n], labels[n], g * N + n);
                 }
@@ -152,7 +150,7 @@ impl<S: Registers, const N: usize> NullaryFnOnce for NearestOfAll<'_, S, N> {
             let [mut first, mut second] = [[simd.splat(f32::INFINITY); 2]; 2];
             let mut at = [nobody; 2];
             for (g, (w, starts, _)) in packed.groups::<N>().enumerate() {
-                let sums = sums_of(simd, g, tiles.turned, tile.ahead, w, starts);
+                let sums = sums_of(simd, g, tiles.turned, &mut { tile.ahead }, w, starts);
                 for n in 0..N {
                     let number = simd.splat_word((g * N + n) as i32);
                     for half in 0..2 {
@@ -201,23 +199,24 @@ impl<S: Registers, const N: usize> NullaryFnOnce for AllSums<'_, S, N> {
         let Products { simd, packed, .. } = self.products;
         let groups = packed.groups::<N>().zip(self.sums.as_chunks_mut::<N>().0);
         for (g, ((w, starts, _), sums)) in groups.enumerate() {
-            *sums = sums_of(*simd, g, self.turned, self.ahead, w, starts);
+            *sums = sums_of(*simd, g, self.turned, &mut { self.ahead }, w, starts);
         }
     }
 }
 
-/// `x.w` of two registers of rows and the `N` prototypes of a group, each taken from what `starts` gives. Beside the first, memory is asked for.
+/// `x.w` of two registers of rows and the `N` prototypes of a group, each taken from what `starts` gives. What is to be done between the features is done
+/// between those of the first group.
 #[inline(always)]
-fn sums_of<S: Registers, const N: usize>(
+pub(super) fn sums_of<S: Registers, const N: usize>(
     simd: S,
     group: usize,
     turned: &[[S::Floats; 2]],
-    ahead: Ahead<S>,
+    between: &mut impl Between,
     w: &[[f32; N]],
     starts: &[f32; N],
 ) -> [[S::Floats; 2]; N] {
     if group == 0 {
-        sums::<S, N>(simd, turned, w, starts, &mut { ahead })
+        sums::<S, N>(simd, turned, w, starts, between)
     } else {
         sums::<S, N>(simd, turned, w, starts, &mut Nothing)
     }
@@ -264,9 +263,6 @@ pub(super) fn sums_and_norms<S: Registers, const N: usize, const NORMS: bool>(
     }
     (sums, norms)
 }
-
-/// Features a turn of the loop over them.
-const TURN: usize = 4;
 
 /// Takes the product of a feature from each sum, and adds its square to the norms.
 #[inline(always)]

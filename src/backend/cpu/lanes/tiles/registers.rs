@@ -21,8 +21,6 @@ pub trait Registers: Copy {
     const DIFFERENCES: usize;
     /// Whether sums gain by being formed between the features of a search: where few instructions do much, others find room beside them.
     const BESIDE: bool;
-    /// Whether sums of eight registers go by two rows at a time, each in its own: there is room, and a sum need not wait for the one before.
-    const TWOFOLD: bool;
     /// Newton's steps from [`reciprocal`](Registers::reciprocal) to all digits.
     const STEPS: usize;
 
@@ -174,7 +172,6 @@ impl Registers for V4 {
     const PRODUCTS: usize = 12;
     const DIFFERENCES: usize = 8;
     const BESIDE: bool = true;
-    const TWOFOLD: bool = true;
     const STEPS: usize = 1;
 
     type Floats = __m512;
@@ -310,7 +307,6 @@ impl Registers for V3 {
     const PRODUCTS: usize = 6;
     const DIFFERENCES: usize = 4;
     const BESIDE: bool = false;
-    const TWOFOLD: bool = false;
     const STEPS: usize = 1;
 
     type Floats = __m256;

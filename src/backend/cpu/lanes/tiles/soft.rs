@@ -5,7 +5,7 @@
 use super::panels::Panels;
 use super::products::Products;
 use super::registers::Registers;
-use super::sums::{GROUP, Whole};
+use super::short::Source;
 use super::tile::{LARGEST, Tile, Tiles, registers_of, tile, turn_back, values_of};
 use super::{Room, exp2, ln};
 use crate::backend::cpu::lanes::{Labelled, Slopes, SoftSums};
@@ -39,9 +39,9 @@ impl<S: Registers> Products<S> {
         loss: Loss<impl Fn(f32, f32) -> Shares<f32>>,
         out: SoftSums<'_, f32>,
     ) {
-        match &self.whole {
-            Some(whole) => self.simd.run(Step { products: self, whole, rows, room, loss, out }),
-            None => self.simd.run(LongStep { products: self, rows, room, loss, out }),
+        match self.short {
+            true => self.short_step(Source::Rows(rows), rows.of, room, loss, out),
+            false => self.simd.run(LongStep { products: self, rows, room, loss, out }),
         }
     }
 
@@ -59,56 +59,61 @@ impl<S: Registers> Products<S> {
         self.simd.run(Sides { products: self, tile, loss, factors, losses, keys })
     }
 
-    /// `dL/dD` in place of likelihoods.
+    /// `dL/dD` in place of likelihoods; what each prototype's add up to is added to `totals`.
     #[inline(always)]
-    fn weigh(
+    pub(super) fn weigh(
         &self,
-        tile: &Tile<S>,
+        classes: [S::Words; 2],
         [right, wrong]: [[S::Floats; 2]; 2],
         slopes: &mut [[S::Floats; 2]],
+        totals: &mut [S::Floats],
     ) {
-        let simd = self.simd;
-        let mut rest = &mut slopes[..self.packed.p];
+        let (simd, p) = (self.simd, self.packed.p);
+        let mut rest = (&mut slopes[..p], &mut totals[..p]);
         for (label, count) in &self.packed.runs {
             let label = simd.splat_word(*label);
             let mut share = [simd.zero(); 2];
             for half in 0..2 {
-                let hit = simd.same(tile.classes[half], label);
+                let hit = simd.same(classes[half], label);
                 share[half] = simd.select(hit, right[half], wrong[half]);
             }
-            let slopes;
-            (slopes, rest) = rest.split_at_mut(*count);
-            for slope in slopes {
+            let (slopes, totals);
+            (slopes, rest.0) = rest.0.split_at_mut(*count);
+            (totals, rest.1) = rest.1.split_at_mut(*count);
+            for (slope, total) in slopes.iter_mut().zip(totals) {
                 for half in 0..2 {
                     slope[half] = simd.mul(slope[half], share[half]);
                 }
+                *total = simd.add(*total, simd.add(slope[0], slope[1]));
             }
         }
     }
 
-    /// Likelihoods over the largest of their row, in place of the keys; their sums over right and over wrong prototypes.
+    /// Likelihoods over the largest of their row, in place of the keys; their sums over right and over wrong prototypes. `least`: the least keys.
     #[inline(always)]
-    fn likelihoods(
+    pub(super) fn likelihoods(
         &self,
         classes: [S::Words; 2],
         sigma: f32,
+        least: [S::Floats; 2],
         keys: &mut [[S::Floats; 2]],
     ) -> [[S::Floats; 2]; 2] {
         let simd = self.simd;
+        let keys = &mut keys[..self.packed.p];
         // (In powers of two.)
-        let scale = simd.splat(std::f32::consts::LOG2_E / (sigma * sigma));
-        let mut least = [simd.splat(f32::INFINITY); 2];
-        let (four, rest) = keys.as_chunks::<4>();
-        for key in four {
-            for half in 0..2 {
-                let [a, b, c, d] = [key[0][half], key[1][half], key[2][half], key[3][half]];
-                least[half] = simd.min(least[half], simd.min(simd.min(a, b), simd.min(c, d)));
+        let mut scale = simd.splat(std::f32::consts::LOG2_E / (sigma * sigma));
+        let mut from = [simd.mul(least[0], scale), simd.mul(least[1], scale)];
+        let coarse = simd.splat(COARSE);
+        let fine = from.map(|from| simd.less(simd.abs(from), coarse));
+        let both = simd.and(fine[0], fine[1]);
+        if simd.any(simd.and_not(both, simd.first(S::ROWS))) {
+            // Each of them times the scale may be out of range, or what is left of the nearest far from 0: their differences first.
+            for key in &mut *keys {
+                for half in 0..2 {
+                    key[half] = simd.mul(simd.sub(key[half], least[half]), scale);
+                }
             }
-        }
-        for key in rest {
-            for half in 0..2 {
-                least[half] = simd.min(least[half], key[half]);
-            }
+            (scale, from) = (simd.splat(1.0), [simd.zero(); 2]);
         }
         let [mut right, mut wrong] = [[simd.zero(); 2]; 2];
         let mut rest = keys;
@@ -119,8 +124,7 @@ impl<S: Registers> Products<S> {
             let mut sum = [simd.zero(); 2];
             for key in keys {
                 for half in 0..2 {
-                    // (Their difference first: each of them times the scale may be out of range.)
-                    let e = exp2(simd, simd.mul(simd.sub(least[half], key[half]), scale));
+                    let e = exp2(simd, simd.sub_product(key[half], scale, from[half]));
                     sum[half] = simd.add(sum[half], e);
                     key[half] = e;
                 }
@@ -134,6 +138,9 @@ impl<S: Registers> Products<S> {
         [right, wrong]
     }
 }
+
+/// Below this numbers are no further apart than 1/4: a power of two of one of them is off by a tenth at most, and so are all of a row.
+const COARSE: f32 = (1u32 << 22) as f32;
 
 /// [`Products::posteriors`]
 struct Posteriors<'a, S: Registers, F> {
@@ -152,14 +159,15 @@ impl<S: Registers, F: Fn(f32, f32) -> Shares<f32>> NullaryFnOnce for Posteriors<
         let Posteriors { products, rows, room, loss, out: Slopes { factors, losses, g } } = self;
         let Products { simd, packed, .. } = products;
         let (simd, p) = (*simd, packed.p);
-        let Room { turned, slopes, .. } = room;
+        let Room { turned, slopes, h, .. } = room;
         let mut tiles = Tiles::new(simd, rows, packed.d, turned);
         slopes.resize(packed.labels.len(), [simd.zero(); 2]);
+        h.resize(packed.labels.len(), simd.zero());
         for g in g.chunks_mut(tile::<S>() * p) {
             let Some(tile) = tiles.next() else { break };
             products.products(tiles.turned, tile.ahead, slopes);
             let sides = products.sides(&tile, &loss, factors, losses, slopes);
-            products.weigh(&tile, sides, slopes);
+            products.weigh(tile.classes, sides, slopes, h);
             for (half, g) in g.chunks_mut(S::ROWS * p).enumerate() {
                 turn_back(simd, &slopes[..p], half, (0, p), g);
             }
@@ -183,27 +191,54 @@ impl<S: Registers, F: Fn(f32, f32) -> Shares<f32>> NullaryFnOnce for Sides<'_, S
 
     #[inline(always)]
     fn call(self) -> Self::Output {
-        let Sides { products, tile: of, loss, factors, losses, keys } = self;
+        let Sides { products, tile, loss, factors, losses, keys } = self;
         let simd = products.simd;
-        let keys = &mut keys[..products.packed.p];
-        let [right, wrong] = products.likelihoods(of.classes, loss.sigma, keys);
+        let mut least = [simd.splat(f32::INFINITY); 2];
+        let (four, rest) = keys[..products.packed.p].as_chunks::<4>();
+        for key in four {
+            for half in 0..2 {
+                let [a, b, c, d] = [key[0][half], key[1][half], key[2][half], key[3][half]];
+                least[half] = simd.min(least[half], simd.min(simd.min(a, b), simd.min(c, d)));
+            }
+        }
+        for key in rest {
+            for half in 0..2 {
+                least[half] = simd.min(least[half], key[half]);
+            }
+        }
+        let sides = products.likelihoods(tile.classes, loss.sigma, least, keys);
+        let (likelihoods, sides) = loss.shared(simd, tile.load(factors), sides);
+        tile.store(likelihoods, losses);
+        sides
+    }
+}
+
+impl<F: Fn(f32, f32) -> Shares<f32>> Loss<F> {
+    /// What [`Losses`] are made of, and what makes slopes of the likelihoods of right and of wrong prototypes, whose sums are given.
+    #[inline(always)]
+    pub(super) fn shared<S: Registers>(
+        &self,
+        simd: S,
+        weights: [S::Floats; 2],
+        [right, wrong]: [[S::Floats; 2]; 2],
+    ) -> ([S::Floats; 2], [[S::Floats; 2]; 2]) {
         let (mut right, mut wrong) = (values_of(simd, right), values_of(simd, wrong));
-        let weights = values_of(simd, of.load(factors));
+        let weights = values_of(simd, weights);
         let mut likelihoods = [0.0; LARGEST];
         for l in 0..tile::<S>() {
             let unit = 1.0 / (right[l] + wrong[l]);
-            let shares = (loss.shares)(right[l] * unit, wrong[l] * unit);
+            let shares = (self.shares)(right[l] * unit, wrong[l] * unit);
             likelihoods[l] = shares.likelihood;
             let weight = weights[l] * unit;
             (right[l], wrong[l]) = (shares.right * weight, shares.wrong * weight);
         }
-        of.store(registers_of(simd, &likelihoods), losses);
-        [registers_of(simd, &right), registers_of(simd, &wrong)]
+        let sides = [registers_of(simd, &right), registers_of(simd, &wrong)];
+        (registers_of(simd, &likelihoods), sides)
     }
 }
 
 /// Losses in place of what they are the negative logarithms of: of all rows at once, so that none waits for another.
-struct Losses<'a>(&'a mut [f32]);
+pub(super) struct Losses<'a>(pub &'a mut [f32]);
 
 impl NullaryFnOnce for Losses<'_> {
     type Output = ();
@@ -212,57 +247,6 @@ impl NullaryFnOnce for Losses<'_> {
     fn call(self) {
         for loss in self.0 {
             *loss = -ln(*loss);
-        }
-    }
-}
-
-/// [`Products::soft_step`] of short rows and few prototypes.
-struct Step<'a, S: Registers, F> {
-    products: &'a Products<S>,
-    whole: &'a Whole<S>,
-    rows: &'a Labelled<'a, f32>,
-    room: &'a mut Room<S>,
-    loss: Loss<F>,
-    out: SoftSums<'a, f32>,
-}
-
-impl<S: Registers, F: Fn(f32, f32) -> Shares<f32>> NullaryFnOnce for Step<'_, S, F> {
-    type Output = ();
-
-    #[inline(always)]
-    fn call(self) {
-        let Step { products, whole, rows, room, loss, out } = self;
-        let SoftSums { factors, losses, sums } = out;
-        let Products { simd, packed, .. } = products;
-        let simd = *simd;
-        let Room { turned, slopes, keys, h, .. } = room;
-        let mut tiles = Tiles::new(simd, rows, packed.d, turned);
-        for keys in [&mut *slopes, &mut *keys] {
-            keys.resize(packed.labels.len().next_multiple_of(GROUP), [simd.zero(); 2]);
-        }
-        h.clear();
-        h.resize(whole.len(), simd.zero());
-        let (mut slopes, mut keys) = (&mut slopes[..], &mut keys[..]);
-        let mut next = tiles.next();
-        if let Some(tile) = &next {
-            products.products(tiles.turned, tile.ahead, keys);
-        }
-        while let Some(tile) = next {
-            std::mem::swap(&mut slopes, &mut keys);
-            let sides = products.sides(&tile, &loss, factors, losses, slopes);
-            // What comes next need not wait for quotients.
-            next = tiles.next();
-            if let Some(tile) = &next {
-                products.products(tiles.turned, tile.ahead, keys);
-            }
-            if sums.is_some() {
-                products.weigh(&tile, sides, slopes);
-                whole.add(rows, tile.range, slopes, h);
-            }
-        }
-        simd.run(Losses(losses));
-        if let Some(sums) = sums {
-            whole.finish(h, &products.w, sums);
         }
     }
 }
@@ -296,7 +280,7 @@ impl<S: Registers, F: Fn(f32, f32) -> Shares<f32>> NullaryFnOnce for LongStep<'_
                 products.products(tiles.turned, tile.ahead, keys);
                 let sides = products.sides(&tile, &loss, factors, losses, keys);
                 if sums.is_some() {
-                    products.weigh(&tile, sides, keys);
+                    products.weigh(tile.classes, sides, keys, panels.totals);
                     // What fills up the last group.
                     keys[packed.p..].fill([simd.zero(); 2]);
                     panels.put(k, keys);

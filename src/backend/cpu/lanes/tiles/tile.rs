@@ -1,7 +1,7 @@
 //! Rows of a block, two registers of them at a time, turned: each of their features is two registers.
 
 use super::registers::{MOST, Registers};
-use crate::backend::cpu::lanes::Labelled;
+use crate::backend::cpu::lanes::{Labelled, TILE};
 use crate::backend::cpu::prefetch::ask;
 use crate::parts::cooperation::winner_pair::NOBODY;
 use pulp::NullaryFnOnce;
@@ -9,6 +9,7 @@ use std::ops::Range;
 
 /// Rows of a tile at most.
 pub(super) const LARGEST: usize = 2 * MOST;
+const _: () = assert!(LARGEST == TILE);
 
 /// Rows of a tile.
 pub(super) const fn tile<S: Registers>() -> usize {
@@ -18,6 +19,9 @@ pub(super) const fn tile<S: Registers>() -> usize {
 /// How far ahead memory is asked for, in bytes. (With 8 KiB loops over 16 features took 8 to 17 % longer on a processor of Intel than with any of 5, 7, 9 or 13; why
 /// was not found out.)
 const AHEAD: usize = 9 << 10;
+/// Features that products take in a turn.
+pub(super) const TURN: usize = 4;
+
 /// Values of a line of the cache.
 pub(super) const LINE: usize = 16;
 
@@ -32,7 +36,7 @@ const PAGES_AHEAD: usize = 16 << 10;
 /// Where a page is takes about as long to find out as a line takes to come, and no instruction ends meanwhile; but several are found side by
 /// side: together they cost little more than one of them by itself.
 #[inline(always)]
-fn ask_for_next_pages<T>(values: &[T]) {
+pub(super) fn ask_for_next_pages<T>(values: &[T]) {
     let (first, some) = (values.as_ptr(), PAGES * PAGE);
     let mut at = first.addr().wrapping_neg() % some;
     while at < size_of_val(values) {
@@ -40,6 +44,14 @@ fn ask_for_next_pages<T>(values: &[T]) {
             ask(first.wrapping_byte_add(at + PAGES_AHEAD + page * PAGE));
         }
         at += some;
+    }
+}
+
+/// Asks for the classes of a tile's rows that come some way after these.
+#[inline(always)]
+pub(super) fn ask_for_codes(of: &[u32]) {
+    for line in 0..LARGEST / LINE {
+        ask(of.as_ptr().wrapping_byte_add(AHEAD / 8).wrapping_add(line * LINE));
     }
 }
 
@@ -79,6 +91,67 @@ impl<S: Registers> Ahead<S> {
         let lines = tile::<S>() / LINE;
         for line in lines * feature..lines * (feature + 1) {
             ask(self.from.wrapping_add(line * LINE));
+        }
+    }
+}
+
+/// Memory that will be read some way ahead, as much as some tiles have, asked for by and by: a part of it between the features of products, a part beside
+/// powers, the rest beside sums. (Between features alone it was more than can be under way.)
+pub(super) struct Coming<S> {
+    _simd: S,
+    next: *const f32,
+    /// Lines that are left.
+    left: usize,
+    /// Lines of a tile.
+    of_tile: usize,
+}
+
+/// How far ahead.
+const FAR_AHEAD: usize = 13 << 10;
+
+impl<S: Registers> Coming<S> {
+    /// Lines that are asked for in a turn of features: three in eight.
+    const OF_TURN: usize = tile::<S>() / LINE * TURN * 3 / 8;
+
+    /// Of tiles of `d` features.
+    pub fn new(simd: S, d: usize) -> Self {
+        Coming { _simd: simd, next: std::ptr::null(), left: 0, of_tile: tile::<S>() / LINE * d }
+    }
+
+    /// From now on what comes after `values`, as much as so many tiles have; if they are not `stored`, they are there already, and nothing is asked of memory.
+    #[inline(always)]
+    pub fn begin(&mut self, values: *const f32, stored: bool, tiles: usize) {
+        let ahead = if stored { FAR_AHEAD } else { 0 };
+        (self.next, self.left) = (values.wrapping_byte_add(ahead), tiles * self.of_tile);
+    }
+
+    /// Asks for so many lines.
+    #[inline(always)]
+    fn ask(&mut self, lines: usize) {
+        for line in 0..lines {
+            ask(self.next.wrapping_add(line * LINE));
+        }
+        (self.next, self.left) = (self.next.wrapping_add(lines * LINE), self.left - lines);
+    }
+
+    /// Asks for what is due beside a tile's powers.
+    #[inline(always)]
+    pub fn ask_beside_powers(&mut self) {
+        self.ask(self.of_tile * 5 / 16);
+    }
+
+    /// Asks for one in so many that are left.
+    #[inline(always)]
+    pub fn ask_one_in(&mut self, parts: usize) {
+        self.ask(self.left / parts);
+    }
+}
+
+impl<S: Registers> Between for Coming<S> {
+    #[inline(always)]
+    fn features(&mut self, some: Range<usize>) {
+        if some.len() == TURN {
+            self.ask(Self::OF_TURN);
         }
     }
 }
@@ -138,35 +211,9 @@ impl<'a, S: Registers> Tiles<'a, S> {
             ask_for_next_pages(x);
             ask_for_next_pages(of);
         }
-        if n == tile::<S>() {
-            let (upper, lower) = x.split_at(S::ROWS * d);
-            self.turn(upper, 0);
-            self.turn(lower, 1);
-        } else {
-            // The last rows: what is beside them is not looked at.
-            let mut padded = x.to_vec();
-            padded.resize(tile::<S>() * d, 0.0);
-            for (half, x) in padded.chunks_exact(S::ROWS * d).enumerate() {
-                self.turn(x, half);
-            }
-        }
+        turn_tile(simd, x, self.rows.centre, self.turned);
         self.next = range.end;
-        let masks = [simd.first(n.min(S::ROWS)), simd.first(n.saturating_sub(S::ROWS))];
-        let mut classes = [simd.splat_word(NOBODY as i32); 2];
-        for half in 0..2 {
-            let from = of.as_ptr().wrapping_add(half * S::ROWS);
-            ask(from.wrapping_byte_add(AHEAD / 8));
-            // SAFETY: there are values in the places of the mask.
-            let of = unsafe { simd.load_words_part(masks[half], from) };
-            classes[half] = simd.select_words(masks[half], of, classes[half]);
-        }
-        Some(Tile { simd, range, masks, classes, ahead: Ahead { _simd: simd, from } })
-    }
-
-    #[inline(always)]
-    fn turn(&mut self, x: &[f32], half: usize) {
-        let Tiles { simd, rows, turned, .. } = self;
-        simd.run(Turn { simd: *simd, x, centre: rows.centre, half, turned });
+        Some(Tile::new(simd, start, self.rows.of, Ahead { _simd: simd, from }))
     }
 
     /// Squared norms of the rows.
@@ -183,6 +230,23 @@ impl<'a, S: Registers> Tiles<'a, S> {
 }
 
 impl<S: Registers> Tile<S> {
+    /// The rows from number `start` on; `of` are the classes of all.
+    #[inline(always)]
+    pub fn new(simd: S, start: usize, of: &[u32], ahead: Ahead<S>) -> Self {
+        let range = start..(start + tile::<S>()).min(of.len());
+        let (n, of) = (range.len(), &of[range.clone()]);
+        let masks = [simd.first(n.min(S::ROWS)), simd.first(n.saturating_sub(S::ROWS))];
+        let mut classes = [simd.splat_word(NOBODY as i32); 2];
+        for half in 0..2 {
+            let from = of.as_ptr().wrapping_add(half * S::ROWS);
+            ask(from.wrapping_byte_add(AHEAD / 8));
+            // SAFETY: there are values in the places of the mask.
+            let of = unsafe { simd.load_words_part(masks[half], from) };
+            classes[half] = simd.select_words(masks[half], of, classes[half]);
+        }
+        Tile { simd, range, masks, classes, ahead }
+    }
+
     /// The tile's share of values of all rows, 0 beside the last.
     #[inline(always)]
     pub fn load(&self, values: &[f32]) -> [S::Floats; 2] {
@@ -209,6 +273,29 @@ impl<S: Registers> Tile<S> {
                 // SAFETY: there is room in the places of the mask.
                 unsafe { self.simd.store_part(to, self.masks[half], values[half]) };
             }
+        }
+    }
+}
+
+/// Turns the rows `x`, a tile at most, minus the centre if there is one: both registers of each feature.
+#[inline(always)]
+pub(super) fn turn_tile<S: Registers>(
+    simd: S,
+    x: &[f32],
+    centre: &[f32],
+    turned: &mut [[S::Floats; 2]],
+) {
+    let d = turned.len();
+    if x.len() == tile::<S>() * d {
+        let (upper, lower) = x.split_at(S::ROWS * d);
+        simd.run(Turn { simd, x: upper, centre, half: 0, turned });
+        simd.run(Turn { simd, x: lower, centre, half: 1, turned });
+    } else {
+        // The last rows: what is beside them is not looked at.
+        let mut padded = x.to_vec();
+        padded.resize(tile::<S>() * d, 0.0);
+        for (half, x) in padded.chunks_exact(S::ROWS * d).enumerate() {
+            simd.run(Turn { simd, x, centre, half, turned });
         }
     }
 }
