@@ -13,6 +13,7 @@ use crate::parts::optimizer::Optimizer;
 use crate::parts::real::Real;
 use crate::parts::tensor::{Tensor, Tensors};
 use rayon::prelude::*;
+use std::sync::atomic::{AtomicUsize, Ordering};
 use std::sync::{Arc, OnceLock};
 
 /// Bytes that the partial sums of one wave of chunks may take.
@@ -21,6 +22,8 @@ const PARTIAL_BYTES: usize = 64 << 20;
 const WAVE_BYTES: usize = 1 << 20;
 /// Bytes of rows at most that are kept twice, as they are and turned.
 pub(super) const TURNED_BYTES: usize = 1 << 30;
+/// Passes after which they are: to turn all rows takes as long as some, and not all trainings go on. (The bits are the same.)
+const PASSES: usize = 8;
 /// Chunks of a pass at most: the parallelism there can be.
 const CHUNKS: usize = 256;
 
@@ -38,8 +41,9 @@ pub(super) struct CpuSession<'a, T: Real> {
     optimizer: Option<Optimizer<T>>,
     pool: Option<Arc<rayon::ThreadPool>>,
     team: Team,
-    /// The training rows, where they are kept turned; made by the first pass that wants them.
+    /// The training rows, where they are kept turned, and the passes that wanted them so.
     turned: OnceLock<Turned>,
+    wanted_turned: AtomicUsize,
 }
 
 impl<'a, T: Real> CpuSession<'a, T> {
@@ -73,6 +77,7 @@ impl<'a, T: Real> CpuSession<'a, T> {
             team: Team::new(&pool),
             pool,
             turned: OnceLock::new(),
+            wanted_turned: AtomicUsize::new(0),
         })
     }
 
@@ -85,6 +90,9 @@ impl<'a, T: Real> CpuSession<'a, T> {
             return None;
         }
         let packed = self.plan.for_short(ready)?;
+        if self.wanted_turned.fetch_add(1, Ordering::Relaxed) < PASSES {
+            return None;
+        }
         Some(self.turned.get_or_init(|| {
             on_pool(&self.pool, || {
                 packed.turn(self.plan.d, features.rows(), |first, out: &mut [T]| {

@@ -18,6 +18,8 @@ use crate::parts::cooperation::winner_pair::NOBODY;
 use crate::parts::objective::Shares;
 use pulp::NullaryFnOnce;
 use rayon::prelude::*;
+use std::mem::MaybeUninit;
+use std::ptr;
 
 /// Rows that are kept turned: for each tile both registers of each feature. Beside the last row of the last tile there are zeros.
 pub struct Turned<S: Registers> {
@@ -35,8 +37,15 @@ where
 {
     /// So many rows of `d` features; `fill` writes those from a row on, as many as there is room for.
     pub fn new(simd: S, d: usize, rows: usize, fill: impl Fn(usize, &mut [f32]) + Sync) -> Self {
-        let mut tiles = vec![[simd.zero(); 2]; rows.div_ceil(tile::<S>()) * d];
-        tiles.par_chunks_mut(TURNED * d).enumerate().for_each_init(Vec::new, |x, (i, tiles)| {
+        let count = rows.div_ceil(tile::<S>()) * d;
+        let mut tiles = Vec::with_capacity(count);
+        let room: &mut [MaybeUninit<[S::Floats; 2]>] = &mut tiles.spare_capacity_mut()[..count];
+        room.par_chunks_mut(TURNED * d).enumerate().for_each_init(Vec::new, |x, (i, tiles)| {
+            // (By the thread that fills them: each page of memory comes into being when it is first written.)
+            tiles.fill_with(|| MaybeUninit::new([simd.zero(); 2]));
+            let tiles = ptr::from_mut(tiles) as *mut [[S::Floats; 2]];
+            // SAFETY: they are all initialized.
+            let tiles = unsafe { &mut *tiles };
             let first = i * TURNED * tile::<S>();
             x.resize((rows - first).min(TURNED * tile::<S>()) * d, 0.0);
             fill(first, x);
@@ -44,6 +53,8 @@ where
                 turn_tile(simd, x, &[], turned);
             }
         });
+        // SAFETY: so many were initialized.
+        unsafe { tiles.set_len(count) };
         Turned { d, rows, tiles }
     }
 }
