@@ -124,10 +124,15 @@ fn is_identity(composition: &Composition) -> bool {
     !composition.spread && composition.kernel == Kernel::None
 }
 
+/// Whether distances are plain squared ones.
+fn is_plain(composition: &Composition) -> bool {
+    is_identity(composition) && composition.metric == MetricName::SquaredEuclidean
+}
+
 /// Bytes of rows that are kept beside those of the data, turned.
 fn turned(composition: &Composition, [n, d, p]: [usize; 3], size: usize) -> f64 {
-    let plain = is_identity(composition) && composition.metric == MetricName::SquaredEuclidean;
-    let kept = size == 4 && plain && is_posterior(composition) && cpu::keeps_turned(n, d, p);
+    let soft = size == 4 && is_plain(composition) && is_posterior(composition);
+    let kept = soft && cpu::keeps_turned(n, d, p);
     if kept { (n * d * size) as f64 } else { 0.0 }
 }
 
@@ -168,7 +173,7 @@ fn work(composition: &Composition, [n, d, p, classes, l]: [f64; 5], size: usize)
     let (mut found, mut tiled, mut side_by_side) = (n * p, 0.0, 0.0);
     let pairs = matches!(composition.cooperation, Cooperation::WinnerPair { ties: Ties::First });
     let (posterior, identity) = (is_posterior(composition), is_identity(composition));
-    let plain = identity && composition.metric == MetricName::SquaredEuclidean;
+    let plain = is_plain(composition);
     // Rows stand side by side in single precision alone.
     let tiles = size == 4 && cpu::has_tiles();
     // (Wide registers are more in number as well, and have instructions of their own for powers.)

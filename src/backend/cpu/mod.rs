@@ -33,7 +33,7 @@ pub(crate) fn at_once(d: usize, p: usize, pairs: bool) -> bool {
 
 /// Whether `n` rows in memory are kept turned as well for such a step of posteriors.
 pub(crate) fn keeps_turned(n: usize, d: usize, p: usize) -> bool {
-    at_once(d, p, false) && n * d * size_of::<f32>() <= session::TURNED_BYTES
+    at_once(d, p, false) && session::are_kept_turned(n, d)
 }
 
 /// Whether such a step looks for winner pairs by products first.

@@ -21,7 +21,7 @@ const PARTIAL_BYTES: usize = 64 << 20;
 /// Bytes of them that are in the cache still when they are added up: a wave need not end before, and threads wait for each other at its end.
 const WAVE_BYTES: usize = 1 << 20;
 /// Bytes of rows at most that are kept twice, as they are and turned.
-pub(super) const TURNED_BYTES: usize = 1 << 30;
+const TURNED_BYTES: usize = 1 << 30;
 /// Passes after which they are: to turn all rows takes as long as some, and not all trainings go on. (The bits are the same.)
 const PASSES: usize = 8;
 /// Chunks of a pass at most: the parallelism there can be.
@@ -85,8 +85,7 @@ impl<'a, T: Real> CpuSession<'a, T> {
     fn turned(&self, ready: &Ready<T>, rows: Rows<'_>) -> Option<&Turned> {
         let features = self.training.features;
         let all = rows.indices.is_none() && rows.set == Set::Training;
-        let bytes = features.rows() * self.plan.d * size_of::<T>();
-        if !all || features.is_mapped() || bytes > TURNED_BYTES {
+        if !all || features.is_mapped() || !are_kept_turned(features.rows(), self.plan.d) {
             return None;
         }
         let packed = self.plan.for_short(ready)?;
@@ -264,6 +263,11 @@ impl<'a, T: Real> CpuSession<'a, T> {
             }
         }
     }
+}
+
+/// Whether so many rows of `d` features are few enough to be kept turned as well.
+pub(super) fn are_kept_turned(rows: usize, d: usize) -> bool {
+    rows * d * size_of::<f32>() <= TURNED_BYTES
 }
 
 /// Values of one chunk's sums.

@@ -28,7 +28,7 @@ use bytemuck::{cast_slice, cast_slice_mut};
 #[cfg(target_arch = "x86_64")]
 use pulp::x86::{V3, V4};
 #[cfg(target_arch = "x86_64")]
-use tiles::{few::Few, pairs, products::Products, registers::Registers, soft::Loss};
+use tiles::{few::Few, pairs, products::Products, registers::Registers, short, soft::Loss};
 
 /// Whether `p` prototypes of `d` features are so few.
 pub(super) fn pays(d: usize, p: usize) -> bool {
@@ -94,7 +94,7 @@ impl<T: Real> Labelled<'_, T> {
 /// Prototypes laid out for rows side by side in single precision, where this machine has the instructions.
 pub(super) struct Packed {
     #[cfg(target_arch = "x86_64")]
-    by: By,
+    by: By<Way<V4>, Way<V3>>,
 }
 
 /// Working memory of one thread.
@@ -106,13 +106,13 @@ pub(super) struct Room {
     usual: tiles::Room<V3>,
 }
 
-/// The instructions by which rows are held against prototypes.
+/// What there is for the instructions by which rows are held against prototypes.
 #[cfg(target_arch = "x86_64")]
-enum By {
+enum By<W, U> {
     /// AVX-512
-    Wide(Way<V4>),
+    Wide(W),
     /// AVX2
-    Usual(Way<V3>),
+    Usual(U),
 }
 
 /// How rows are held against prototypes.
@@ -384,14 +384,7 @@ pub(super) enum Soft {
 /// Rows that are kept turned, in single precision.
 pub(super) struct Turned {
     #[cfg(target_arch = "x86_64")]
-    by: TurnedBy,
-}
-
-/// For which instructions.
-#[cfg(target_arch = "x86_64")]
-enum TurnedBy {
-    Wide(tiles::short::Turned<V4>),
-    Usual(tiles::short::Turned<V3>),
+    by: By<short::Turned<V4>, short::Turned<V3>>,
 }
 
 /// What a soft loss sums over rows.
@@ -402,6 +395,16 @@ pub(super) struct SoftSums<'a, T> {
     pub losses: &'a mut [T],
     /// `H_j += G_ij (x_i - w_j)`, if it is wanted.
     pub sums: Option<&'a mut [T]>,
+}
+
+#[cfg(target_arch = "x86_64")]
+impl<'a, T: Real> SoftSums<'a, T> {
+    /// The same, where `T` is single precision.
+    fn singles(self) -> SoftSums<'a, f32> {
+        let SoftSums { factors, losses, sums } = self;
+        let (losses, sums) = (cast_slice_mut(losses), sums.map(cast_slice_mut));
+        SoftSums { factors: cast_slice(factors), losses, sums }
+    }
 }
 
 /// The loss in single precision.
@@ -458,46 +461,11 @@ impl Packed {
         out: SoftSums<'_, T>,
     ) {
         #[cfg(target_arch = "x86_64")]
-        {
-            let out = SoftSums {
-                factors: cast_slice(out.factors),
-                losses: cast_slice_mut(out.losses),
-                sums: out.sums.map(cast_slice_mut),
-            };
-            by!(&self.by, room, |way, tiles| with_loss!(soft, sigma, |loss| {
-                way.products().soft_step(&rows.singles(), tiles, loss, out)
-            }));
-        }
+        by!(&self.by, room, |way, tiles| with_loss!(soft, sigma, |loss| {
+            way.products().soft_step(&rows.singles(), tiles, loss, out.singles());
+        }));
         #[cfg(not(target_arch = "x86_64"))]
         let _ = (rows, room, soft, sigma, out);
-    }
-
-    /// Turns rows of `d` features to be kept for [`Packed::step_of_turned`]; `fill` writes those from a row on, as many as there is room for.
-    pub fn turn<T: Real>(
-        &self,
-        d: usize,
-        rows: usize,
-        fill: impl Fn(usize, &mut [T]) + Sync,
-    ) -> Turned {
-        #[cfg(target_arch = "x86_64")]
-        {
-            let fill = |first: usize, out: &mut [f32]| fill(first, cast_slice_mut(out));
-            let by = match &self.by {
-                By::Wide(way) => {
-                    TurnedBy::Wide(tiles::short::Turned::new(way.simd(), d, rows, fill))
-                }
-                By::Usual(way) => {
-                    TurnedBy::Usual(tiles::short::Turned::new(way.simd(), d, rows, fill))
-                }
-            };
-            Turned { by }
-        }
-        // There are no packed prototypes elsewhere.
-        #[cfg(not(target_arch = "x86_64"))]
-        {
-            let _ = (d, rows, fill);
-            Turned {}
-        }
     }
 
     /// The same of rows that are kept turned, from number `start` on, a multiple of [`TILE`]; their classes are `of`.
@@ -513,25 +481,42 @@ impl Packed {
         out: SoftSums<'_, T>,
     ) {
         #[cfg(target_arch = "x86_64")]
-        {
-            let out = SoftSums {
-                factors: cast_slice(out.factors),
-                losses: cast_slice_mut(out.losses),
-                sums: out.sums.map(cast_slice_mut),
-            };
-            with_loss!(soft, sigma, |loss| match (&self.by, &turned.by) {
-                (By::Wide(way), TurnedBy::Wide(turned)) => {
-                    let (products, tiles) = (way.products(), &mut room.wide);
-                    products.soft_step_of_turned((turned, start), of, tiles, loss, out)
-                }
-                (By::Usual(way), TurnedBy::Usual(turned)) => {
-                    let (products, tiles) = (way.products(), &mut room.usual);
-                    products.soft_step_of_turned((turned, start), of, tiles, loss, out)
-                }
-                _ => panic!("rows and prototypes for different instructions"),
-            });
-        }
+        with_loss!(soft, sigma, |loss| match (&self.by, &turned.by) {
+            (By::Wide(way), By::Wide(turned)) => {
+                let (products, rows) = (way.products(), (turned, start));
+                products.soft_step_of_turned(rows, of, &mut room.wide, loss, out.singles());
+            }
+            (By::Usual(way), By::Usual(turned)) => {
+                let (products, rows) = (way.products(), (turned, start));
+                products.soft_step_of_turned(rows, of, &mut room.usual, loss, out.singles());
+            }
+            _ => panic!("rows and prototypes for different instructions"),
+        });
         #[cfg(not(target_arch = "x86_64"))]
         let _ = (turned, start, of, room, soft, sigma, out);
+    }
+
+    /// Turns rows of `d` features to be kept for [`Packed::step_of_turned`]; `fill` writes those from a row on, as many as there is room for.
+    pub fn turn<T: Real>(
+        &self,
+        d: usize,
+        rows: usize,
+        fill: impl Fn(usize, &mut [T]) + Sync,
+    ) -> Turned {
+        #[cfg(target_arch = "x86_64")]
+        {
+            let fill = |first: usize, out: &mut [f32]| fill(first, cast_slice_mut(out));
+            let by = match &self.by {
+                By::Wide(way) => By::Wide(short::Turned::new(way.simd(), d, rows, fill)),
+                By::Usual(way) => By::Usual(short::Turned::new(way.simd(), d, rows, fill)),
+            };
+            Turned { by }
+        }
+        // There are no packed prototypes elsewhere.
+        #[cfg(not(target_arch = "x86_64"))]
+        {
+            let _ = (d, rows, fill);
+            Turned {}
+        }
     }
 }

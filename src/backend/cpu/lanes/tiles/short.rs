@@ -10,7 +10,7 @@
 use super::Room;
 use super::products::{Products, run_by_size, sums_of};
 use super::registers::Registers;
-use super::soft::{Loss, Losses};
+use super::soft::{Loss, Losses, lessen};
 use super::sums::sum_of;
 use super::tile::{Coming, LARGEST, ask_for_codes, ask_for_next_pages, tile, turn_tile, values_of};
 use crate::backend::cpu::lanes::{Labelled, SoftSums};
@@ -234,14 +234,7 @@ impl<S: Registers> Products<S> {
         for (g, (keys, starts)) in groups.enumerate() {
             let w = &packed.values::<N>()[g * d..][..d];
             let sums = sums_of::<S, N>(simd, g, turned, coming, w, starts);
-            for half in 0..2 {
-                let mut of_group = simd.min(sums[0][half], sums[1][half]);
-                for n in (2..N).step_by(2) {
-                    let two = simd.min(sums[n][half], sums[n + 1][half]);
-                    of_group = simd.min(of_group, two);
-                }
-                least[half] = simd.min(least[half], of_group);
-            }
+            lessen(simd, &mut least, &sums);
             *keys = sums;
         }
         least

@@ -162,6 +162,8 @@ impl<S: Registers, F: Fn(f32, f32) -> Shares<f32>> NullaryFnOnce for Posteriors<
         let Room { turned, slopes, h, .. } = room;
         let mut tiles = Tiles::new(simd, rows, packed.d, turned);
         slopes.resize(packed.labels.len(), [simd.zero(); 2]);
+        // (Nobody asks for their sums.)
+        h.clear();
         h.resize(packed.labels.len(), simd.zero());
         for g in g.chunks_mut(tile::<S>() * p) {
             let Some(tile) = tiles.next() else { break };
@@ -194,22 +196,29 @@ impl<S: Registers, F: Fn(f32, f32) -> Shares<f32>> NullaryFnOnce for Sides<'_, S
         let Sides { products, tile, loss, factors, losses, keys } = self;
         let simd = products.simd;
         let mut least = [simd.splat(f32::INFINITY); 2];
-        let (four, rest) = keys[..products.packed.p].as_chunks::<4>();
-        for key in four {
-            for half in 0..2 {
-                let [a, b, c, d] = [key[0][half], key[1][half], key[2][half], key[3][half]];
-                least[half] = simd.min(least[half], simd.min(simd.min(a, b), simd.min(c, d)));
-            }
-        }
-        for key in rest {
-            for half in 0..2 {
-                least[half] = simd.min(least[half], key[half]);
-            }
-        }
+        lessen(simd, &mut least, &keys[..products.packed.p]);
         let sides = products.likelihoods(tile.classes, loss.sigma, least, keys);
         let (likelihoods, sides) = loss.shared(simd, tile.load(factors), sides);
         tile.store(likelihoods, losses);
         sides
+    }
+}
+
+/// The least of both registers of `least` and of those of each key.
+#[inline(always)]
+pub(super) fn lessen<S: Registers>(simd: S, least: &mut [S::Floats; 2], keys: &[[S::Floats; 2]]) {
+    // (Four at a time: none waits for the one before.)
+    let (four, rest) = keys.as_chunks::<4>();
+    for key in four {
+        for half in 0..2 {
+            let [a, b, c, d] = [key[0][half], key[1][half], key[2][half], key[3][half]];
+            least[half] = simd.min(least[half], simd.min(simd.min(a, b), simd.min(c, d)));
+        }
+    }
+    for key in rest {
+        for half in 0..2 {
+            least[half] = simd.min(least[half], key[half]);
+        }
     }
 }
 

@@ -213,7 +213,16 @@ impl<'a, S: Registers> Tiles<'a, S> {
         }
         turn_tile(simd, x, self.rows.centre, self.turned);
         self.next = range.end;
-        Some(Tile::new(simd, start, self.rows.of, Ahead { _simd: simd, from }))
+        let masks = [simd.first(n.min(S::ROWS)), simd.first(n.saturating_sub(S::ROWS))];
+        let mut classes = [simd.splat_word(NOBODY as i32); 2];
+        for half in 0..2 {
+            let from = of.as_ptr().wrapping_add(half * S::ROWS);
+            ask(from.wrapping_byte_add(AHEAD / 8));
+            // SAFETY: there are values in the places of the mask.
+            let of = unsafe { simd.load_words_part(masks[half], from) };
+            classes[half] = simd.select_words(masks[half], of, classes[half]);
+        }
+        Some(Tile { simd, range, masks, classes, ahead: Ahead { _simd: simd, from } })
     }
 
     /// Squared norms of the rows.
@@ -230,23 +239,6 @@ impl<'a, S: Registers> Tiles<'a, S> {
 }
 
 impl<S: Registers> Tile<S> {
-    /// The rows from number `start` on; `of` are the classes of all.
-    #[inline(always)]
-    pub fn new(simd: S, start: usize, of: &[u32], ahead: Ahead<S>) -> Self {
-        let range = start..(start + tile::<S>()).min(of.len());
-        let (n, of) = (range.len(), &of[range.clone()]);
-        let masks = [simd.first(n.min(S::ROWS)), simd.first(n.saturating_sub(S::ROWS))];
-        let mut classes = [simd.splat_word(NOBODY as i32); 2];
-        for half in 0..2 {
-            let from = of.as_ptr().wrapping_add(half * S::ROWS);
-            ask(from.wrapping_byte_add(AHEAD / 8));
-            // SAFETY: there are values in the places of the mask.
-            let of = unsafe { simd.load_words_part(masks[half], from) };
-            classes[half] = simd.select_words(masks[half], of, classes[half]);
-        }
-        Tile { simd, range, masks, classes, ahead }
-    }
-
     /// The tile's share of values of all rows, 0 beside the last.
     #[inline(always)]
     pub fn load(&self, values: &[f32]) -> [S::Floats; 2] {
