@@ -603,8 +603,8 @@ fn mapped_features_give_the_same_bits() {
         assert!(tensors.remove("history/seconds").is_some());
         (report["loss"].clone(), report["accuracy"].clone(), tensors)
     };
-    // (Rows of the first that are read are kept turned as well, after eight steps.)
-    for model in ["RSLVQ", "GMLVQ"] {
+    // (Rows of the first two that are read are kept turned as well, after eight steps.)
+    for model in ["RSLVQ", "GLVQ", "GMLVQ"] {
         for more in [&[][..], &["--batch-size", "40"], &["--standardize", "--holdout", "0.2"]] {
             let read = run(model, "read.safetensors", more);
             let flag = run(model, "flag.safetensors", &[more, &["--mmap"]].concat());

@@ -119,6 +119,11 @@ fn is_posterior(composition: &Composition) -> bool {
     of_sums && matches!(composition.cooperation, Cooperation::Posterior { .. })
 }
 
+/// Whether the loss depends on the distances of the nearest prototype of its class and of all others alone.
+fn is_pairs(composition: &Composition) -> bool {
+    matches!(composition.cooperation, Cooperation::WinnerPair { ties: Ties::First })
+}
+
 /// Whether distances are what the metric gives.
 fn is_identity(composition: &Composition) -> bool {
     !composition.spread && composition.kernel == Kernel::None
@@ -131,8 +136,9 @@ fn is_plain(composition: &Composition) -> bool {
 
 /// Bytes of rows that are kept beside those of the data, turned.
 fn turned(composition: &Composition, [n, d, p]: [usize; 3], size: usize) -> f64 {
-    let soft = size == 4 && is_plain(composition) && is_posterior(composition);
-    let kept = soft && cpu::keeps_turned(n, d, p);
+    let pairs = is_pairs(composition);
+    let short = size == 4 && is_plain(composition) && (pairs || is_posterior(composition));
+    let kept = short && cpu::keeps_turned(n, d, p, pairs);
     if kept { (n * d * size) as f64 } else { 0.0 }
 }
 
@@ -171,7 +177,7 @@ fn work(composition: &Composition, [n, d, p, classes, l]: [f64; 5], size: usize)
     let when_dense = |work: f64| if dense { work } else { 0.0 };
     let (mut products, mut differences, mut lanes) = (0.0, 0.0, 0.0);
     let (mut found, mut tiled, mut side_by_side) = (n * p, 0.0, 0.0);
-    let pairs = matches!(composition.cooperation, Cooperation::WinnerPair { ties: Ties::First });
+    let pairs = is_pairs(composition);
     let (posterior, identity) = (is_posterior(composition), is_identity(composition));
     let plain = is_plain(composition);
     // Rows stand side by side in single precision alone.

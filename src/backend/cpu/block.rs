@@ -309,7 +309,7 @@ impl<T: Real> Plan<T> {
         let plain = plain && self.operand == Operand::Full;
         let pays = self.soft.is_some() || self.opposed && pay(self.d, self.p);
         let at_once = packed.is_some() && plain && pays;
-        // (Not of short soft steps: the bits of a result shall not tell from where they take rows.)
+        // (Not of short steps: the bits of a result shall not tell from where they take rows.)
         let as_they_are = at_once && !self.is_short() && self.is_near(&prototypes);
         let as_stored = as_they_are.then(|| AsStored {
             w: tensors.values(name).to_vec(),
@@ -350,14 +350,15 @@ impl<T: Real> Plan<T> {
         Some(as_stored.map_or((packed, self.centre_of_rows()), |packed| (packed, &[][..])))
     }
 
-    /// The prototypes for a soft step of few of them and short rows, if that is what the model is: such a step goes over rows at once wherever they
-    /// stand. Rows that are kept turned are for it: to turn them takes long beside the rest of it.
+    /// The prototypes for a step that sums for all of them over short rows, if that is what the model has: such a step goes over rows at once wherever
+    /// they stand. Rows that are kept turned are for it: to turn them takes long beside the rest of it.
     pub fn for_short<'a>(&self, ready: &'a Ready<T>) -> Option<&'a Packed> {
         ready.packed.as_ref().filter(|_| ready.at_once && self.is_short())
     }
 
     fn is_short(&self) -> bool {
-        self.soft.is_some() && lanes::pays(self.d, self.p)
+        let (soft, opposed) = (self.soft.is_some(), self.opposed);
+        soft && lanes::pays(self.d, self.p) || opposed && lanes::are_summed(self.d, self.p)
     }
 
     /// The metric for centred prototypes and its own tensor, whose last axis is `width` long.

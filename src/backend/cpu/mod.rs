@@ -31,9 +31,14 @@ pub(crate) fn at_once(d: usize, p: usize, pairs: bool) -> bool {
     has_tiles() && if pairs { lanes::tiles_pay(d, p) } else { lanes::pays(d, p) }
 }
 
-/// Whether `n` rows in memory are kept turned as well for such a step of posteriors.
-pub(crate) fn keeps_turned(n: usize, d: usize, p: usize) -> bool {
-    at_once(d, p, false) && session::are_kept_turned(n, d)
+/// Whether such a step sums for all prototypes, whoever a row's winners are.
+pub(crate) fn sums_all(d: usize, p: usize, pairs: bool) -> bool {
+    has_tiles() && if pairs { lanes::are_summed(d, p) } else { lanes::pays(d, p) }
+}
+
+/// Whether `n` rows in memory are kept turned as well for such a step.
+pub(crate) fn keeps_turned(n: usize, d: usize, p: usize, pairs: bool) -> bool {
+    sums_all(d, p, pairs) && session::are_kept_turned(n, d)
 }
 
 /// Whether such a step looks for winner pairs by products first.

@@ -7,7 +7,7 @@ mod winners;
 pub(super) use partial::Partial;
 
 use super::block::{BlockRows, Plan, Ready, Workspace};
-use super::lanes::{Labelled, Packed};
+use super::lanes::{Labelled, Packed, Taken};
 use crate::parts::composition::{Cooperation, Kernel, Objective, Ties};
 use crate::parts::cooperation::class_minimum::class_minimum;
 use crate::parts::cooperation::posterior::{posterior, ranked};
@@ -450,6 +450,22 @@ impl<T: Real> Rows<'_, T> {
             centre,
         };
         Some((rows, packed))
+    }
+
+    /// The block's rows for a step that goes over them at once, and the prototypes for those, if the model has such a step: from where they are kept turned,
+    /// as they stand in memory, or, if it takes them from anywhere, from `x`. `of`: room for their classes.
+    fn taken<'b>(&'b self, x: &'b [T], of: &'b mut Vec<u32>) -> Option<(Taken<'b, T>, &'b Packed)> {
+        let BlockRows { turned, codes, start, end, .. } = self.rows;
+        if let Some(rows) = turned {
+            let packed = self.plan.for_short(self.ready)?;
+            return Some((Taken::Turned { rows, start, of: &codes[start..end] }, packed));
+        }
+        if let Some((rows, packed)) = self.stored() {
+            return Some((Taken::Rows(rows), packed));
+        }
+        let packed = self.plan.for_short(self.ready)?;
+        self.classes(of);
+        Some((Taken::Rows(self.labelled((x, &[], None), of)), packed))
     }
 
     /// The row's factor where a gradient is wanted and the row counts.

@@ -23,12 +23,15 @@ use crate::parts::objective::{nllr, rslvq};
 use crate::parts::real::Real;
 #[cfg(target_arch = "x86_64")]
 use crate::parts::simd;
+use crate::parts::simd::is_wide;
 #[cfg(target_arch = "x86_64")]
 use bytemuck::{cast_slice, cast_slice_mut};
 #[cfg(target_arch = "x86_64")]
 use pulp::x86::{V3, V4};
 #[cfg(target_arch = "x86_64")]
-use tiles::{few::Few, pairs, products::Products, registers::Registers, short, soft::Loss};
+use tiles::short::{self, Source};
+#[cfg(target_arch = "x86_64")]
+use tiles::{few::Few, pairs, products::Products, registers::Registers, soft::Loss};
 
 /// Whether `p` prototypes of `d` features are so few.
 pub(super) fn pays(d: usize, p: usize) -> bool {
@@ -47,6 +50,13 @@ pub(super) fn products_pay(d: usize, p: usize) -> bool {
     d >= 8 && d * p >= 96
 }
 
+/// Whether a step of winners sums over rows for all prototypes, whoever a row's winners are: of so few and short ones the sums stay in registers, and rows
+/// may be [turned](Taken::Turned). (Sixteen registers are room for fewer.)
+pub(super) fn are_summed(d: usize, p: usize) -> bool {
+    let most = if is_wide() { 12 } else { 8 };
+    pays(d, p) && p <= most && d * p <= 256
+}
+
 /// Rows of a tile at most.
 pub(super) const TILE: usize = 32;
 
@@ -60,6 +70,7 @@ pub(super) fn has_tiles() -> bool {
 }
 
 /// Rows of a block and prototypes, each of a class.
+#[derive(Clone, Copy)]
 pub(super) struct Labelled<'a, T> {
     /// Rows, `b x d`.
     pub x: &'a [T],
@@ -75,6 +86,49 @@ pub(super) struct Labelled<'a, T> {
     pub centre: &'a [T],
 }
 
+/// Where a step that goes over rows at once takes them.
+#[derive(Clone, Copy)]
+pub(super) enum Taken<'a, T> {
+    /// As they stand in memory.
+    Rows(Labelled<'a, T>),
+    /// From those that are kept turned.
+    Turned {
+        rows: &'a Turned,
+        /// The first, a multiple of [`TILE`].
+        start: usize,
+        /// Their classes.
+        of: &'a [u32],
+    },
+}
+
+#[cfg(target_arch = "x86_64")]
+impl<'a, T: Real> Taken<'a, T> {
+    /// The same, where `T` is single precision.
+    fn singles(&self) -> Taken<'a, f32> {
+        match *self {
+            Taken::Rows(rows) => Taken::Rows(rows.singles()),
+            Taken::Turned { rows, start, of } => Taken::Turned { rows, start, of },
+        }
+    }
+}
+
+#[cfg(target_arch = "x86_64")]
+impl<'a> Taken<'a, f32> {
+    /// The same for the instructions by which rows are `turned`. Panics where they were turned for others.
+    fn source<S: Registers>(
+        &'a self,
+        turned: impl Fn(&'a Turned) -> Option<&'a short::Turned<S>>,
+    ) -> Source<'a, S> {
+        match self {
+            Taken::Rows(rows) => Source::Rows(rows),
+            Taken::Turned { rows, start, of } => {
+                let rows = turned(rows).expect("rows and prototypes for the same instructions");
+                Source::Turned { rows, start: *start, of }
+            }
+        }
+    }
+}
+
 /// The parts of a distance, whose type is single precision.
 #[cfg(target_arch = "x86_64")]
 fn singles_of<T: Real>(Squares { w, lam, bent }: Squares<'_, T>) -> Squares<'_, f32> {
@@ -82,9 +136,9 @@ fn singles_of<T: Real>(Squares { w, lam, bent }: Squares<'_, T>) -> Squares<'_, 
 }
 
 #[cfg(target_arch = "x86_64")]
-impl<T: Real> Labelled<'_, T> {
+impl<'a, T: Real> Labelled<'a, T> {
     /// The same, where `T` is single precision.
-    fn singles(&self) -> Labelled<'_, f32> {
+    fn singles(&self) -> Labelled<'a, f32> {
         let Labelled { x, of, labels, ahead, stored, centre } = *self;
         let [x, ahead, centre] = [x, ahead, centre].map(bytemuck::cast_slice);
         Labelled { x, of, labels, ahead, stored, centre }
@@ -170,7 +224,7 @@ impl<S: Registers> Way<S> {
     }
 }
 
-/// What is written once for all instructions: a [`Way`], with the working memory for it.
+/// What is written once for all instructions: a [`Way`], with the working memory for it, and rows.
 #[cfg(target_arch = "x86_64")]
 macro_rules! by {
     ($by:expr, $room:expr, |$way:ident, $tiles:ident| $call:expr) => {
@@ -181,6 +235,18 @@ macro_rules! by {
             }
             By::Usual($way) => {
                 let $tiles = &mut $room.usual;
+                $call
+            }
+        }
+    };
+    ($by:expr, $room:expr, $taken:expr, |$way:ident, $tiles:ident, $source:ident| $call:expr) => {
+        match $by {
+            By::Wide($way) => {
+                let ($tiles, $source) = (&mut $room.wide, $taken.source(Turned::wide));
+                $call
+            }
+            By::Usual($way) => {
+                let ($tiles, $source) = (&mut $room.usual, $taken.source(Turned::usual));
                 $call
             }
         }
@@ -338,7 +404,7 @@ impl Packed {
     /// Panics where winners are not found by differences, or prototypes have relevances.
     pub fn step_of_winners<T: Real>(
         &self,
-        rows: &Labelled<'_, T>,
+        rows: Taken<'_, T>,
         room: &mut Room,
         objective: &impl PairObjective<f32>,
         out: Judged<'_, T>,
@@ -352,8 +418,9 @@ impl Packed {
                 any: out.any,
                 sums: out.sums.map(cast_slice_mut),
             };
-            by!(&self.by, room, |way, tiles| {
-                way.few().step(&rows.singles(), tiles, objective, out);
+            let rows = rows.singles();
+            by!(&self.by, room, rows, |way, tiles, source| {
+                way.few().step(source, tiles, objective, out);
             });
         }
         // There are no packed prototypes elsewhere.
@@ -385,6 +452,17 @@ pub(super) enum Soft {
 pub(super) struct Turned {
     #[cfg(target_arch = "x86_64")]
     by: By<short::Turned<V4>, short::Turned<V3>>,
+}
+
+#[cfg(target_arch = "x86_64")]
+impl Turned {
+    fn wide(&self) -> Option<&short::Turned<V4>> {
+        if let By::Wide(turned) = &self.by { Some(turned) } else { None }
+    }
+
+    fn usual(&self) -> Option<&short::Turned<V3>> {
+        if let By::Usual(turned) = &self.by { Some(turned) } else { None }
+    }
 }
 
 /// What a soft loss sums over rows.
@@ -451,52 +529,27 @@ impl Packed {
         let _ = (rows, room, soft, sigma, out);
     }
 
-    /// Losses, and the sums of the slopes, of rows that [`pays`] lets through, in one go over them.
+    /// Losses, and the sums of the slopes, in one go over the rows.
     pub fn step_of_posteriors<T: Real>(
         &self,
-        rows: &Labelled<'_, T>,
+        rows: Taken<'_, T>,
         room: &mut Room,
         soft: Soft,
         sigma: f64,
         out: SoftSums<'_, T>,
     ) {
         #[cfg(target_arch = "x86_64")]
-        by!(&self.by, room, |way, tiles| with_loss!(soft, sigma, |loss| {
-            way.products().soft_step(&rows.singles(), tiles, loss, out.singles());
-        }));
+        {
+            let rows = rows.singles();
+            with_loss!(soft, sigma, |loss| by!(&self.by, room, rows, |way, tiles, source| {
+                way.products().soft_step(source, tiles, loss, out.singles());
+            }));
+        }
         #[cfg(not(target_arch = "x86_64"))]
         let _ = (rows, room, soft, sigma, out);
     }
 
-    /// The same of rows that are kept turned, from number `start` on, a multiple of [`TILE`]; their classes are `of`.
-    ///
-    /// Panics where they were turned for prototypes of other instructions.
-    pub fn step_of_turned<T: Real>(
-        &self,
-        (turned, start): (&Turned, usize),
-        of: &[u32],
-        room: &mut Room,
-        soft: Soft,
-        sigma: f64,
-        out: SoftSums<'_, T>,
-    ) {
-        #[cfg(target_arch = "x86_64")]
-        with_loss!(soft, sigma, |loss| match (&self.by, &turned.by) {
-            (By::Wide(way), By::Wide(turned)) => {
-                let (products, rows) = (way.products(), (turned, start));
-                products.soft_step_of_turned(rows, of, &mut room.wide, loss, out.singles());
-            }
-            (By::Usual(way), By::Usual(turned)) => {
-                let (products, rows) = (way.products(), (turned, start));
-                products.soft_step_of_turned(rows, of, &mut room.usual, loss, out.singles());
-            }
-            _ => panic!("rows and prototypes for different instructions"),
-        });
-        #[cfg(not(target_arch = "x86_64"))]
-        let _ = (turned, start, of, room, soft, sigma, out);
-    }
-
-    /// Turns rows of `d` features to be kept for [`Packed::step_of_turned`]; `fill` writes those from a row on, as many as there is room for.
+    /// Turns rows of `d` features to be [taken so](Taken::Turned); `fill` writes those from a row on, as many as there is room for.
     pub fn turn<T: Real>(
         &self,
         d: usize,

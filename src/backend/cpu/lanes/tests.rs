@@ -82,6 +82,31 @@ fn coarse(count: usize, seed: u64) -> Vec<f32> {
     (0..count).map(|i| f32::from(value(i)) - 2.0).collect()
 }
 
+/// Rows that are kept turned.
+fn turned(packed: &Packed, x: &[f32], centre: &[f32]) -> Turned {
+    let d = centre.len();
+    packed.turn(d, x.len() / d, |first, out: &mut [f32]| {
+        for (k, out) in out.chunks_exact_mut(d).enumerate() {
+            let values = x[(first + k) * d..].iter().zip(centre);
+            out.iter_mut().zip(values).for_each(|(out, (x, c))| *out = x - c);
+        }
+    })
+}
+
+/// The rows of a block for a step, and their numbers: all as they stand in memory, or those that are kept turned in two parts.
+fn parts<'a>(
+    block: &Labelled<'a, f32>,
+    kept: Option<&'a Turned>,
+) -> Vec<(Taken<'a, f32>, std::ops::Range<usize>)> {
+    let (of, rows) = (block.of, block.of.len());
+    let Some(kept) = kept else { return vec![(Taken::Rows(*block), 0..rows)] };
+    let middle = rows / 2 / TILE * TILE;
+    let part = |start: usize, end: usize| {
+        (Taken::Turned { rows: kept, start, of: &of[start..end] }, start..end)
+    };
+    vec![part(0, middle), part(middle, rows)]
+}
+
 proptest! {
     #[test]
     fn products_find_what_a_plain_search_finds(
@@ -264,14 +289,15 @@ proptest! {
         }
     }
 
-    /// Of stored rows, against the rows' own functions in double precision: winner pairs.
+    /// Of stored and of turned rows, against the rows' own functions in double precision: winner pairs.
     #[test]
     fn steps_of_winners_are_those_of_each_row(
-        rows in 1usize..150,
-        d in 1usize..=64,
-        more in proptest::collection::vec(0u32..3, 0..40),
+        rows in 1usize..600,
+        d in prop_oneof![1usize..=24, 1usize..=64],
+        more in prop_oneof![proptest::collection::vec(0u32..3, 0..8), proptest::collection::vec(0u32..3, 0..40)],
         without: bool,
         centred: bool,
+        kept: bool,
         seed in 0u64..1000,
     ) {
         // Every class has a prototype: there is a winner of either side.
@@ -288,14 +314,17 @@ proptest! {
         let objective = Glvq { transfer: Transfer::SigmoidBeta(3.0), margin: 0.1 };
         for packed in each(Squares { w: &w, lam: None, bent: Bent::Not }, &labels, true) {
             let (mut losses, mut sums) = (vec![0.0f32; rows], vec![1.0f32; p * d]);
-            let out = Judged {
-                factors: &factors,
-                scale: 2.0,
-                losses: &mut losses,
-                any: &|_| [0, 1],
-                sums: (!without).then_some(&mut sums[..]),
-            };
-            packed.step_of_winners(&block, &mut Room::default(), &objective, out);
+            let kept = (kept && are_summed(d, p)).then(|| turned(&packed, &x, &centre));
+            for (rows, range) in parts(&block, kept.as_ref()) {
+                let out = Judged {
+                    factors: &factors[range.clone()],
+                    scale: 2.0,
+                    losses: &mut losses[range],
+                    any: &|_| [0, 1],
+                    sums: (!without).then_some(&mut sums[..]),
+                };
+                packed.step_of_winners(rows, &mut Room::default(), &objective, out);
+            }
             let mut expected = vec![1.0f64; p * d];
             for i in 0..rows {
                 let e = |j: usize, a: usize| f64::from(x[i * d + a] - centre[a]) - f64::from(w[j * d + a]);
@@ -345,29 +374,14 @@ proptest! {
         let soft = if ratio { Soft::Nllr } else { Soft::Rslvq };
         for packed in each(Squares { w: &w, lam: None, bent: Bent::Not }, &labels, false) {
             let (mut losses, mut sums) = (vec![0.0f32; rows], vec![1.0f32; p * d]);
-            let out = SoftSums {
-                factors: &factors,
-                losses: &mut losses,
-                sums: (!without).then_some(&mut sums[..]),
-            };
-            if kept && pays(d, p) {
-                let turned = packed.turn(d, rows, |first, out: &mut [f32]| {
-                    for (k, out) in out.chunks_exact_mut(d).enumerate() {
-                        out.iter_mut().zip(&x[(first + k) * d..]).zip(&centre).for_each(|((o, x), c)| *o = x - c);
-                    }
-                });
-                // In two parts.
-                let SoftSums { factors, losses, mut sums } = out;
-                let middle = rows / 2 / TILE * TILE;
-                let parts = losses.split_at_mut(middle);
-                for (range, losses) in [(0..middle, parts.0), (middle..rows, parts.1)] {
-                    let (start, sums) = (range.start, sums.as_deref_mut());
-                    let out = SoftSums { factors: &factors[range.clone()], losses, sums };
-                    let mut room = Room::default();
-                    packed.step_of_turned((&turned, start), &of[range], &mut room, soft, sigma, out);
-                }
-            } else {
-                packed.step_of_posteriors(&block, &mut Room::default(), soft, sigma, out);
+            let kept = (kept && pays(d, p)).then(|| turned(&packed, &x, &centre));
+            for (rows, range) in parts(&block, kept.as_ref()) {
+                let out = SoftSums {
+                    factors: &factors[range.clone()],
+                    losses: &mut losses[range],
+                    sums: (!without).then_some(&mut sums[..]),
+                };
+                packed.step_of_posteriors(rows, &mut Room::default(), soft, sigma, out);
             }
             let mut expected = vec![1.0f64; p * d];
             for i in 0..rows {
@@ -411,25 +425,35 @@ fn distances_that_products_do_not_tell_are_told() {
     let block = Labelled { x: &x, of: &of, labels: &labels, ahead: &[], stored: true, centre: &[] };
     let objective = Glvq { transfer: Transfer::Identity, margin: 0.0 };
     for packed in each(Squares { w: &w, lam: None, bent: Bent::Not }, &labels, true) {
-        let mut losses = vec![0.0f32; rows];
+        let (mut losses, mut sums) = (vec![0.0f32; rows], vec![0.0f32; w.len()]);
         let out = Judged {
             factors: &vec![1.0; rows],
             scale: 1.0,
             losses: &mut losses,
             any: &|_| [0, 1],
-            sums: None,
+            sums: Some(&mut sums),
         };
-        packed.step_of_winners(&block, &mut Room::default(), &objective, out);
+        packed.step_of_winners(Taken::Rows(block), &mut Room::default(), &objective, out);
+        let mut expected = vec![0.0f64; w.len()];
         for i in 0..rows {
-            let distance = |j: usize| {
-                (0..d).map(|a| f64::from(x[i * d + a] - w[j * d + a]).powi(2)).sum::<f64>()
-            };
+            let e = |j: usize, a: usize| f64::from(x[i * d + a]) - f64::from(w[j * d + a]);
+            let distance = |j: usize| (0..d).map(|a| e(j, a).powi(2)).sum::<f64>();
             let least = |side: bool| {
                 let all = (0..labels.len()).filter(|&j| (labels[j] == of[i]) == side);
-                all.map(distance).reduce(f64::min)
+                all.reduce(|b, j| if distance(j) < distance(b) { j } else { b }).unwrap()
             };
-            let (loss, ..) = objective.pair(least(true), least(false), EPS);
+            let winners = [least(true), least(false)];
+            let [plus, minus] = winners.map(|j| Some(distance(j)));
+            let (loss, plus, minus) = objective.pair(plus, minus, EPS);
             assert!((f64::from(losses[i]) - loss).abs() < 1e-5, "row {i}: {} {loss}", losses[i]);
+            for (j, g) in winners.into_iter().zip([plus, minus]) {
+                (0..d).for_each(|a| expected[j * d + a] += g * e(j, a));
+            }
+        }
+        // (Sums of products would be off by 1000 times as much.)
+        let largest = expected.iter().fold(0.0, |most: f64, e| most.max(e.abs()));
+        for (got, expected) in sums.iter().zip(&expected) {
+            assert!((f64::from(*got) - expected).abs() < 1e-6 * largest, "{got} {expected}");
         }
     }
 }
@@ -457,6 +481,7 @@ fn rows_without_a_distance(d: usize) {
         let factors: Vec<f32> = (0..rows).map(|i| if i == 7 { 0.0 } else { 1.0 }).collect();
         let mut losses = vec![0.0f32; rows];
         let asked = std::cell::Cell::new(0);
+        let mut sums = vec![0.0; w.len()];
         let out = Judged {
             factors: &factors,
             scale: 1.0,
@@ -466,9 +491,9 @@ fn rows_without_a_distance(d: usize) {
                 assert_eq!(class, 1);
                 [1, 0]
             },
-            sums: None,
+            sums: Some(&mut sums),
         };
-        packed.step_of_winners(&block, &mut Room::default(), &objective, out);
+        packed.step_of_winners(Taken::Rows(block), &mut Room::default(), &objective, out);
         assert!(asked.get() > 0);
         for (i, loss) in losses.iter().enumerate() {
             assert_eq!(loss.is_nan(), i == 7, "row {i}: {loss}");
@@ -507,12 +532,19 @@ fn far_rows_have_a_nearest_prototype() {
     for packed in each(Squares { w: &w, lam: None, bent: Bent::Not }, &labels, false) {
         let mut losses = [1.0f32; 2];
         let out = SoftSums { factors: &[1.0; 2], losses: &mut losses, sums: None };
-        packed.step_of_posteriors(&block, &mut Room::default(), Soft::Rslvq, 1e-11, out);
+        packed.step_of_posteriors(
+            Taken::Rows(block),
+            &mut Room::default(),
+            Soft::Rslvq,
+            1e-11,
+            out,
+        );
         assert_eq!(losses, [0.0; 2]);
-        let turned = packed.turn(2, 2, |_, out| out.copy_from_slice(&x));
+        let kept = turned(&packed, &x, &[0.0; 2]);
+        let rows = Taken::Turned { rows: &kept, start: 0, of: &of };
         let mut losses = [1.0f32; 2];
         let out = SoftSums { factors: &[1.0; 2], losses: &mut losses, sums: None };
-        packed.step_of_turned((&turned, 0), &of, &mut Room::default(), Soft::Rslvq, 1e-11, out);
+        packed.step_of_posteriors(rows, &mut Room::default(), Soft::Rslvq, 1e-11, out);
         assert_eq!(losses, [0.0; 2]);
     }
 }

@@ -23,20 +23,10 @@ impl<T: Real> Rows<'_, T> {
         let b = self.rows.len();
         ws.losses.resize(b, T::zero());
         let losses = &mut ws.losses[..];
-        if let Some(turned) = self.rows.turned {
-            let of = &self.rows.codes[self.rows.start..self.rows.end];
-            let (rows, out) = ((turned, self.rows.start), self.soft_sums(losses, out));
-            packed.step_of_turned(rows, of, &mut ws.lanes, soft, sigma, out);
-            return Found::AtOnce;
-        }
-        let rows = self.stored().or_else(|| {
-            self.classes(&mut ws.indices);
-            let packed = self.plan.for_short(self.ready)?;
-            Some((self.labelled((&ws.x, &[], None), &ws.indices), packed))
-        });
-        if let Some((rows, packed)) = rows {
-            let out = self.soft_sums(losses, out);
-            packed.step_of_posteriors(&rows, &mut ws.lanes, soft, sigma, out);
+        if let Some((rows, packed)) = self.taken(&ws.x, &mut ws.indices) {
+            let sums = out.metric.first_mut().filter(|_| self.pass.gradient).map(|h| &mut h[..]);
+            let out = SoftSums { factors: self.factors, losses, sums };
+            packed.step_of_posteriors(rows, &mut ws.lanes, soft, sigma, out);
             return Found::AtOnce;
         }
         ws.g.resize(b * self.plan.p, T::zero());
@@ -45,12 +35,6 @@ impl<T: Real> Rows<'_, T> {
         let out = Slopes { factors: self.factors, losses, g: &mut ws.g };
         packed.posteriors(&rows, &mut ws.lanes, soft, sigma, out);
         Found::Results
-    }
-
-    /// Where a step at once leaves losses, and the prototypes' sums where they are wanted.
-    fn soft_sums<'a>(&'a self, losses: &'a mut [T], out: &'a mut Partial<T>) -> SoftSums<'a, T> {
-        let sums = out.metric.first_mut().filter(|_| self.pass.gradient).map(|h| &mut h[..]);
-        SoftSums { factors: self.factors, losses, sums }
     }
 
     /// The same from the block's distances.

@@ -132,14 +132,14 @@ impl<T: Real> Rows<'_, T> {
         }
     }
 
-    /// Losses of opposed winners and the metric's sums, in one go over the stored rows.
+    /// Losses of opposed winners and the metric's sums, in one go over the rows.
     fn sums_of_opposed(
         &self,
         objective: &impl PairObjective<f32>,
         ws: &mut Workspace<T>,
         out: &mut Partial<T>,
     ) {
-        let Some((rows, packed)) = self.stored() else { return };
+        let Some((rows, packed)) = self.taken(&ws.x, &mut ws.indices) else { return };
         ws.losses.resize(self.rows.len(), T::zero());
         let out = Judged {
             factors: self.factors,
@@ -148,14 +148,14 @@ impl<T: Real> Rows<'_, T> {
             any: &|class| self.plan.runs.first_of_each_side(class),
             sums: out.metric.first_mut().filter(|_| self.pass.gradient).map(|h| &mut h[..]),
         };
-        packed.step_of_winners(&rows, &mut ws.lanes, objective, out);
+        packed.step_of_winners(rows, &mut ws.lanes, objective, out);
     }
 
     /// The nearest of its class and of all others for each row, without the block's distances: what [`Rows::pairs_of_winners`] leaves, where the
     /// backend has a way of its own for the metric.
     pub(super) fn without_distances(&self, ws: &mut Workspace<T>) -> Found {
-        if self.found == Found::AtOnce {
-            return self.found;
+        if self.found == Found::AtOnce || self.plan.for_short(self.ready).is_some() {
+            return Found::AtOnce;
         }
         let Some(squares) = self.ready.metric.squares() else { return Found::Nothing };
         let few =

@@ -8,9 +8,10 @@ use super::nearest::{Found, Nearest};
 use super::packed::Packed;
 use super::products::{sums, sums_and_norms};
 use super::registers::Registers;
+use super::short::{Source, Grouped};
 use super::sums::{Pull, Pulled, Pulls};
-use super::tile::{Ahead, Between, LARGEST, Nothing, Tile, Tiles, registers_of, tile};
-use crate::backend::cpu::lanes::{Judged, Labelled, products_pay};
+use super::tile::{Ahead, Between, LARGEST, Nothing, Tiles, registers_of, tile};
+use crate::backend::cpu::lanes::{Judged, Labelled, are_summed, products_pay};
 use crate::parts::metric::Squares;
 use crate::parts::objective::{EPS, PairObjective};
 use pulp::NullaryFnOnce;
@@ -22,28 +23,86 @@ const PART: f32 = 1.0 / 128.0;
 /// So many tiles may be searched twice, beside a fourth of all.
 const TWICE: usize = 8;
 
+/// Whether tiles are searched by products still.
+pub(super) struct Trust {
+    by_products: bool,
+    /// Tiles that were, and those of them that were searched again.
+    seen: usize,
+    twice: usize,
+}
+
+impl Trust {
+    #[inline(always)]
+    pub fn by_products(&self) -> bool {
+        self.by_products
+    }
+
+    /// Learns whether products told the distances of a tile.
+    #[inline(always)]
+    pub fn learn(&mut self, told: bool) {
+        self.seen += 1;
+        if !told {
+            self.twice += 1;
+            self.by_products = self.twice < TWICE + self.seen / 4;
+        }
+    }
+}
+
 /// Few short prototypes, laid out for both.
 pub struct Few<S: Registers> {
-    simd: S,
-    packed: Packed<S::Operand>,
+    pub(super) simd: S,
+    pub(super) packed: Packed<S::Operand>,
     /// In groups of the same size.
-    halves: Packed<f32>,
+    pub(super) halves: Packed<f32>,
     /// The largest squared norm.
     largest: f32,
     lam: Vec<f32>,
-    pulls: Pulls<S>,
+    pub(super) summed: Summed<S>,
 }
+
+/// How sums over rows are formed.
+pub(super) enum Summed<S: Registers> {
+    /// Of the winners.
+    Pulls(Pulls<S>),
+    /// Of all prototypes, as they are so few.
+    All(Grouped),
+}
+
+/// Calls something for the number of prototypes of a group.
+macro_rules! with_size {
+    ($few:expr, |$n:ident| $call:expr) => {{
+        macro_rules! with {
+            ($size:literal) => {{
+                const $n: usize = $size;
+                $call
+            }};
+        }
+        match $few.packed.size {
+            2 => with!(2),
+            4 => with!(4),
+            6 if S::DIFFERENCES >= 6 => with!(6),
+            8 if S::DIFFERENCES >= 8 => with!(8),
+            size => unreachable!("groups of {size} prototypes"),
+        }
+    }};
+}
+
+pub(super) use with_size;
 
 impl<S: Registers> Few<S> {
     /// Lays out prototypes of the classes `labels`.
     pub fn new(simd: S, Squares { w, lam, .. }: Squares<'_, f32>, labels: &[u32]) -> Self {
         let d = w.len() / labels.len();
         let halves = Packed::halves(w, w, labels, S::DIFFERENCES);
+        let summed = match are_summed(d, labels.len()) {
+            true => Summed::All(Grouped::new(w, d)),
+            false => Summed::Pulls(Pulls::new(simd, w, d)),
+        };
         Few {
             simd,
             largest: halves.largest(),
             halves,
-            pulls: Pulls::new(simd, w, d),
+            summed,
             packed: Packed::new(w, labels, S::DIFFERENCES, S::operand),
             lam: lam.unwrap_or_default().to_vec(),
         }
@@ -67,34 +126,30 @@ impl<S: Registers> Few<S> {
         self.simd.run(Search { few: self, rows, room, winners, least });
     }
 
-    /// [`find_of`](Few::find_of), for whatever size groups have.
+    /// [`by_differences_of`](Few::by_differences_of), for whatever size groups have.
     #[inline(always)]
-    fn find(&self, turned: &[[S::Floats; 2]], tile: &Tile<S>, found: &mut Found) {
-        let ask = &mut { tile.ahead };
-        match (self.packed.size, self.lam.is_empty()) {
-            (2, true) => self.find_of::<2, false>(turned, tile, found, ask),
-            (4, true) => self.find_of::<4, false>(turned, tile, found, ask),
-            (6, true) if S::DIFFERENCES >= 6 => self.find_of::<6, false>(turned, tile, found, ask),
-            (8, true) if S::DIFFERENCES >= 8 => self.find_of::<8, false>(turned, tile, found, ask),
-            (2, false) => self.find_of::<2, true>(turned, tile, found, ask),
-            (4, false) => self.find_of::<4, true>(turned, tile, found, ask),
-            (6, false) if S::DIFFERENCES >= 6 => self.find_of::<6, true>(turned, tile, found, ask),
-            (8, false) if S::DIFFERENCES >= 8 => self.find_of::<8, true>(turned, tile, found, ask),
-            (size, _) => unreachable!("groups of {size} prototypes"),
-        }
-    }
-
-    /// What is done `between` the features is done once.
-    #[inline(always)]
-    fn find_of<const N: usize, const WEIGHTED: bool>(
+    pub(super) fn by_differences(
         &self,
         turned: &[[S::Floats; 2]],
-        tile: &Tile<S>,
-        found: &mut Found,
+        classes: [S::Words; 2],
         between: &mut impl Between,
-    ) {
+    ) -> Nearest<S> {
+        with_size!(self, |N| match self.lam.is_empty() {
+            true => self.by_differences_of::<N, false>(turned, classes, between),
+            false => self.by_differences_of::<N, true>(turned, classes, between),
+        })
+    }
+
+    /// The nearest for the rows of a tile. What is done `between` the features is done once.
+    #[inline(always)]
+    fn by_differences_of<const N: usize, const WEIGHTED: bool>(
+        &self,
+        turned: &[[S::Floats; 2]],
+        classes: [S::Words; 2],
+        between: &mut impl Between,
+    ) -> Nearest<S> {
         let (simd, lam) = (self.simd, &self.lam);
-        let mut nearest = Nearest::new(simd, tile.classes);
+        let mut nearest = Nearest::new(simd, classes);
         for (g, (w, starts, labels)) in self.packed.groups::<N>().enumerate() {
             let sums = if g == 0 {
                 distances::<S, N, WEIGHTED>(simd, turned, w, starts, lam, between)
@@ -106,20 +161,20 @@ impl<S: Registers> Few<S> {
             }
         }
         nearest.settle();
-        nearest.leave(tile.masks, found);
+        nearest
     }
 
-    /// The same by products; whether they tell the distances.
+    /// The same by products, and whether they tell the distances of the rows of `masks`.
     #[inline(always)]
-    fn find_by_products<const N: usize>(
+    fn by_products_of<const N: usize>(
         &self,
         turned: &[[S::Floats; 2]],
-        tile: &Tile<S>,
-        found: &mut Found,
+        classes: [S::Words; 2],
+        masks: [S::Mask; 2],
         between: &mut impl Between,
-    ) -> bool {
+    ) -> (Nearest<S>, bool) {
         let simd = self.simd;
-        let mut nearest = Nearest::new(simd, tile.classes);
+        let mut nearest = Nearest::new(simd, classes);
         let mut norms = [simd.zero(); 2];
         for (g, (w, starts, labels)) in self.halves.groups::<N>().enumerate() {
             let sums = if g == 0 {
@@ -134,61 +189,120 @@ impl<S: Registers> Few<S> {
             }
         }
         nearest.settle();
+        let mut least = nearest.sides.map(|side| side.least);
+        let told = self.are_told(masks, norms, &mut least);
+        for (side, least) in nearest.sides.iter_mut().zip(least) {
+            side.least = least;
+        }
+        (nearest, told)
+    }
+
+    /// Makes distances of the least `|w|^2/2 - x.w` of both sides, and says whether they tell those of the rows of `masks`.
+    #[inline(always)]
+    pub(super) fn are_told(
+        &self,
+        masks: [S::Mask; 2],
+        norms: [S::Floats; 2],
+        [plus, minus]: &mut [[S::Floats; 2]; 2],
+    ) -> bool {
+        let simd = self.simd;
         let (part, two) = (simd.splat(PART), simd.splat(2.0));
         let largest = simd.splat(PART * self.largest);
         let mut told = true;
         for half in 0..2 {
-            for side in &mut nearest.sides {
-                side.least[half] = simd.mul_add(side.least[half], two, norms[half]);
-            }
-            let [plus, minus] = &nearest.sides;
-            let lesser = simd.min(plus.least[half], minus.least[half]);
+            plus[half] = simd.mul_add(plus[half], two, norms[half]);
+            minus[half] = simd.mul_add(minus[half], two, norms[half]);
+            let lesser = simd.min(plus[half], minus[half]);
             // Not so either where a term is no number, or out of range.
             let tells = simd.less(simd.mul_add(norms[half], part, largest), lesser);
-            told &= !simd.any(simd.and_not(tells, tile.masks[half]));
+            told &= !simd.any(simd.and_not(tells, masks[half]));
         }
-        nearest.leave(tile.masks, found);
         told
     }
 
-    /// Winners, what `objective` makes of their distances, and the sums of differences, from rows as they stand in memory. For prototypes without
-    /// relevances.
+    /// Distances of all prototypes by differences.
+    #[inline(always)]
+    pub(super) fn values_by_differences<const N: usize>(
+        &self,
+        turned: &[[S::Floats; 2]],
+        between: &mut impl Between,
+        values: &mut [[S::Floats; 2]],
+    ) {
+        let groups = self.packed.groups::<N>().zip(values.as_chunks_mut::<N>().0);
+        for (g, ((w, starts, _), values)) in groups.enumerate() {
+            *values = if g == 0 {
+                distances::<S, N, false>(self.simd, turned, w, starts, &[], between)
+            } else {
+                distances::<S, N, false>(self.simd, turned, w, starts, &[], &mut Nothing)
+            };
+        }
+    }
+
+    /// The nearest for the rows of a tile, by products where those are to be trusted.
+    #[inline(always)]
+    fn nearest<const N: usize>(
+        &self,
+        trust: &mut Trust,
+        turned: &[[S::Floats; 2]],
+        classes: [S::Words; 2],
+        masks: [S::Mask; 2],
+        between: &mut impl Between,
+    ) -> Nearest<S> {
+        if !trust.by_products() {
+            return self.by_differences_of::<N, false>(turned, classes, between);
+        }
+        let (nearest, told) = self.by_products_of::<N>(turned, classes, masks, between);
+        trust.learn(told);
+        match told {
+            true => nearest,
+            false => self.simd.run(Again { few: self, turned, classes }),
+        }
+    }
+
+    /// What a step begins with.
+    pub(super) fn trust(&self) -> Trust {
+        let by_products = products_pay(self.packed.d, self.packed.p);
+        Trust { by_products, seen: 0, twice: 0 }
+    }
+
+    /// Winners, what `objective` makes of their distances, and the sums of differences. For prototypes without relevances. Panics where rows are turned
+    /// and sums are not of all prototypes.
     pub fn step<O: PairObjective<f32>>(
         &self,
-        rows: &Labelled<'_, f32>,
+        rows: Source<'_, S>,
         room: &mut Room<S>,
         objective: &O,
         out: Judged<'_, f32>,
     ) {
         assert!(self.lam.is_empty(), "nothing is summed for relevances");
-        match self.pulls.registers() {
-            1 => self.step_of_rows::<1, O>(rows, room, objective, out),
-            2 => self.step_of_rows::<2, O>(rows, room, objective, out),
-            4 => self.step_of_rows::<4, O>(rows, room, objective, out),
-            8 if S::ROWS < 16 => self.step_of_rows::<8, O>(rows, room, objective, out),
+        let (pulls, rows) = match (&self.summed, rows) {
+            (Summed::All(grouped), rows) => {
+                return self.short_step(grouped, rows, room, objective, out);
+            }
+            (Summed::Pulls(pulls), Source::Rows(rows)) => (pulls, rows),
+            (Summed::Pulls(_), Source::Turned { .. }) => panic!("turned rows of winners alone"),
+        };
+        match pulls.registers() {
+            1 => self.step_of_rows::<1, O>(pulls, rows, room, objective, out),
+            2 => self.step_of_rows::<2, O>(pulls, rows, room, objective, out),
+            4 => self.step_of_rows::<4, O>(pulls, rows, room, objective, out),
+            8 if S::ROWS < 16 => self.step_of_rows::<8, O>(pulls, rows, room, objective, out),
             registers => unreachable!("rows of {registers} registers"),
         }
     }
 
     fn step_of_rows<const C: usize, O: PairObjective<f32>>(
         &self,
+        pulls: &Pulls<S>,
         rows: &Labelled<'_, f32>,
         room: &mut Room<S>,
         objective: &O,
         out: Judged<'_, f32>,
     ) {
         let few = self;
-        match self.packed.size {
-            2 => self.simd.run(Step::<S, O, C, 2> { few, rows, room, objective, out }),
-            4 => self.simd.run(Step::<S, O, C, 4> { few, rows, room, objective, out }),
-            6 if S::DIFFERENCES >= 6 => {
-                self.simd.run(Step::<S, O, C, 6> { few, rows, room, objective, out });
-            }
-            8 if S::DIFFERENCES >= 8 => {
-                self.simd.run(Step::<S, O, C, 8> { few, rows, room, objective, out });
-            }
-            size => unreachable!("groups of {size} prototypes"),
-        }
+        with_size!(self, |N| self
+            .simd
+            .run(Step::<S, O, C, N> { few, pulls, rows, room, objective, out }))
     }
 }
 
@@ -212,7 +326,8 @@ impl<S: Registers> NullaryFnOnce for Search<'_, S> {
         let out = winners.chunks_mut(tile::<S>()).zip(least.chunks_mut(2 * tile::<S>()));
         for (winners, least) in out {
             let Some(tile) = tiles.next() else { return };
-            few.find(tiles.turned, &tile, &mut found);
+            let nearest = few.by_differences(tiles.turned, tile.classes, &mut { tile.ahead });
+            nearest.leave(tile.masks, &mut found);
             let (pairs, distances) = found.pairs(few.simd);
             winners.copy_from_slice(&pairs[..winners.len()]);
             least.copy_from_slice(&distances.as_flattened()[..least.len()]);
@@ -223,6 +338,7 @@ impl<S: Registers> NullaryFnOnce for Search<'_, S> {
 /// [`Few::step`] of rows of `C` registers and groups of `N` prototypes.
 struct Step<'a, S: Registers, O, const C: usize, const N: usize> {
     few: &'a Few<S>,
+    pulls: &'a Pulls<S>,
     rows: &'a Labelled<'a, f32>,
     room: &'a mut Room<S>,
     objective: &'a O,
@@ -237,8 +353,8 @@ impl<S: Registers, O: PairObjective<f32>, const C: usize, const N: usize> Nullar
 
     #[inline(always)]
     fn call(self) {
-        let Step { few, rows, room, objective, out } = self;
-        let Few { simd, packed, pulls, .. } = few;
+        let Step { few, pulls, rows, room, objective, out } = self;
+        let Few { simd, packed, .. } = few;
         let Judged { factors, scale, losses, any, sums } = out;
         let (simd, d) = (*simd, packed.d);
         let Room { turned, h, .. } = room;
@@ -252,7 +368,7 @@ impl<S: Registers, O: PairObjective<f32>, const C: usize, const N: usize> Nullar
         let (mut judged, mut done) = (0..0, 0);
         // So many of them a feature are all by the last.
         let some = tile::<S>().div_ceil(d);
-        let (mut by_products, mut tiles_seen, mut twice) = (products_pay(d, packed.p), 0, 0);
+        let mut trust = few.trust();
         while let Some(tile) = tiles.next() {
             let mut beside = Beside {
                 ahead: tile.ahead,
@@ -264,18 +380,9 @@ impl<S: Registers, O: PairObjective<f32>, const C: usize, const N: usize> Nullar
                 n: if S::BESIDE { judged.len() } else { 0 },
                 some,
             };
-            if by_products {
-                let turned = &*tiles.turned;
-                let told = few.find_by_products::<N>(turned, &tile, &mut found, &mut beside);
-                tiles_seen += 1;
-                if !told {
-                    simd.run(Again { few, turned, tile: &tile, found: &mut found });
-                    twice += 1;
-                    by_products = twice < TWICE + tiles_seen / 4;
-                }
-            } else {
-                few.find_of::<N, false>(tiles.turned, &tile, &mut found, &mut beside);
-            }
+            let (turned, classes) = (&*tiles.turned, tile.classes);
+            let nearest = few.nearest::<N>(&mut trust, turned, classes, tile.masks, &mut beside);
+            nearest.leave(tile.masks, &mut found);
             done = beside.done;
             if found.is_short {
                 found.fill(&rows.of[tile.range.clone()], any, packed.p);
@@ -344,20 +451,19 @@ impl<S: Registers, const C: usize> Between for Beside<'_, S, C> {
     }
 }
 
-/// [`Few::find`] where products did not tell. (By itself: it is seldom.)
+/// [`Few::by_differences`] where products did not tell. (By itself: it is seldom.)
 struct Again<'a, S: Registers> {
     few: &'a Few<S>,
     turned: &'a [[S::Floats; 2]],
-    tile: &'a Tile<S>,
-    found: &'a mut Found,
+    classes: [S::Words; 2],
 }
 
 impl<S: Registers> NullaryFnOnce for Again<'_, S> {
-    type Output = ();
+    type Output = Nearest<S>;
 
     #[inline(always)]
-    fn call(self) {
-        self.few.find(self.turned, self.tile, self.found);
+    fn call(self) -> Nearest<S> {
+        self.few.by_differences(self.turned, self.classes, &mut Nothing)
     }
 }
 

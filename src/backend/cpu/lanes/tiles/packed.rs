@@ -50,9 +50,9 @@ impl<E: Copy> Packed<E> {
     pub fn groups<const N: usize>(
         &self,
     ) -> impl Iterator<Item = (&[[E; N]], &[f32; N], &[i32; N])> {
+        let (w, d) = (self.values::<N>(), self.d);
         let rest = self.starts.as_chunks::<N>().0.iter().zip(self.labels.as_chunks::<N>().0);
-        let w = self.w.chunks_exact(N * self.d).map(|w| w.as_chunks::<N>().0);
-        w.zip(rest).map(|(w, (starts, labels))| (w, starts, labels))
+        rest.enumerate().map(move |(g, (starts, labels))| (&w[g * d..][..d], starts, labels))
     }
 }
 

@@ -70,6 +70,8 @@ pub trait Registers: Copy {
     fn less(self, a: Self::Floats, b: Self::Floats) -> Self::Mask;
     /// Everything else.
     fn not_less(self, a: Self::Floats, b: Self::Floats) -> Self::Mask;
+    /// `a = b`; not so where one is not a number.
+    fn equal(self, a: Self::Floats, b: Self::Floats) -> Self::Mask;
     /// Everything but +0 and -0.
     fn not_zero(self, a: Self::Floats) -> Self::Mask;
     fn same(self, a: Self::Words, b: Self::Words) -> Self::Mask;
@@ -220,6 +222,7 @@ impl Registers for V4 {
         fn reciprocal(a: __m512) -> __m512 = _mm512_rcp14_ps(a);
         fn less(a: __m512, b: __m512) -> __mmask16 = _mm512_cmp_ps_mask::<_CMP_LT_OQ>(a, b);
         fn not_less(a: __m512, b: __m512) -> __mmask16 = _mm512_cmp_ps_mask::<_CMP_NLT_UQ>(a, b);
+        fn equal(a: __m512, b: __m512) -> __mmask16 = _mm512_cmp_ps_mask::<_CMP_EQ_OQ>(a, b);
         fn not_zero(a: __m512) -> __mmask16 = _mm512_cmp_ps_mask::<_CMP_NEQ_UQ>(a, _mm512_setzero_ps());
         fn same(a: __m512i, b: __m512i) -> __mmask16 = _mm512_cmpeq_epi32_mask(a, b);
         fn select(mask: __mmask16, a: __m512, b: __m512) -> __m512 = _mm512_mask_mov_ps(b, mask, a);
@@ -354,6 +357,7 @@ impl Registers for V3 {
         fn reciprocal(a: __m256) -> __m256 = _mm256_rcp_ps(a);
         fn less(a: __m256, b: __m256) -> __m256 = _mm256_cmp_ps::<_CMP_LT_OQ>(a, b);
         fn not_less(a: __m256, b: __m256) -> __m256 = _mm256_cmp_ps::<_CMP_NLT_UQ>(a, b);
+        fn equal(a: __m256, b: __m256) -> __m256 = _mm256_cmp_ps::<_CMP_EQ_OQ>(a, b);
         fn not_zero(a: __m256) -> __m256 = _mm256_cmp_ps::<_CMP_NEQ_UQ>(a, _mm256_setzero_ps());
         fn same(a: __m256i, b: __m256i) -> __m256 = _mm256_castsi256_ps(_mm256_cmpeq_epi32(a, b));
         fn and(a: __m256, b: __m256) -> __m256 = _mm256_and_ps(a, b);

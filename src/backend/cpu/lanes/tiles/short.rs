@@ -7,18 +7,18 @@
 //! To turn rows takes half as many instructions as to hold them against eight prototypes. Where a training goes over all of them again and again, they are
 //! [turned once](Turned) and kept so.
 
+mod posteriors;
+mod winners;
+
 use super::Room;
-use super::products::{Products, run_by_size, sums_of};
 use super::registers::Registers;
-use super::soft::{Loss, Losses, lessen};
 use super::sums::sum_of;
 use super::tile::{Coming, LARGEST, ask_for_codes, ask_for_next_pages, tile, turn_tile, values_of};
 use crate::backend::cpu::lanes::{Labelled, SoftSums};
 use crate::parts::cooperation::winner_pair::NOBODY;
-use crate::parts::objective::Shares;
-use pulp::NullaryFnOnce;
 use rayon::prelude::*;
 use std::mem::MaybeUninit;
+use std::ops::Range;
 use std::ptr;
 
 /// Rows that are kept turned: for each tile both registers of each feature. Beside the last row of the last tile there are zeros.
@@ -60,39 +60,51 @@ where
 }
 
 /// Where rows come from.
-pub(super) enum Source<'a, S: Registers> {
+#[derive(Clone, Copy)]
+pub enum Source<'a, S: Registers> {
     /// As they stand in memory.
     Rows(&'a Labelled<'a, f32>),
-    /// Turned.
-    Turned(&'a [[S::Floats; 2]]),
+    /// Turned, from number `start` on, the first of a tile.
+    Turned {
+        rows: &'a Turned<S>,
+        start: usize,
+        /// Their classes.
+        of: &'a [u32],
+    },
 }
 
-impl<S: Registers> Products<S> {
-    /// [`Products::soft_step`] of rows that are kept turned, from number `start` on, the first of a tile; their classes are `of`.
-    pub fn soft_step_of_turned(
-        &self,
-        (turned, start): (&Turned<S>, usize),
-        of: &[u32],
-        room: &mut Room<S>,
-        loss: Loss<impl Fn(f32, f32) -> Shares<f32>>,
-        out: SoftSums<'_, f32>,
-    ) {
-        assert!(turned.d == self.packed.d && start + of.len() <= turned.rows);
-        assert!(start.is_multiple_of(tile::<S>()), "row {start} is the first of no tile");
-        let tiles = &turned.tiles[start / tile::<S>() * turned.d..];
-        self.short_step(Source::Turned(tiles), of, room, loss, out);
+impl<'a, S: Registers> Source<'a, S> {
+    /// The rows' classes.
+    fn of(&self) -> &'a [u32] {
+        match self {
+            Source::Rows(rows) => rows.of,
+            Source::Turned { of, .. } => of,
+        }
     }
 
-    pub(super) fn short_step(
-        &self,
-        source: Source<'_, S>,
-        of: &[u32],
-        room: &mut Room<S>,
-        loss: Loss<impl Fn(f32, f32) -> Shares<f32>>,
-        out: SoftSums<'_, f32>,
-    ) {
-        let products = self;
-        run_by_size!(self, Step<_> { products, source, of, room, loss, out });
+    /// Those that are turned.
+    fn turned(&self, d: usize) -> &'a [[S::Floats; 2]] {
+        let Source::Turned { rows, start, of } = *self else { return &[] };
+        assert!(rows.d == d && start + of.len() <= rows.rows, "rows {start}.. of {}", rows.rows);
+        assert!(start.is_multiple_of(tile::<S>()), "row {start} is the first of no tile");
+        &rows.tiles[start / tile::<S>() * d..]
+    }
+}
+
+/// Prototypes as they are, for differences: groups of [`GROUP`], for each its first feature of all, then its second.
+pub(super) struct Grouped {
+    w: Vec<f32>,
+    groups: Vec<[f32; GROUP]>,
+}
+
+impl Grouped {
+    pub fn new(w: &[f32], d: usize) -> Self {
+        let mut groups = vec![[0.0; GROUP]; w.len().div_ceil(d * GROUP) * d];
+        for (i, w) in w.iter().enumerate() {
+            let (j, a) = (i / d, i % d);
+            groups[j / GROUP * d + a][j % GROUP] = *w;
+        }
+        Grouped { w: w.to_vec(), groups }
     }
 }
 
@@ -103,29 +115,78 @@ const TILES: usize = 16;
 /// Prototypes whose slopes are summed at a time.
 const GROUP: usize = 4;
 
-/// [`Products::short_step`] of groups of `N` prototypes.
-struct Step<'a, S: Registers, F, const N: usize> {
-    products: &'a Products<S>,
+/// What a step makes of rows.
+trait Parts<S: Registers> {
+    /// Whether there are tiles whose sums are formed of differences.
+    const DIFFERENCES: bool;
+
+    /// Holds tile number `t` of some, whose first row is `start`, against all prototypes. `values`: room for something of each.
+    fn hold(
+        &mut self,
+        tile: (usize, usize),
+        x: &[[S::Floats; 2]],
+        of_rows: &OfRows<'_, S>,
+        coming: &mut Coming<S>,
+        values: &mut [[S::Floats; 2]],
+    );
+
+    /// Losses of some tiles; if `totals` are wanted, slopes in place of the values as well, and what each prototype's add up to (not in tiles of
+    /// differences).
+    fn weigh(
+        &mut self,
+        lot: &Lot<'_, S>,
+        of_rows: &mut OfRows<'_, S>,
+        coming: &mut Coming<S>,
+        slopes: &mut [[S::Floats; 2]],
+        totals: Option<&mut [S::Floats]>,
+    );
+
+    /// The prototypes for such sums, if those of tile number `t` of some are formed so.
+    fn differences(&self, t: usize) -> Option<&Grouped>;
+}
+
+/// Some tiles that go through each part together.
+struct Lot<'a, S: Registers> {
+    /// Their rows.
+    rows: Range<usize>,
+    /// Both registers of each feature.
+    x: &'a [[S::Floats; 2]],
+    /// Prototypes that each tile has room for: they fill up whole groups.
+    all: usize,
+}
+
+impl<S: Registers> Lot<'_, S> {
+    /// The number of each tile and its first row.
+    #[inline(always)]
+    fn tiles(&self) -> impl Iterator<Item = (usize, usize)> + use<S> {
+        self.rows.clone().step_by(tile::<S>()).enumerate()
+    }
+}
+
+/// What every such step has.
+struct Short<'a, S: Registers> {
+    simd: S,
+    /// The prototypes, `p x d`.
+    w: &'a [f32],
+    d: usize,
+    /// How many prototypes there is room for, with those that fill up groups.
+    room_for: usize,
+    /// Where rows come from.
     source: Source<'a, S>,
-    of: &'a [u32],
     room: &'a mut Room<S>,
-    loss: Loss<F>,
     out: SoftSums<'a, f32>,
 }
 
-impl<S: Registers, F: Fn(f32, f32) -> Shares<f32>, const N: usize> NullaryFnOnce
-    for Step<'_, S, F, N>
-{
-    type Output = ();
-
+impl<S: Registers> Short<'_, S> {
     #[inline(always)]
-    fn call(self) {
-        let Step { products, source, of, room, loss, out } = self;
+    fn run(self, mut parts: impl Parts<S>) {
+        let Short { simd, w, d, room_for, source, room, out } = self;
         let SoftSums { factors, losses, sums } = out;
-        let Products { simd, packed, .. } = products;
-        let (simd, d, p, n) = (*simd, packed.d, packed.p, of.len());
+        let of = source.of();
+        let (p, n) = (w.len() / d, of.len());
+        let turned = source.turned(d);
         let Room { panel, slopes, h, .. } = room;
-        let all = packed.labels.len().next_multiple_of(GROUP);
+        let all = room_for.next_multiple_of(GROUP);
         let some = SOME / size_of::<[S::Floats; 2]>() / (d + all);
         let some = some.clamp(1, TILES);
         panel.resize(some * d, [simd.zero(); 2]);
@@ -134,8 +195,6 @@ impl<S: Registers, F: Fn(f32, f32) -> Shares<f32>, const N: usize> NullaryFnOnce
         h.clear();
         h.resize(all * d + p, simd.zero());
         let (h, totals) = h.split_at_mut(all * d);
-        let mut least = [[simd.zero(); 2]; TILES];
-        let mut sides = [[[simd.zero(); 2]; 2]; TILES];
         let mut of_rows = OfRows::new(simd, of, factors, losses);
         let some_rows = some * tile::<S>();
         let mut coming = Coming::new(simd, d);
@@ -144,13 +203,14 @@ impl<S: Registers, F: Fn(f32, f32) -> Shares<f32>, const N: usize> NullaryFnOnce
             let tiles = (end - first).div_ceil(tile::<S>());
             ask_for_next_pages(&of[first..end]);
             let x = match &source {
-                Source::Turned(turned) => {
+                Source::Turned { .. } => {
                     let x = &turned[first / tile::<S>() * d..][..tiles * d];
                     ask_for_next_pages(x);
                     coming.begin(x.as_ptr().cast(), true, tiles);
                     for (t, x) in x.chunks_exact(d).enumerate() {
-                        let slopes = &mut slopes[t * all..][..all];
-                        least[t] = products.keys_and_least::<N>(x, &mut coming, slopes);
+                        let tile = (t, first + t * tile::<S>());
+                        let values = &mut slopes[t * all..][..all];
+                        parts.hold(tile, x, &of_rows, &mut coming, values);
                     }
                     x
                 }
@@ -163,47 +223,30 @@ impl<S: Registers, F: Fn(f32, f32) -> Shares<f32>, const N: usize> NullaryFnOnce
                     for (t, x) in x.chunks(tile::<S>() * d).enumerate() {
                         let turned = &mut panel[t * d..][..d];
                         turn_tile(simd, x, rows.centre, turned);
-                        let slopes = &mut slopes[t * all..][..all];
-                        least[t] = products.keys_and_least::<N>(turned, &mut coming, slopes);
+                        let tile = (t, first + t * tile::<S>());
+                        let values = &mut slopes[t * all..][..all];
+                        parts.hold(tile, turned, &of_rows, &mut coming, values);
                     }
                     &panel[..tiles * d]
                 }
             };
-            for t in 0..tiles {
-                let classes = of_rows.classes(first + t * tile::<S>());
-                let keys = &mut slopes[t * all..][..all];
-                coming.ask_beside_powers();
-                sides[t] = products.likelihoods(classes, loss.sigma, least[t], keys);
-            }
-            for t in 0..tiles {
-                let start = first + t * tile::<S>();
-                let likelihoods;
-                (likelihoods, sides[t]) = loss.shared(simd, of_rows.factors(start), sides[t]);
-                of_rows.put_losses(start, likelihoods);
-            }
-            if sums.is_none() {
-                coming.ask_one_in(1);
-                continue;
-            }
-            for t in 0..tiles {
-                let classes = of_rows.classes(first + t * tile::<S>());
-                let slopes = &mut slopes[t * all..][..all];
-                products.weigh(classes, sides[t], slopes, totals);
-            }
-            let sums = Sums { simd, d, all, tiles, x, slopes };
-            if S::ROWS < 16 {
-                sums.add::<2>(h, &mut coming)
-            } else {
-                sums.add::<4>(h, &mut coming)
+            let lot = Lot { rows: first..end, x, all };
+            let wanted = sums.is_some().then_some(&mut *totals);
+            parts.weigh(&lot, &mut of_rows, &mut coming, slopes, wanted);
+            if sums.is_some() {
+                let sums = Sums { simd, d, lot, slopes, parts: &parts };
+                if S::ROWS < 16 {
+                    sums.add::<2>(h, &mut coming)
+                } else {
+                    sums.add::<4>(h, &mut coming)
+                }
             }
             coming.ask_one_in(1);
         }
-        of_rows.finish();
-        simd.run(Losses(losses));
         let Some(sums) = sums else { return };
         for j in 0..p {
             let total = sum_of(simd, totals[j]);
-            let w = &products.w[j * d..][..d];
+            let w = &w[j * d..][..d];
             let h = &h.as_chunks::<GROUP>().0[j / GROUP * d..][..d];
             let features = h.chunks(S::ROWS).zip(w.chunks(S::ROWS));
             for ((h, w), sums) in features.zip(sums[j * d..][..d].chunks_mut(S::ROWS)) {
@@ -219,28 +262,6 @@ impl<S: Registers, F: Fn(f32, f32) -> Shares<f32>, const N: usize> NullaryFnOnce
     }
 }
 
-impl<S: Registers> Products<S> {
-    /// `|w|^2/2 - x.w` of a tile's rows and all prototypes, in groups of `N`, and the least of them.
-    #[inline(always)]
-    fn keys_and_least<const N: usize>(
-        &self,
-        turned: &[[S::Floats; 2]],
-        coming: &mut Coming<S>,
-        keys: &mut [[S::Floats; 2]],
-    ) -> [S::Floats; 2] {
-        let (simd, packed, d) = (self.simd, &self.packed, turned.len());
-        let mut least = [simd.splat(f32::INFINITY); 2];
-        let groups = keys.as_chunks_mut::<N>().0.iter_mut().zip(packed.starts.as_chunks::<N>().0);
-        for (g, (keys, starts)) in groups.enumerate() {
-            let w = &packed.values::<N>()[g * d..][..d];
-            let sums = sums_of::<S, N>(simd, g, turned, coming, w, starts);
-            lessen(simd, &mut least, &sums);
-            *keys = sums;
-        }
-        least
-    }
-}
-
 /// What is given of each row, and asked of it, a tile at a time: the last tile is filled up with rows that count for nothing.
 struct OfRows<'a, S> {
     simd: S,
@@ -251,7 +272,6 @@ struct OfRows<'a, S> {
     whole: usize,
     of_last: [u32; LARGEST],
     factors_of_last: [f32; LARGEST],
-    losses_of_last: [f32; LARGEST],
 }
 
 impl<'a, S: Registers> OfRows<'a, S> {
@@ -263,8 +283,7 @@ impl<'a, S: Registers> OfRows<'a, S> {
         let (mut of_last, mut factors_of_last) = ([NOBODY; LARGEST], [0.0; LARGEST]);
         of_last[..n - whole].copy_from_slice(&of[whole..]);
         factors_of_last[..n - whole].copy_from_slice(&factors[whole..]);
-        let losses_of_last = [0.0; LARGEST];
-        OfRows { simd, of, factors, losses, whole, of_last, factors_of_last, losses_of_last }
+        OfRows { simd, of, factors, losses, whole, of_last, factors_of_last }
     }
 
     /// The classes of the tile that begins with row `start`.
@@ -274,6 +293,16 @@ impl<'a, S: Registers> OfRows<'a, S> {
         ask_for_codes(of);
         // SAFETY: there are as many as a tile has rows.
         unsafe { [self.simd.load_words(of.as_ptr()), self.simd.load_words(of[S::ROWS..].as_ptr())] }
+    }
+
+    /// The places where there are rows.
+    #[inline(always)]
+    fn masks(&self, start: usize) -> [S::Mask; 2] {
+        if start < self.whole {
+            return [self.simd.first(S::ROWS); 2];
+        }
+        let n = self.of.len() - start;
+        [self.simd.first(n.min(S::ROWS)), self.simd.first(n.saturating_sub(S::ROWS).min(S::ROWS))]
     }
 
     /// Their factors.
@@ -289,78 +318,107 @@ impl<'a, S: Registers> OfRows<'a, S> {
     /// Takes their losses.
     #[inline(always)]
     fn put_losses(&mut self, start: usize, losses: [S::Floats; 2]) {
-        let last = &mut self.losses_of_last;
-        let to = if start < self.whole { &mut self.losses[start..self.whole] } else { last };
+        if start == self.whole {
+            let last = &mut self.losses[start..];
+            return last.copy_from_slice(&values_of(self.simd, losses)[..last.len()]);
+        }
+        let to = &mut self.losses[start..self.whole];
         for half in 0..2 {
             let to = to[half * S::ROWS..].as_mut_ptr();
             // SAFETY: there is room for as many as a tile has rows.
             unsafe { self.simd.store(to, losses[half]) };
         }
     }
-
-    /// Hands over those of the last tile.
-    #[inline(always)]
-    fn finish(self) {
-        let last = &mut self.losses[self.whole..];
-        last.copy_from_slice(&self.losses_of_last[..last.len()]);
-    }
 }
 
 /// Some tiles and their slopes.
-struct Sums<'a, S: Registers> {
+struct Sums<'a, S: Registers, P> {
     simd: S,
     d: usize,
-    /// Prototypes, filled up to whole groups.
-    all: usize,
-    tiles: usize,
-    x: &'a [[S::Floats; 2]],
+    lot: Lot<'a, S>,
     slopes: &'a [[S::Floats; 2]],
+    parts: &'a P,
 }
 
-impl<S: Registers> Sums<'_, S> {
-    /// Adds all products of slopes and features to `h`, so many features at a time, whose sums stay in registers.
+impl<S: Registers, P: Parts<S>> Sums<'_, S, P> {
+    /// Adds all products of slopes and features, or differences, to `h`, so many features at a time, whose sums stay in registers.
     #[inline(always)]
     fn add<const FEATURES: usize>(&self, h: &mut [S::Floats], coming: &mut Coming<S>) {
-        let mut blocks = self.all / GROUP * (self.d / FEATURES);
+        let mut blocks = self.lot.all / GROUP * (self.d / FEATURES);
         for (g, h) in h.chunks_exact_mut(GROUP * self.d).enumerate() {
             let mut a = 0;
             while a + FEATURES <= self.d {
                 coming.ask_one_in(blocks);
                 blocks -= 1;
-                self.add_some::<FEATURES>(g * GROUP, a, &mut h[a * GROUP..]);
+                self.add_some::<FEATURES>(g, a, &mut h[a * GROUP..]);
                 a += FEATURES;
             }
             while a < self.d {
-                self.add_some::<1>(g * GROUP, a, &mut h[a * GROUP..]);
+                self.add_some::<1>(g, a, &mut h[a * GROUP..]);
                 a += 1;
             }
         }
     }
 
-    /// Those of a group from prototype `j` on, and of features from `a` on.
+    /// Those of group `g`, and of features from `a` on.
     #[inline(always)]
-    fn add_some<const FEATURES: usize>(&self, j: usize, a: usize, h: &mut [S::Floats]) {
-        let Sums { simd, d, all, tiles, x, slopes } = *self;
-        assert!(a + FEATURES <= d && j + GROUP <= all);
-        assert!(tiles * d <= x.len() && tiles * all <= slopes.len());
+    fn add_some<const FEATURES: usize>(&self, g: usize, a: usize, h: &mut [S::Floats]) {
+        let Sums { simd, d, lot, slopes, parts } = self;
+        let (tiles, all, j) = (lot.rows.len().div_ceil(tile::<S>()), lot.all, g * GROUP);
+        assert!(a + FEATURES <= *d && j + GROUP <= all);
+        assert!(tiles * d <= lot.x.len() && tiles * all <= slopes.len());
         let h = &mut h.as_chunks_mut::<GROUP>().0[..FEATURES];
         let mut sums = [[simd.zero(); GROUP]; FEATURES];
         sums.copy_from_slice(h);
-        let (mut x, mut slopes) = (x.as_ptr().wrapping_add(a), slopes.as_ptr().wrapping_add(j));
-        for _ in 0..tiles {
-            for half in 0..2 {
-                for n in 0..GROUP {
-                    // SAFETY: there are as many prototypes, of as many tiles.
-                    let slope = unsafe { (*slopes.add(n))[half] };
-                    for f in 0..FEATURES {
-                        // SAFETY: there are as many features, of as many tiles.
-                        let x = unsafe { (*x.add(f))[half] };
-                        sums[f][n] = simd.mul_add(slope, x, sums[f][n]);
-                    }
+        let (mut x, mut slopes) = (lot.x.as_ptr().wrapping_add(a), slopes.as_ptr().wrapping_add(j));
+        for t in 0..tiles {
+            // SAFETY: there are as many features and prototypes, of as many tiles.
+            let (of_x, of_slopes) = unsafe { (&*x.cast(), &*slopes.cast()) };
+            match parts.differences(t) {
+                Some(grouped) if P::DIFFERENCES => {
+                    let w = &grouped.groups[g * d + a..][..FEATURES];
+                    add_differences::<S, FEATURES>(*simd, of_x, of_slopes, w, &mut sums);
                 }
+                _ => add_products::<S, FEATURES>(*simd, of_x, of_slopes, &mut sums),
             }
-            (x, slopes) = (x.wrapping_add(d), slopes.wrapping_add(all));
+            (x, slopes) = (x.wrapping_add(*d), slopes.wrapping_add(all));
         }
         h.copy_from_slice(&sums);
+    }
+}
+
+/// `G x` of a tile.
+#[inline(always)]
+fn add_products<S: Registers, const FEATURES: usize>(
+    simd: S,
+    x: &[[S::Floats; 2]; FEATURES],
+    slopes: &[[S::Floats; 2]; GROUP],
+    sums: &mut [[S::Floats; GROUP]; FEATURES],
+) {
+    for half in 0..2 {
+        for n in 0..GROUP {
+            for f in 0..FEATURES {
+                sums[f][n] = simd.mul_add(slopes[n][half], x[f][half], sums[f][n]);
+            }
+        }
+    }
+}
+
+/// `G (x - w)` of a tile.
+#[inline(always)]
+fn add_differences<S: Registers, const FEATURES: usize>(
+    simd: S,
+    x: &[[S::Floats; 2]; FEATURES],
+    slopes: &[[S::Floats; 2]; GROUP],
+    w: &[[f32; GROUP]],
+    sums: &mut [[S::Floats; GROUP]; FEATURES],
+) {
+    for half in 0..2 {
+        for n in 0..GROUP {
+            for f in 0..FEATURES {
+                let e = simd.sub(x[f][half], simd.splat(w[f][n]));
+                sums[f][n] = simd.mul_add(slopes[n][half], e, sums[f][n]);
+            }
+        }
     }
 }

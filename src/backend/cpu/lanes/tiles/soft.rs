@@ -31,17 +31,20 @@ impl<S: Registers> Products<S> {
         self.simd.run(Posteriors { products: self, rows, room, loss, out });
     }
 
-    /// Losses, and the sums over rows as they stand in memory.
+    /// Losses, and the sums over rows. Panics where rows are turned and prototypes are not short and few.
     pub fn soft_step(
         &self,
-        rows: &Labelled<'_, f32>,
+        rows: Source<'_, S>,
         room: &mut Room<S>,
         loss: Loss<impl Fn(f32, f32) -> Shares<f32>>,
         out: SoftSums<'_, f32>,
     ) {
-        match self.short {
-            true => self.short_step(Source::Rows(rows), rows.of, room, loss, out),
-            false => self.simd.run(LongStep { products: self, rows, room, loss, out }),
+        match rows {
+            _ if self.short => self.short_step(rows, room, loss, out),
+            Source::Rows(rows) => {
+                self.simd.run(LongStep { products: self, rows, room, loss, out });
+            }
+            Source::Turned { .. } => panic!("turned rows of many prototypes"),
         }
     }
 
