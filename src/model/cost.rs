@@ -187,6 +187,8 @@ fn work(composition: &Composition, [n, d, p, classes, l]: [f64; 5], size: usize)
     let at_once =
         tiles && plain && (pairs || posterior) && cpu::at_once(d as usize, p as usize, pairs);
     let few = pairs && (at_once || identity && cpu::few(d as usize, p as usize));
+    // Sums of all prototypes, whoever a row's winners are.
+    let summed = at_once && cpu::sums_all(d as usize, p as usize, pairs);
     // How many registers' worth of work a value takes after its product, where rows stand side by side.
     let values = match (composition.metric, identity) {
         (MetricName::Bilinear, _) if pairs && tiles => 16.0,
@@ -216,6 +218,8 @@ fn work(composition: &Composition, [n, d, p, classes, l]: [f64; 5], size: usize)
         }
     }
     let untiled = |work: f64| if values > 0.0 { 0.0 } else { work };
+    // Without differences.
+    let sums_of_all = if wide { 0.45 } else { 0.6 } * n * p * d;
     let mut compared = d;
     let mut maps = 0.0;
     match composition.metric {
@@ -227,12 +231,15 @@ fn work(composition: &Composition, [n, d, p, classes, l]: [f64; 5], size: usize)
                 false => 3.0,
             };
             (lanes, found) = (n * p * d * of_pair, 0.0);
+            if summed {
+                lanes += sums_of_all;
+                side_by_side = 2.5 * n * p;
+            }
         }
         MetricName::SquaredEuclidean | MetricName::Relevance => {
             products = untiled(product(n, d, p));
             if at_once {
-                // Sums without differences.
-                lanes = if wide { 0.45 } else { 0.6 } * n * p * d;
+                lanes = sums_of_all;
             } else if tiles && plain && posterior {
                 // Panels of stored rows.
                 tiled += 2.0 * n * p * d;
@@ -271,6 +278,7 @@ fn work(composition: &Composition, [n, d, p, classes, l]: [f64; 5], size: usize)
     }
     // Formed by itself, and summed: sums alone, or sixteen pairs side by side where there are tiles.
     let share = match (at_once, few, values > 0.0) {
+        (true, true, _) if summed => 0.0,
         (true, true, _) if wide => 0.22,
         (true, true, _) => 0.35,
         (true, false, _) => 0.0,
@@ -280,10 +288,11 @@ fn work(composition: &Composition, [n, d, p, classes, l]: [f64; 5], size: usize)
         _ => 1.0,
     };
     let entries = n * q * compared * share;
-    // Nothing is copied, and memory is asked for in time; of posteriors nothing is turned either.
+    // Nothing is copied, and memory is asked for in time; what is kept turned is not turned either.
     let (rows, features) = match (at_once, posterior, wide) {
         (true, true, true) => (0.1, 0.35),
         (true, true, false) => (0.2, 0.8),
+        (true, false, true) if summed => (0.4, 0.9),
         (true, false, true) => (0.4, 0.5),
         (true, false, false) => (0.4, 1.0),
         _ => (1.0, 1.0),
