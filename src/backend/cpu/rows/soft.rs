@@ -29,6 +29,7 @@ impl<T: Real> Rows<'_, T> {
             packed.step_of_posteriors(rows, &mut ws.lanes, soft, sigma, out);
             return Found::AtOnce;
         }
+        self.classes(&mut ws.indices);
         ws.g.resize(b * self.plan.p, T::zero());
         let width = self.ready.metric.project_block(&ws.x, &mut ws.scratch);
         let rows = self.labelled((&ws.x, &ws.scratch.kept, width), &ws.indices);
