@@ -292,9 +292,8 @@ fn work(composition: &Composition, [n, d, p, classes, l]: [f64; 5], size: usize)
     let (rows, features) = match (at_once, posterior, wide) {
         (true, true, true) => (0.1, 0.35),
         (true, true, false) => (0.2, 0.8),
-        (true, false, true) if summed => (0.4, 0.9),
-        (true, false, true) => (0.4, 0.5),
-        (true, false, false) => (0.4, 1.0),
+        (true, false, true) if !summed => (0.4, 0.5),
+        (true, false, _) => (0.4, 1.0),
         _ => (1.0, 1.0),
     };
     let (rows, features) = (n * rows, n * d * features);

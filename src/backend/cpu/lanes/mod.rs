@@ -54,7 +54,7 @@ pub(super) fn products_pay(d: usize, p: usize) -> bool {
 /// may be [turned](Taken::Turned). (Sixteen registers are room for fewer.)
 pub(super) fn are_summed(d: usize, p: usize) -> bool {
     let most = if is_wide() { 12 } else { 8 };
-    pays(d, p) && p <= most && d * p <= 256
+    pays(d, p) && p <= most && d * p <= 200
 }
 
 /// Rows of a tile at most.

@@ -8,7 +8,7 @@ use super::nearest::{Found, Nearest};
 use super::packed::Packed;
 use super::products::{sums, sums_and_norms};
 use super::registers::Registers;
-use super::short::{Source, Grouped};
+use super::short::{Grouped, Source};
 use super::sums::{Pull, Pulled, Pulls};
 use super::tile::{Ahead, Between, LARGEST, Nothing, Tiles, registers_of, tile};
 use crate::backend::cpu::lanes::{Judged, Labelled, are_summed, products_pay};
@@ -300,9 +300,14 @@ impl<S: Registers> Few<S> {
         out: Judged<'_, f32>,
     ) {
         let few = self;
-        with_size!(self, |N| self
-            .simd
-            .run(Step::<S, O, C, N> { few, pulls, rows, room, objective, out }))
+        with_size!(self, |N| self.simd.run(Step::<S, O, C, N> {
+            few,
+            pulls,
+            rows,
+            room,
+            objective,
+            out
+        }))
     }
 }
 

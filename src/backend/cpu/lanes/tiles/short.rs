@@ -1,8 +1,10 @@
-//! Soft steps of short rows and few prototypes, some tiles at a time.
+//! Steps of short rows and few prototypes, some tiles at a time: [posteriors], and [winner pairs](winners) of fewer.
 //!
-//! What a tile waits for (the least of its keys, powers, quotients) takes longer than what there is to be done for it: each part of the work is done for
+//! What a tile waits for (the least of its values, powers, quotients) takes longer than what there is to be done for it: each part of the work is done for
 //! all of the tiles before the next begins. `sum_i G_ij (x_i - w_j)` is `sum_i G_ij x_i - w_j sum_i G_ij`; such a sum of one feature and one prototype is a
-//! register, a place for each row of a tile, until all rows are through.
+//! register, a place for each row of a tile, until all rows are through. Of winners, G has two entries a row: to form sums of all prototypes takes less than
+//! to find those of the winners in memory, while they are few. Where a row is so near its winner that the difference of sums would cost digits, terms are
+//! differences.
 //!
 //! To turn rows takes half as many instructions as to hold them against eight prototypes. Where a training goes over all of them again and again, they are
 //! [turned once](Turned) and kept so.

@@ -96,7 +96,7 @@ impl<S: Registers> Ahead<S> {
 }
 
 /// Memory that will be read some way ahead, as much as some tiles have, asked for by and by: a part of it between the features of products, a part beside
-/// powers, the rest beside sums. (Between features alone it was more than can be under way.)
+/// slopes, the rest beside sums. (Between features alone it was more than can be under way.)
 pub(super) struct Coming<S> {
     _simd: S,
     next: *const f32,
@@ -134,9 +134,9 @@ impl<S: Registers> Coming<S> {
         (self.next, self.left) = (self.next.wrapping_add(lines * LINE), self.left - lines);
     }
 
-    /// Asks for what is due beside a tile's powers.
+    /// Asks for what is due beside a tile's slopes.
     #[inline(always)]
-    pub fn ask_beside_powers(&mut self) {
+    pub fn ask_beside_slopes(&mut self) {
         self.ask(self.of_tile * 5 / 16);
     }
 

@@ -91,7 +91,7 @@ impl<S: Registers, F: Fn(f32, f32) -> Shares<f32>, const N: usize> Parts<S>
         for (t, start) in lot.tiles() {
             let classes = of_rows.classes(start);
             let keys = &mut slopes[t * all..][..all];
-            coming.ask_beside_powers();
+            coming.ask_beside_slopes();
             sides[t] = products.likelihoods(classes, loss.sigma, least[t], keys);
         }
         for (t, start) in lot.tiles() {
@@ -134,4 +134,3 @@ impl<S: Registers> Products<S> {
         least
     }
 }
-

@@ -1,11 +1,13 @@
 //! Winner pairs, and the slopes of a loss that depends on their distances.
+//!
+//! A winner is where a value is the least of its side: who that is need not be known, but where several are as near.
 
 use super::{Grouped, Lot, OfRows, Parts, Short, Source, TILES};
 use crate::backend::cpu::lanes::tiles::Room;
 use crate::backend::cpu::lanes::tiles::few::{Few, Trust, with_size};
 use crate::backend::cpu::lanes::tiles::nearest::Found;
-use crate::backend::cpu::lanes::tiles::registers::Registers;
 use crate::backend::cpu::lanes::tiles::products::{sums, sums_and_norms};
+use crate::backend::cpu::lanes::tiles::registers::Registers;
 use crate::backend::cpu::lanes::tiles::tile::{Coming, LARGEST, Nothing, tile};
 use crate::backend::cpu::lanes::{Judged, SoftSums};
 use crate::parts::objective::{EPS, PairObjective};
@@ -21,9 +23,14 @@ impl<S: Registers> Few<S> {
         out: Judged<'_, f32>,
     ) {
         let few = self;
-        with_size!(self, |N| self
-            .simd
-            .run(Step::<S, O, N> { few, grouped, source, room, objective, out }))
+        with_size!(self, |N| self.simd.run(Step::<S, O, N> {
+            few,
+            grouped,
+            source,
+            room,
+            objective,
+            out
+        }))
     }
 }
 
@@ -126,8 +133,9 @@ impl<S: Registers, O: PairObjective<f32>, const N: usize> Parts<S> for Winners<'
         let Some(totals) = totals else { return };
         let scale = simd.splat(*scale);
         for (t, start) in lot.tiles() {
-            let (classes, factors) = (of_rows.classes(start), of_rows.factors(start));
-            coming.ask_beside_powers();
+            let (classes, masks) = (of_rows.classes(start), of_rows.masks(start));
+            coming.ask_beside_slopes();
+            let factors = of_rows.factors(start);
             let mut sides = [[simd.zero(); 2]; 2];
             for half in 0..2 {
                 // Rows that do not count are left out, whatever their slopes are.
@@ -141,33 +149,7 @@ impl<S: Registers, O: PairObjective<f32>, const N: usize> Parts<S> for Winners<'
                 }
             }
             let slopes = &mut slopes[t * all..][..packed.p];
-            let mut rest = &mut *slopes;
-            let mut counts = [simd.zero(); 2];
-            for (label, count) in &packed.runs {
-                let label = simd.splat_word(*label);
-                let (mut of_winners, mut least_of) = (sides[0], least[t][0]);
-                for half in 0..2 {
-                    let own = simd.same(classes[half], label);
-                    least_of[half] = simd.select(own, least[t][0][half], least[t][1][half]);
-                    of_winners[half] = simd.select(own, sides[0][half], sides[1][half]);
-                }
-                let run;
-                (run, rest) = rest.split_at_mut(*count);
-                for value in run {
-                    for half in 0..2 {
-                        let wins = simd.equal(value[half], least_of[half]);
-                        value[half] = simd.select(wins, of_winners[half], simd.zero());
-                        counts[half] = simd.add_where(wins, counts[half], simd.splat(1.0));
-                    }
-                }
-            }
-            let masks = of_rows.masks(start);
-            let mut two = true;
-            for half in 0..2 {
-                let both = simd.equal(counts[half], simd.splat(2.0));
-                two &= !simd.any(simd.and_not(both, masks[half]));
-            }
-            if !two {
+            if !few.share(classes, masks, least[t], sides, slopes) {
                 let of = &of_rows.of[start..(start + tile::<S>()).min(lot.rows.end)];
                 let x = &lot.x[t * packed.d..][..packed.d];
                 let (any, slopes) = (*any, &mut *slopes);
@@ -273,6 +255,47 @@ impl<S: Registers> Few<S> {
         }
         let least = simd.run(Again { few: self, x, classes, values });
         Held { least, distances: least, told }
+    }
+
+    /// Slopes in place of the values of all prototypes: those of both sides where a value is the least, else 0. Returns whether each row of `masks` has
+    /// one winner a side.
+    #[inline(always)]
+    fn share(
+        &self,
+        classes: [S::Words; 2],
+        masks: [S::Mask; 2],
+        least: [[S::Floats; 2]; 2],
+        sides: [[S::Floats; 2]; 2],
+        values: &mut [[S::Floats; 2]],
+    ) -> bool {
+        let simd = self.simd;
+        let mut winners = [simd.zero(); 2];
+        let mut rest = values;
+        for (label, count) in &self.packed.runs {
+            let label = simd.splat_word(*label);
+            // Of the class or of the others, as the row is.
+            let (mut slope, mut least_of) = (sides[0], least[0]);
+            for half in 0..2 {
+                let own = simd.same(classes[half], label);
+                least_of[half] = simd.select(own, least[0][half], least[1][half]);
+                slope[half] = simd.select(own, sides[0][half], sides[1][half]);
+            }
+            let run;
+            (run, rest) = rest.split_at_mut(*count);
+            for value in run {
+                for half in 0..2 {
+                    let wins = simd.equal(value[half], least_of[half]);
+                    value[half] = simd.select(wins, slope[half], simd.zero());
+                    winners[half] = simd.add_where(wins, winners[half], simd.splat(1.0));
+                }
+            }
+        }
+        let mut two = true;
+        for half in 0..2 {
+            let are_two = simd.equal(winners[half], simd.splat(2.0));
+            two &= !simd.any(simd.and_not(are_two, masks[half]));
+        }
+        two
     }
 
     /// The least of its class and of all others, of the values of all prototypes.
