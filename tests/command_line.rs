@@ -596,14 +596,14 @@ fn mapped_features_give_the_same_bits() {
     std::fs::write(&job, "mmap = true").unwrap();
     let run = |model: &str, name: &str, more: &[&str]| {
         let out = folder.text(name);
-        let args = ["--model", model, "--max-iter", "12", "--out", &out, "--json"];
+        let args = ["--model", model, "--max-iter", "70", "--out", &out, "--json"];
         let data = ["train", &x_file, "--labels", &y_file, "--device", "cpu"];
         let report = json(&[&data[..], &args, more].concat());
         let mut tensors = lvq::model::container::read_container(Path::new(&out)).unwrap().0;
         assert!(tensors.remove("history/seconds").is_some());
         (report["loss"].clone(), report["accuracy"].clone(), tensors)
     };
-    // (Rows of the first two that are read are kept turned as well, after eight steps.)
+    // (Rows of the first two that are read are kept turned as well for so many steps.)
     for model in ["RSLVQ", "GLVQ", "GMLVQ"] {
         for more in [&[][..], &["--batch-size", "40"], &["--standardize", "--holdout", "0.2"]] {
             let read = run(model, "read.safetensors", more);

@@ -145,6 +145,7 @@ impl Stage {
                 train: &self.train,
                 precision,
                 optimizer: Some((spec, LR)),
+                passes: 1,
             })
             .unwrap();
         f(&mut *session)

@@ -114,6 +114,8 @@ pub struct Problem<'a> {
     pub precision: Precision,
     /// Update rule of the tensors that learn; none: loss and gradient only.
     pub optimizer: Option<(&'a OptimizerSpec, f64)>,
+    /// Passes over all training rows that are meant to be made. No result depends on it: what takes long to prepare pays for many passes alone.
+    pub passes: usize,
 }
 
 /// A fitted model to be asked.

@@ -199,6 +199,7 @@ impl Fitted {
             train: &[],
             precision: self.precision,
             optimizer: None,
+            passes: 1,
         })?;
         session.loss(Slot::Current, Rows::TRAINING)
     }

@@ -180,6 +180,7 @@ impl Training {
             train: &[],
             precision: self.precision,
             optimizer: None,
+            passes: 1,
         })?;
         let loss = session.gradient(Rows::TRAINING, 1.0)?;
         if !loss.is_finite() {

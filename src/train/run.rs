@@ -182,6 +182,12 @@ impl Job<'_> {
             );
         }
 
+        let batch_size = match mode {
+            Mode::Fit => options.batch_size.unwrap_or(n).min(n),
+            Mode::Partial => n,
+        };
+        let batches = n.div_ceil(batch_size);
+
         let mut session = backend.session(Problem {
             composition: &composition,
             training: Samples { features: &data.features, codes: &codes },
@@ -201,13 +207,13 @@ impl Job<'_> {
             train: &train,
             precision: options.precision,
             optimizer: (!rule && !train.is_empty()).then_some((&spec, options.lr)),
+            passes: match mode {
+                Mode::Fit if batches == 1 => options.max_iter,
+                Mode::Fit => 0,
+                Mode::Partial => 1,
+            },
         })?;
 
-        let batch_size = match mode {
-            Mode::Fit => options.batch_size.unwrap_or(n).min(n),
-            Mode::Partial => n,
-        };
-        let batches = n.div_ceil(batch_size);
         let accumulate = options.gradient_accumulation_steps.unwrap_or(1);
         let total_updates = (options.max_iter as u64 * batches as u64).div_ceil(accumulate as u64);
 

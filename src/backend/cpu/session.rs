@@ -13,7 +13,6 @@ use crate::parts::optimizer::Optimizer;
 use crate::parts::real::Real;
 use crate::parts::tensor::{Tensor, Tensors};
 use rayon::prelude::*;
-use std::sync::atomic::{AtomicUsize, Ordering};
 use std::sync::{Arc, OnceLock};
 
 /// Bytes that the partial sums of one wave of chunks may take.
@@ -22,8 +21,9 @@ const PARTIAL_BYTES: usize = 64 << 20;
 const WAVE_BYTES: usize = 1 << 20;
 /// Bytes of rows at most that are kept twice, as they are and turned.
 const TURNED_BYTES: usize = 1 << 30;
-/// Passes after which they are: to turn all rows takes as long as some, and not all trainings go on. (The bits are the same.)
-const PASSES: usize = 8;
+/// Where at least so many passes are meant to be made: to turn all rows takes as long as some, and each of the others gains a part of itself. (The bits are
+/// the same.)
+const PASSES: usize = 64;
 /// Chunks of a pass at most: the parallelism there can be.
 const CHUNKS: usize = 256;
 
@@ -41,9 +41,10 @@ pub(super) struct CpuSession<'a, T: Real> {
     optimizer: Option<Optimizer<T>>,
     pool: Option<Arc<rayon::ThreadPool>>,
     team: Team,
-    /// The training rows, where they are kept turned, and the passes that wanted them so.
+    /// Passes that are meant to be made.
+    passes: usize,
+    /// The training rows, where they are kept turned.
     turned: OnceLock<Turned>,
-    wanted_turned: AtomicUsize,
 }
 
 impl<'a, T: Real> CpuSession<'a, T> {
@@ -76,22 +77,19 @@ impl<'a, T: Real> CpuSession<'a, T> {
             optimizer,
             team: Team::new(&pool),
             pool,
+            passes: problem.passes,
             turned: OnceLock::new(),
-            wanted_turned: AtomicUsize::new(0),
         })
     }
 
     /// The training rows turned, if a pass over `rows` goes over all of them and its steps gain by it. (Not those of a file: memory stays flat there.)
     fn turned(&self, ready: &Ready<T>, rows: Rows<'_>) -> Option<&Turned> {
         let features = self.training.features;
-        let all = rows.indices.is_none() && rows.set == Set::Training;
+        let all = rows.indices.is_none() && rows.set == Set::Training && self.passes >= PASSES;
         if !all || features.is_mapped() || !are_kept_turned(features.rows(), self.plan.d) {
             return None;
         }
         let packed = self.plan.for_short(ready)?;
-        if self.wanted_turned.fetch_add(1, Ordering::Relaxed) < PASSES {
-            return None;
-        }
         Some(self.turned.get_or_init(|| {
             on_pool(&self.pool, || {
                 packed.turn(self.plan.d, features.rows(), |first, out: &mut [T]| {

@@ -132,6 +132,8 @@ pub fn run(args: Bench) -> Result<Done> {
         train: &names,
         precision: training.precision,
         optimizer: (!rule).then_some((&spec, training.lr)),
+        // A step among many.
+        passes: if args.batch.is_none() { usize::MAX } else { 0 },
     })?;
     if rule && args.batch.is_some() {
         let why = format!("{} has an update rule, which takes all rows", model.name());

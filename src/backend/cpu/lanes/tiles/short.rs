@@ -181,7 +181,7 @@ struct Short<'a, S: Registers> {
 
 impl<S: Registers> Short<'_, S> {
     #[inline(always)]
-    fn run(self, mut parts: impl Parts<S>) {
+    fn run<P: Parts<S>>(self, mut parts: P) {
         let Short { simd, w, d, room_for, source, room, out } = self;
         let SoftSums { factors, losses, sums } = out;
         let of = source.of();
@@ -237,10 +237,11 @@ impl<S: Registers> Short<'_, S> {
             parts.weigh(&lot, &mut of_rows, &mut coming, slopes, wanted);
             if sums.is_some() {
                 let sums = Sums { simd, d, lot, slopes, parts: &parts };
-                if S::ROWS < 16 {
-                    sums.add::<2>(h, &mut coming)
+                let differences = (0..tiles).any(|t| parts.differences(t).is_some());
+                if !(P::DIFFERENCES && differences) {
+                    sums.add_all::<false>(h, &mut coming);
                 } else {
-                    sums.add::<4>(h, &mut coming)
+                    sums.add_all::<true>(h, &mut coming);
                 }
             }
             coming.ask_one_in(1);
@@ -343,20 +344,34 @@ struct Sums<'a, S: Registers, P> {
 }
 
 impl<S: Registers, P: Parts<S>> Sums<'_, S, P> {
-    /// Adds all products of slopes and features, or differences, to `h`, so many features at a time, whose sums stay in registers.
+    /// Adds all products of slopes and features, or `DIFFERENCES` in tiles that want them, to `h`.
     #[inline(always)]
-    fn add<const FEATURES: usize>(&self, h: &mut [S::Floats], coming: &mut Coming<S>) {
+    fn add_all<const DIFFERENCES: bool>(&self, h: &mut [S::Floats], coming: &mut Coming<S>) {
+        if S::ROWS < 16 {
+            self.add::<2, DIFFERENCES>(h, coming);
+        } else {
+            self.add::<4, DIFFERENCES>(h, coming);
+        }
+    }
+
+    /// The same, so many features at a time, whose sums stay in registers.
+    #[inline(always)]
+    fn add<const FEATURES: usize, const DIFFERENCES: bool>(
+        &self,
+        h: &mut [S::Floats],
+        coming: &mut Coming<S>,
+    ) {
         let mut blocks = self.lot.all / GROUP * (self.d / FEATURES);
         for (g, h) in h.chunks_exact_mut(GROUP * self.d).enumerate() {
             let mut a = 0;
             while a + FEATURES <= self.d {
                 coming.ask_one_in(blocks);
                 blocks -= 1;
-                self.add_some::<FEATURES>(g, a, &mut h[a * GROUP..]);
+                self.add_some::<FEATURES, DIFFERENCES>(g, a, &mut h[a * GROUP..]);
                 a += FEATURES;
             }
             while a < self.d {
-                self.add_some::<1>(g, a, &mut h[a * GROUP..]);
+                self.add_some::<1, DIFFERENCES>(g, a, &mut h[a * GROUP..]);
                 a += 1;
             }
         }
@@ -364,7 +379,12 @@ impl<S: Registers, P: Parts<S>> Sums<'_, S, P> {
 
     /// Those of group `g`, and of features from `a` on.
     #[inline(always)]
-    fn add_some<const FEATURES: usize>(&self, g: usize, a: usize, h: &mut [S::Floats]) {
+    fn add_some<const FEATURES: usize, const DIFFERENCES: bool>(
+        &self,
+        g: usize,
+        a: usize,
+        h: &mut [S::Floats],
+    ) {
         let Sums { simd, d, lot, slopes, parts } = self;
         let (tiles, all, j) = (lot.rows.len().div_ceil(tile::<S>()), lot.all, g * GROUP);
         assert!(a + FEATURES <= *d && j + GROUP <= all);
@@ -377,7 +397,7 @@ impl<S: Registers, P: Parts<S>> Sums<'_, S, P> {
             // SAFETY: there are as many features and prototypes, of as many tiles.
             let (of_x, of_slopes) = unsafe { (&*x.cast(), &*slopes.cast()) };
             match parts.differences(t) {
-                Some(grouped) if P::DIFFERENCES => {
+                Some(grouped) if DIFFERENCES => {
                     let w = &grouped.groups[g * d + a..][..FEATURES];
                     add_differences::<S, FEATURES>(*simd, of_x, of_slopes, w, &mut sums);
                 }
