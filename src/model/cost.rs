@@ -134,7 +134,7 @@ fn is_plain(composition: &Composition) -> bool {
     is_identity(composition) && composition.metric == MetricName::SquaredEuclidean
 }
 
-/// Bytes of rows that are kept beside those of the data, turned.
+/// Bytes of rows that are kept beside those of the data, turned, in a training of many steps.
 fn turned(composition: &Composition, [n, d, p]: [usize; 3], size: usize) -> f64 {
     let pairs = is_pairs(composition);
     let short = size == 4 && is_plain(composition) && (pairs || is_posterior(composition));
