@@ -6,7 +6,7 @@
 use super::Room;
 use super::nearest::{Found, Nearest};
 use super::packed::Packed;
-use super::products::{sums, sums_and_norms};
+use super::products::sums_and_norms_of;
 use super::registers::Registers;
 use super::short::{Grouped, Source};
 use super::sums::{Pull, Pulled, Pulls};
@@ -151,11 +151,7 @@ impl<S: Registers> Few<S> {
         let (simd, lam) = (self.simd, &self.lam);
         let mut nearest = Nearest::new(simd, classes);
         for (g, (w, starts, labels)) in self.packed.groups::<N>().enumerate() {
-            let sums = if g == 0 {
-                distances::<S, N, WEIGHTED>(simd, turned, w, starts, lam, between)
-            } else {
-                distances::<S, N, WEIGHTED>(simd, turned, w, starts, lam, &mut Nothing)
-            };
+            let sums = distances_of::<S, N, WEIGHTED>(simd, g, turned, (w, starts), lam, between);
             for n in 0..N {
                 nearest.see(sums[n], labels[n], g * N + n);
             }
@@ -177,13 +173,8 @@ impl<S: Registers> Few<S> {
         let mut nearest = Nearest::new(simd, classes);
         let mut norms = [simd.zero(); 2];
         for (g, (w, starts, labels)) in self.halves.groups::<N>().enumerate() {
-            let sums = if g == 0 {
-                let sums;
-                (sums, norms) = sums_and_norms::<S, N, true>(simd, turned, w, starts, between);
-                sums
-            } else {
-                sums::<S, N>(simd, turned, w, starts, &mut Nothing)
-            };
+            let group = (w, starts);
+            let sums = sums_and_norms_of::<S, N>(simd, g, turned, between, group, &mut norms);
             for n in 0..N {
                 nearest.see(sums[n], labels[n], g * N + n);
             }
@@ -230,11 +221,8 @@ impl<S: Registers> Few<S> {
     ) {
         let groups = self.packed.groups::<N>().zip(values.as_chunks_mut::<N>().0);
         for (g, ((w, starts, _), values)) in groups.enumerate() {
-            *values = if g == 0 {
-                distances::<S, N, false>(self.simd, turned, w, starts, &[], between)
-            } else {
-                distances::<S, N, false>(self.simd, turned, w, starts, &[], &mut Nothing)
-            };
+            let group = (w, starts);
+            *values = distances_of::<S, N, false>(self.simd, g, turned, group, &[], between);
         }
     }
 
@@ -469,6 +457,23 @@ impl<S: Registers> NullaryFnOnce for Again<'_, S> {
     #[inline(always)]
     fn call(self) -> Nearest<S> {
         self.few.by_differences(self.turned, self.classes, &mut Nothing)
+    }
+}
+
+/// Distances of the prototypes of group `g` to the rows that `turned` holds. What is to be done between the features is done between those of the first.
+#[inline(always)]
+fn distances_of<S: Registers, const N: usize, const WEIGHTED: bool>(
+    simd: S,
+    g: usize,
+    turned: &[[S::Floats; 2]],
+    (w, starts): (&[[S::Operand; N]], &[f32; N]),
+    lam: &[f32],
+    between: &mut impl Between,
+) -> [[S::Floats; 2]; N] {
+    if g == 0 {
+        distances::<S, N, WEIGHTED>(simd, turned, w, starts, lam, between)
+    } else {
+        distances::<S, N, WEIGHTED>(simd, turned, w, starts, lam, &mut Nothing)
     }
 }
 

@@ -222,6 +222,24 @@ pub(super) fn sums_of<S: Registers, const N: usize>(
     }
 }
 
+/// The same, and with the first group the squared norms of the rows.
+#[inline(always)]
+pub(super) fn sums_and_norms_of<S: Registers, const N: usize>(
+    simd: S,
+    group: usize,
+    turned: &[[S::Floats; 2]],
+    between: &mut impl Between,
+    (w, starts): (&[[f32; N]], &[f32; N]),
+    norms: &mut [S::Floats; 2],
+) -> [[S::Floats; 2]; N] {
+    if group > 0 {
+        return sums::<S, N>(simd, turned, w, starts, &mut Nothing);
+    }
+    let sums;
+    (sums, *norms) = sums_and_norms::<S, N, true>(simd, turned, w, starts, between);
+    sums
+}
+
 /// The same, and what is to be done `between` the features.
 #[inline(always)]
 pub(super) fn sums<S: Registers, const N: usize>(
@@ -236,7 +254,7 @@ pub(super) fn sums<S: Registers, const N: usize>(
 
 /// The same, and the squared norms of the rows if they are wanted.
 #[inline(always)]
-pub(super) fn sums_and_norms<S: Registers, const N: usize, const NORMS: bool>(
+fn sums_and_norms<S: Registers, const N: usize, const NORMS: bool>(
     simd: S,
     turned: &[[S::Floats; 2]],
     w: &[[f32; N]],

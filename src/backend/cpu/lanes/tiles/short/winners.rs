@@ -6,7 +6,7 @@ use super::{Grouped, Lot, OfRows, Parts, Short, Source, TILES};
 use crate::backend::cpu::lanes::tiles::Room;
 use crate::backend::cpu::lanes::tiles::few::{Few, Trust, with_size};
 use crate::backend::cpu::lanes::tiles::nearest::Found;
-use crate::backend::cpu::lanes::tiles::products::{sums, sums_and_norms};
+use crate::backend::cpu::lanes::tiles::products::sums_and_norms_of;
 use crate::backend::cpu::lanes::tiles::registers::Registers;
 use crate::backend::cpu::lanes::tiles::tile::{Coming, LARGEST, Nothing, tile};
 use crate::backend::cpu::lanes::{Judged, SoftSums};
@@ -240,11 +240,8 @@ impl<S: Registers> Few<S> {
         let mut norms = [simd.zero(); 2];
         let groups = self.halves.groups::<N>().zip(values.as_chunks_mut::<N>().0);
         for (g, ((w, starts, _), values)) in groups.enumerate() {
-            if g == 0 {
-                (*values, norms) = sums_and_norms::<S, N, true>(simd, x, w, starts, coming);
-            } else {
-                *values = sums::<S, N>(simd, x, w, starts, &mut Nothing);
-            }
+            let group = (w, starts);
+            *values = sums_and_norms_of::<S, N>(simd, g, x, coming, group, &mut norms);
         }
         let least = self.least(classes, values);
         let mut distances = least;
